@@ -1,0 +1,1 @@
+"""Reading archives: sources, headers, stacks, pixels, companions."""

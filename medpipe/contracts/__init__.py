@@ -1,0 +1,1 @@
+"""What the rooms of the house promise each other: protocols, table schemas, records."""

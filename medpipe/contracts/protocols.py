@@ -1,0 +1,147 @@
+"""Protocols: what an op, a region source, an extractor, a scorer, a store must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from medpipe.types import Array, Column, Companions, Geometry, Region, Volume
+
+Halo = tuple[int, int, int]
+"""Voxels of context needed on each side along (z, y, x)."""
+
+
+@runtime_checkable
+class ImageOp(Protocol):
+    """A frozen record of parameters that turns a volume into a volume."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def halo(self, geometry: Geometry) -> Halo | None:
+        """Return the context each block needs, or None if it needs the whole volume."""
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes the call needs beside its input."""
+
+    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
+        """Return a new volume; never write to the input."""
+
+
+@runtime_checkable
+class RegionSource(Protocol):
+    """A frozen record of parameters that finds regions in a volume or its companions."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes the call needs beside its input."""
+
+    def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
+        """Return the regions found, perhaps none."""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """A frozen record of parameters that measures a region of a volume."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of the result, known before any data is."""
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes the call needs beside its input."""
+
+    def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
+        """Return a value (NaN where undefined, never infinite) for every column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreInput:
+    """One input of a model: where its number comes from.
+
+    Attributes
+    ----------
+    region, image, extraction, column : str
+        Place of the number in the ``features`` table.
+    """
+
+    region: str
+    image: str
+    extraction: str
+    column: str
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A packaged model that scores by the names of its inputs."""
+
+    name: str
+    digest: str
+    inputs: Sequence[ScoreInput]
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return ``scores`` records (without identities) for the feature rows of one case.
+
+        Each row has ``region``, ``label``, ``image``, ``extraction``, ``extraction_digest`` and
+        ``values`` (column to number or None).
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Something a source offers: a file, or a member of an archive file.
+
+    Attributes
+    ----------
+    path : str
+        Path relative to the source's root (POSIX separators); private.
+    size : int
+        Bytes.
+    version : str
+        A hint that the content changed: size, mtime, inode or an ETag, as one string.
+    problem : str or None
+        Code of :mod:`medpipe.reasons` if the item must not be opened (a symlink, a FIFO).
+    """
+
+    path: str
+    size: int
+    version: str
+    problem: str | None = None
+
+
+class Source(Protocol):
+    """An archive: something that lists items and opens them."""
+
+    def scan(self) -> Iterator[Item]:
+        """Yield every item once, in a stable order."""
+
+    def open(self, path: str) -> bytes:
+        """Return an item's bytes; raises ``Rejected`` if it is gone or is no regular file."""
+
+
+class Store(Protocol):
+    """Where immutable things live: conditional put, never rename, in the protocol.
+
+    Paths are relative, made by ``lake/layout.py`` alone.
+    """
+
+    def get(self, path: str) -> bytes:
+        """Return an object's bytes; raises ``FileNotFoundError``."""
+
+    def exists(self, path: str) -> bool:
+        """Tell whether an object or folder is there."""
+
+    def list(self, prefix: str) -> Iterable[str]:
+        """Yield the paths of objects below a prefix, sorted."""
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Write an object durably unless it is there; tell whether this call wrote it."""
+
+    def swap_pointer(self, path: str, data: bytes) -> None:
+        """Replace a small object atomically and durably."""

@@ -1,0 +1,136 @@
+"""Records that segments hold: what a case did, and the rows of its products.
+
+Both are plain JSON values, small, and free of identities other than pseudonymous keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from medpipe.keys import digest
+
+Status = Literal["done", "rejected", "failed"]
+ProductKind = Literal["volume", "regions", "features", "scores"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductRecord:
+    """The rows of one product, under the key of all they depend on.
+
+    Attributes
+    ----------
+    key : str
+        Product key: digest of upstream content, op chain, model and numeric class.
+    kind : {"volume", "regions", "features", "scores"}
+    rows : tuple of dict
+        JSON values; NaN is null. No identity enters: they join when tables are built.
+    """
+
+    key: str
+    kind: ProductKind
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def content_digest(self) -> str:
+        """Digest of the rows; equal keys must have equal digests."""
+        return digest(list(self.rows))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {"record": "product", "key": self.key, "kind": self.kind, "rows": list(self.rows)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ProductRecord:
+        """Read what :meth:`to_json` wrote."""
+        return cls(key=value["key"], kind=value["kind"], rows=tuple(value["rows"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRecord:
+    """What became of one case.
+
+    The fields up to ``products`` are the result and are the same whenever the case runs; the
+    rest says what happened and enters no table but ``cases``.
+
+    Attributes
+    ----------
+    case_key : str
+        Identity of the work: volume, source version, route, models, numeric class.
+    volume_key : str
+    route : str
+        Name of the route that took the volume.
+    status : {"done", "rejected", "failed"}
+    stage : str
+        Where it ended: ``read``, ``store``, ``image``, ``regions``, ``features``, ``scores``,
+        ``done``.
+    code : str
+        Reason code, or an empty string.
+    warnings : tuple of (stage, code)
+        Parts that gave no value although the case went on.
+    content_digest : str
+        Digest of what was read, or an empty string if reading failed.
+    source_version : str
+        Digest of the source versions the content was read at.
+    numeric_class : str
+    products : tuple of str
+        Keys of the products this case stands on, in order.
+    """
+
+    case_key: str
+    volume_key: str
+    route: str
+    status: Status
+    stage: str
+    code: str = ""
+    warnings: tuple[tuple[str, str], ...] = ()
+    content_digest: str = ""
+    source_version: str = ""
+    numeric_class: str = ""
+    products: tuple[str, ...] = ()
+    run: str = ""
+    attempts: int = 1
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    projected_bytes: int = 0
+
+    @property
+    def result_digest(self) -> str:
+        """Digest of the result part; equal case keys must have equal digests."""
+        value = asdict(self)
+        for happened in ("run", "attempts", "wall_s", "cpu_s", "peak_bytes", "projected_bytes"):
+            del value[happened]
+        return digest(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {"record": "case", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> CaseRecord:
+        """Read what :meth:`to_json` wrote."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        fields["products"] = tuple(fields["products"])
+        fields["warnings"] = tuple((stage, code) for stage, code in fields["warnings"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """A case's record with the products it computed anew."""
+
+    case: CaseRecord
+    products: tuple[ProductRecord, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {"case": self.case.to_json(), "products": [product.to_json() for product in self.products]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> CaseResult:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            case=CaseRecord.from_json(value["case"]),
+            products=tuple(ProductRecord.from_json(product) for product in value["products"]),
+        )

@@ -1,0 +1,275 @@
+"""Schemas of the public tables: the columns a program may build on.
+
+A column is added at the end and a schema's ``version`` raised; a column is never renamed or
+given another meaning. Types are named here in plain words and turned into Arrow by ``lake``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+ColumnType = Literal["string", "int64", "float64", "bool", "list<int64>", "list<float64>"]
+
+
+class Field(NamedTuple):
+    """A column of a table: name, type and meaning."""
+
+    name: str
+    type: ColumnType
+    doc: str
+
+
+class TableSchema(NamedTuple):
+    """A table: what a row is, its columns, and the columns it is sorted by."""
+
+    name: str
+    version: int
+    row: str
+    fields: tuple[Field, ...]
+    order: tuple[str, ...]
+
+
+INSTANCES = TableSchema(
+    "instances",
+    1,
+    "a file or archive member seen",
+    (
+        Field("instance_key", "string", "identity of the file in its source"),
+        Field("series_key", "string", "series it belongs to; null where the header does not say"),
+        Field("source", "string", "id of the archive source"),
+        Field("modality", "string", "DICOM modality, or null"),
+        Field("sop_class_uid", "string", "SOP class, or null"),
+        Field("transfer_syntax", "string", "transfer syntax UID, or null"),
+        Field("size_bytes", "int64", "size of the file"),
+        Field("n_frames", "int64", "frames in the file; 0 without pixels"),
+        Field("lossy", "bool", "pixels went through lossy compression"),
+        Field("outcome", "string", "used, catalogued, duplicate, skipped or quarantined"),
+        Field("code", "string", "reason, or null"),
+        Field("path", "string", "path relative to the archive; identified lakes only, else null"),
+        Field("sop_instance_uid", "string", "identified lakes only, else null"),
+    ),
+    ("source", "instance_key"),
+)
+
+MEMBERS = TableSchema(
+    "members",
+    1,
+    "the place of an instance (or of one of its frames) in a volume",
+    (
+        Field("instance_key", "string", "the instance"),
+        Field("frame", "int64", "frame number within the instance, from 0"),
+        Field("volume_key", "string", "the volume"),
+        Field("index", "int64", "place in the volume, from 0: t outer, z inner"),
+    ),
+    ("volume_key", "index"),
+)
+
+SERIES = TableSchema(
+    "series",
+    1,
+    "a series",
+    (
+        Field("series_key", "string", "identity of the series"),
+        Field("study_key", "string", "identity of the study"),
+        Field("patient_key", "string", "identity of the patient"),
+        Field("source", "string", "id of the archive source"),
+        Field("modality", "string", "DICOM modality"),
+        Field("manufacturer", "string", "closed list: GE, SIEMENS, PHILIPS, CANON, UIH, ..., OTHER"),
+        Field("model", "string", "pseudonymous key of the scanner model's name"),
+        Field("scanner_key", "string", "pseudonymous key of the scanner (station or serial)"),
+        Field("software", "string", "pseudonymous key of the software version"),
+        Field("kernel", "string", "convolution kernel: letters, digits and dots only, else null"),
+        Field("slice_thickness_mm", "float64", "nominal thickness"),
+        Field("kvp", "float64", "tube voltage in kV"),
+        Field("field_t", "float64", "magnetic field strength in tesla"),
+        Field("contrast", "bool", "a contrast agent is named; null where not said"),
+        Field("body_part", "string", "closed list: CHEST, HEAD, ABDOMEN, ..., OTHER, or null"),
+        Field("sex", "string", "F, M, O or null"),
+        Field("age_band", "string", "decade such as 60-69; 90+; or null"),
+        Field("study_day", "int64", "days since the patient's first study in the lake"),
+        Field("period", "string", "year of the study, unshifted, such as 2014; or null"),
+        Field("n_instances", "int64", "instances of the series"),
+        Field("n_volumes", "int64", "volumes made of it"),
+        Field("series_instance_uid", "string", "identified lakes only, else null"),
+        Field("study_instance_uid", "string", "identified lakes only, else null"),
+        Field("patient_id", "string", "identified lakes only, else null"),
+    ),
+    ("series_key",),
+)
+
+VOLUMES = TableSchema(
+    "volumes",
+    1,
+    "a volume, or a refusal to make one",
+    (
+        Field("volume_key", "string", "identity of the volume"),
+        Field("series_key", "string", "its series"),
+        Field("kind", "string", "volume, series4d, mosaic, enhanced, single, planar, colour, multiframe, segmentation"),
+        Field("modality", "string", "DICOM modality"),
+        Field("route", "string", "route of the recipe that took it, or null"),
+        Field("shape", "list<int64>", "shape of the stored array"),
+        Field("axes", "string", "names of the axes of shape: zyx, tzyx or czyx"),
+        Field("spacing_mm", "list<float64>", "step between voxel centres along z, y, x"),
+        Field("affine_lps", "list<float64>", "16 numbers, row-major: voxel index (x, y, z, 1) to LPS mm"),
+        Field("slice_positions_mm", "list<float64>", "positions along the normal where steps are uneven"),
+        Field("unit", "string", "HU, BQML, SUV, normalized or arbitrary"),
+        Field("dtype", "string", "type of the stored array"),
+        Field("verdict", "string", "what is true of the geometry: regular, tilted, uneven, refused, ..."),
+        Field("code", "string", "reason, or null"),
+        Field("lossy", "bool", "pixels went through lossy compression"),
+        Field("content_digest", "string", "digest of voxels and geometry"),
+        Field("store", "string", "path of the Zarr group in the lake, or null"),
+    ),
+    ("modality", "series_key", "volume_key"),
+)
+
+REGIONS = TableSchema(
+    "regions",
+    1,
+    "a region of interest",
+    (
+        Field("region_key", "string", "identity of the region: volume, source and label"),
+        Field("volume_key", "string", "its volume"),
+        Field("series_key", "string", "its series"),
+        Field("name", "string", "closed name: an op's, a mapped label, or roi_N"),
+        Field("label", "int64", "number within its source"),
+        Field("source", "string", "op, seg or rtstruct"),
+        Field("n_voxels", "int64", "voxels in the mask"),
+        Field("volume_mm3", "float64", "voxels times the voxel volume"),
+        Field("touches_border", "bool", "the mask reaches an edge of the image"),
+        Field("mask_digest", "string", "digest of the mask"),
+    ),
+    ("series_key", "volume_key", "name", "region_key"),
+)
+
+FEATURE_KEYS = (
+    Field("series_key", "string", "its series"),
+    Field("volume_key", "string", "the volume"),
+    Field("region_key", "string", "the region"),
+    Field("region", "string", "name of the region"),
+    Field("image", "string", "image measured: original or final"),
+    Field("extraction", "string", "name of the extraction in the recipe"),
+    Field("extraction_digest", "string", "digest of op, version, parameters and image chain"),
+    Field("status", "string", "ok or flagged or empty"),
+    Field("code", "string", "reason, or null"),
+)
+"""The columns of ``features`` before the feature columns, which the recipe decides."""
+
+FEATURE_ORDER = ("series_key", "volume_key", "region_key", "image", "extraction")
+
+FEATURE_DICTIONARY = TableSchema(
+    "feature_dictionary",
+    1,
+    "a feature column of an extraction",
+    (
+        Field("extraction", "string", "name of the extraction in the recipe"),
+        Field("extraction_digest", "string", "its digest"),
+        Field("name", "string", "column of features"),
+        Field("family", "string", "statistics, morphology, glcm, lbp, ..."),
+        Field("ibsi", "string", "IBSI code, or null"),
+        Field("unit", "string", "physical unit; image = unit of the image; 1 = none"),
+        Field("aggregation", "string", "3D, 3D_avg, ...; or null"),
+        Field("image", "string", "image measured"),
+        Field("discretisation", "string", "how grey levels are made, or null"),
+        Field("compliance", "string", "ibsi, deviates or none"),
+        Field("low", "float64", "lowest defined value, or null"),
+        Field("high", "float64", "highest defined value, or null"),
+    ),
+    ("extraction", "name"),
+)
+
+SCORES = TableSchema(
+    "scores",
+    1,
+    "a region or volume, a model and a target",
+    (
+        Field("series_key", "string", "its series"),
+        Field("volume_key", "string", "the volume"),
+        Field("region_key", "string", "the region, or null for the whole volume"),
+        Field("model", "string", "name of the model"),
+        Field("model_digest", "string", "digest of its package"),
+        Field("target", "string", "what it predicts"),
+        Field("class", "string", "class the value is the probability of; null for a regression"),
+        Field("value", "float64", "probability or prediction"),
+        Field("lower", "float64", "lower end of the interval, or null"),
+        Field("upper", "float64", "upper end of the interval, or null"),
+        Field("status", "string", "ok, or the code why there is no value"),
+    ),
+    ("series_key", "volume_key", "region_key", "model", "target", "class"),
+)
+
+QUARANTINE = TableSchema(
+    "quarantine",
+    1,
+    "a reason why a subject was set aside or flagged",
+    (
+        Field("subject", "string", "instance, series, volume or case key"),
+        Field("subject_kind", "string", "instance, volume or case"),
+        Field("stage", "string", "scan, assemble, plan, read, image, regions, features, scores"),
+        Field("code", "string", "reason code"),
+        Field("severity", "string", "info, warning or error"),
+        Field("message", "string", "what was found (a template, no values)"),
+        Field("remedy", "string", "what to do about it"),
+    ),
+    ("subject", "stage", "code"),
+)
+
+CASES = TableSchema(
+    "cases",
+    1,
+    "a case of the snapshot and what it cost",
+    (
+        Field("case_key", "string", "identity of the work"),
+        Field("volume_key", "string", "its primary volume"),
+        Field("series_key", "string", "its series"),
+        Field("route", "string", "route of the recipe"),
+        Field("outcome", "string", "done, rejected or failed"),
+        Field("code", "string", "reason, or null"),
+        Field("stage", "string", "where it ended"),
+        Field("wall_s", "float64", "seconds by the clock"),
+        Field("cpu_s", "float64", "seconds of processor time"),
+        Field("peak_bytes", "int64", "highest resident memory seen"),
+        Field("projected_bytes", "int64", "memory planned for"),
+        Field("numeric_class", "string", "cpu-x86-64-v3, cuda-cc90, ..."),
+        Field("attempts", "int64", "times it was started"),
+        Field("run", "string", "run that committed it"),
+    ),
+    ("case_key",),
+)
+
+RUNS = TableSchema(
+    "runs",
+    1,
+    "a run that ended with a snapshot",
+    (
+        Field("run", "string", "id of the run"),
+        Field("recipe", "string", "name of the recipe"),
+        Field("recipe_digest", "string", "digest of the locked recipe"),
+        Field("snapshot", "string", "snapshot it published"),
+        Field("started", "string", "UTC, ISO 8601"),
+        Field("ended", "string", "UTC, ISO 8601"),
+        Field("engine", "string", "serial or dask"),
+        Field("planned", "int64", "cases planned"),
+        Field("executed", "int64", "cases this run executed"),
+        Field("committed", "int64", "cases done"),
+        Field("quarantined", "int64", "cases rejected or failed"),
+        Field("skipped", "int64", "volumes left out by a rule"),
+        Field("versions", "string", "library versions, JSON"),
+        Field("privacy", "string", "pseudonymized or identified"),
+    ),
+    ("started", "run"),
+)
+
+SCHEMAS: dict[str, TableSchema] = {
+    schema.name: schema
+    for schema in (INSTANCES, MEMBERS, SERIES, VOLUMES, REGIONS, FEATURE_DICTIONARY, SCORES, QUARANTINE, CASES, RUNS)
+}
+"""Every table of fixed columns by name; ``features`` is made by :func:`features_schema`."""
+
+TABLE_NAMES = (*SCHEMAS, "features")
+
+
+def features_schema(columns: tuple[str, ...]) -> TableSchema:
+    """Return the schema of ``features`` for a recipe's columns, in the order given."""
+    values = tuple(Field(name, "float64", "see feature_dictionary") for name in columns)
+    return TableSchema("features", 1, "a region, an image and an extraction", FEATURE_KEYS + values, FEATURE_ORDER)

@@ -1,0 +1,1 @@
+"""Engines that run cases: serial and Dask, with sandboxes."""

@@ -1,0 +1,1 @@
+"""Pure array functions: no Volume, no input or output."""

@@ -1,0 +1,76 @@
+"""Digests: the content side of every key.
+
+``*_digest`` names content; ``*_key`` names an identity or a product. All are lower-case hex
+SHA-256. No time, host or run ever enters one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no blanks, exact floats.
+
+    Raises
+    ------
+    TypeError
+        For a type JSON cannot hold.
+    ValueError
+        For NaN or an infinity, which JSON cannot hold either.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode("ascii")).hexdigest()
+
+
+def bytes_digest(data: bytes | memoryview) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def array_digest(array: np.ndarray[Any, Any]) -> str:
+    """Return a digest of an array's shape, type and values.
+
+    The bytes hashed are C order, little endian, so the digest is the same on every host.
+    """
+    plain = np.ascontiguousarray(array)
+    plain = plain.astype(plain.dtype.newbyteorder("<"), copy=False)
+    head = canonical({"shape": list(plain.shape), "dtype": plain.dtype.str})
+    state = hashlib.sha256(head.encode("ascii"))
+    state.update(plain.reshape(-1).view(np.uint8).data)
+    return state.hexdigest()
+
+
+def product_key(kind: str, /, **parts: Any) -> str:
+    """Return the key of a product: a digest of its kind and everything it depends on."""
+    return digest({"kind": kind, **parts})
+
+
+def combine(digests: Iterable[str]) -> str:
+    """Return one digest of several, in the order given."""
+    return digest(list(digests))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"cannot put a {type(value).__name__} into a key")
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a float, or None for NaN and the infinities (JSON has neither)."""
+    return float(value) if math.isfinite(value) else None

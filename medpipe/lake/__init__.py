@@ -1,0 +1,1 @@
+"""Where results live: objects, segments, snapshots, tables."""

@@ -1,0 +1,1 @@
+"""Model packages: train, package, score by name."""

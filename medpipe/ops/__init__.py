@@ -1,0 +1,1 @@
+"""Ops: frozen records of parameters that bind kernels to units and geometry."""

@@ -1,0 +1,1 @@
+"""Recipe and index to cases."""

@@ -1,0 +1,1 @@
+"""The secret key, pseudonyms and encryption."""

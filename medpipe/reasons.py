@@ -1,0 +1,120 @@
+"""Every reason a subject can be set aside for: code, severity, message, what to do.
+
+The closed list behind ``quarantine.code``, ``instances.code`` and ``volumes.code``. A message
+is a template without values: nothing out of a header may enter a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Severity = Literal["info", "warning", "error"]
+
+
+class Reason(NamedTuple):
+    """Why a subject was set aside.
+
+    Attributes
+    ----------
+    severity : {"info", "warning", "error"}
+        ``error`` quarantines; ``warning`` flags; ``info`` explains a normal skip.
+    message : str
+        What was found, without values.
+    remedy : str
+        What a person can do about it.
+    """
+
+    severity: Severity
+    message: str
+    remedy: str
+
+
+def _error(message: str, remedy: str) -> Reason:
+    return Reason("error", message, remedy)
+
+
+def _warning(message: str, remedy: str) -> Reason:
+    return Reason("warning", message, remedy)
+
+
+def _info(message: str, remedy: str) -> Reason:
+    return Reason("info", message, remedy)
+
+
+REASONS: dict[str, Reason] = {
+    # files
+    "E_EMPTY": _error("the file is empty", "export the file again from its source"),
+    "E_NOT_DICOM": _info("the file is not DICOM", "nothing to do, unless it should be an image"),
+    "E_DICOMDIR": _info("the file is a directory index of a medium", "nothing to do: files are found by reading them"),
+    "E_UNREADABLE": _error("the file cannot be opened or read", "check the permissions and the medium"),
+    "E_SYMLINK": _info("the entry is a symbolic link", "scan the folder it points to as an archive of its own"),
+    "E_SPECIAL_FILE": _info("the entry is no regular file", "nothing to do"),
+    "E_NO_DATASET": _error("the file holds no data set", "export the file again from its source"),
+    "E_TRUNCATED": _error("the file ends before its data does", "transfer the file again"),
+    "E_LENGTH": _error("a declared length does not fit the file", "export the file again from its source"),
+    "E_DEPTH": _error("sequences are nested too deep", "check where this file comes from; it may be hostile"),
+    "E_HEADER": _error("the header cannot be parsed", "export the file again, or report the file's maker"),
+    "E_MISSING_TAG": _error("a required element is missing", "export the series again with full headers"),
+    "E_NO_SOP_CLASS": _error(
+        "the object does not say what it is (SOP class)", "export the object again from its source"
+    ),
+    "E_UNSUPPORTED_SOP": _info("an object without pixels of its own", "nothing to do: it is catalogued"),
+    "E_TOO_LARGE": _error("the file is larger than the limit for one object", "raise limits.file_bytes in site.toml"),
+    # instances
+    "E_DUP_UID_SAME": _info("a copy of another instance, with the same pixels", "nothing to do: it is read once"),
+    "E_DUP_UID_DIFF": _warning("another instance bears this UID with other pixels", "find out which one is right"),
+    "E_DIMENSIONS": _error(
+        "image dimensions are missing or beyond limits", "check the file; raise limits if it is right"
+    ),
+    "E_FRAME_COUNT": _error("the number of frames does not fit the pixel data", "export the file again"),
+    "E_UNSUPPORTED_TS": _error("no decoder for this transfer syntax", "install the codec extra, or transcode the file"),
+    "E_CODEC_ERROR": _error("the pixel data cannot be decoded", "export the file again, uncompressed if need be"),
+    "E_CODEC_CRASH": _error("the decoder crashed on this input", "report the file's syntax; transcode it"),
+    "E_CODEC_PANIC": _error("the decoder gave up on this input", "report the file's syntax; transcode it"),
+    "E_NONFINITE": _error("values are not finite", "check the rescale values and the pixel data"),
+    # series and volumes
+    "E_ORIENTATION": _error("the image orientation is no pair of unit vectors at right angles", "check the exporter"),
+    "E_SPACING": _error("pixel spacing is missing, zero or negative", "check the exporter"),
+    "E_MIXED_SERIES": _error("the series cannot be split into stacks of one kind", "sort the series at its source"),
+    "E_REPEATED_POSITIONS": _error("slice positions repeat unevenly", "check for missing or doubled instances"),
+    "E_AMBIGUOUS_4D": _error("positions repeat and nothing tells the repeats apart", "export with temporal elements"),
+    "E_GAP": _warning("slices are missing from the stack", "transfer the missing instances"),
+    "E_MOSAIC": _error("a mosaic without the elements to unpack it", "export with the private elements kept"),
+    "W_LOCALIZER": _info("a localizer", "nothing to do"),
+    "W_LOSSY": _warning("pixels went through lossy compression", "prefer the original for texture features"),
+    "W_UNEVEN": _warning("the steps between slices are uneven", "resample if an op needs even steps"),
+    "W_TILTED": _warning("the stack is sheared (gantry tilt)", "resample to a straight grid if an op needs one"),
+    # routing and regions
+    "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
+    "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),
+    "S_LIMIT": _info("left out by --limit or --only", "run again without it"),
+    "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
+    "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),
+    "E_CONTOUR": _error("contours do not lie in the image's planes", "make the structure set again on this series"),
+    "EMPTY_ROI": _warning("the region is empty", "check the threshold or the contours"),
+    "SMALL_ROI": _warning("the region is very small", "take texture values with care"),
+    "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),
+    "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),
+    # scores
+    "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),
+    "E_MODEL_INPUT": _error("the model's inputs do not fit the extraction", "use the extraction the model names"),
+    # running
+    "E_TIMEOUT": _error("the case took longer than its deadline", "raise limits.case_s in site.toml"),
+    "E_OOM": _error("the case needed more memory than its share", "raise limits.memory or use fewer workers"),
+    "E_CRASH": _error("the case ended its process", "replay the case; report the subject if it repeats"),
+    "E_CHANGED": _error("the file changed between scan and reading", "scan again"),
+    "E_VANISHED": _error("the file was gone when it was to be read", "check the archive, then scan again"),
+    "E_INTERNAL": _error("medpipe made a mistake on this subject", "report it with the code and the stage"),
+    "E_GPU_MEMORY": _warning("the device ran out of memory", "the case can run on the CPU: allow it in site.toml"),
+}
+
+
+def reason(code: str) -> Reason:
+    """Return the reason of a code; an unknown code is a bug.
+
+    Raises
+    ------
+    KeyError
+        If the code is not in the list.
+    """
+    return REASONS[code]

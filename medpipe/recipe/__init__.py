@@ -1,0 +1,1 @@
+"""Recipes: parsing, defaults, lock, digest, JSON Schema."""

@@ -1,0 +1,1 @@
+"""Views and reports over the published tables."""

@@ -1,0 +1,1 @@
+"""Phantom archives with known truth."""

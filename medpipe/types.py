@@ -1,0 +1,170 @@
+"""The nouns: geometry, volume, region.
+
+Arrays are ``(z, y, x)`` with z ascending along the slice normal, optionally with one leading
+axis ``t`` (time) or ``c`` (channel). Lengths are mm, world is DICOM patient LPS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+Array = Any
+"""A NumPy or CuPy array; kernels take the namespace from it."""
+
+Kind = Literal["volume", "series4d", "mosaic", "enhanced", "single", "planar", "colour", "multiframe", "segmentation"]
+"""What a stack of instances is; see ``volumes.kind`` in the table reference."""
+
+Affine = tuple[float, ...]
+"""16 numbers, row-major: voxel index (x, y, z, 1) to LPS mm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Where the voxels of an array are.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the array, ``(z, y, x)`` or with a leading ``t`` or ``c``.
+    axes : {"zyx", "tzyx", "czyx"}
+        Names of the axes of ``shape``.
+    spacing_mm : (float, float, float) or None
+        Step between voxel centres along (z, y, x); None where it is not known.
+    affine_lps : tuple of 16 float or None
+        Row-major, voxel index (x, y, z) to mm. The third column is the true step between
+        slices, so it is sheared under gantry tilt. None for images without a position.
+    slice_positions_mm : tuple of float or None
+        Position of each slice along the normal, for stacks with uneven steps.
+    frame_of_reference_key : str or None
+        Pseudonym of the frame of reference; equal keys share a patient coordinate system.
+    """
+
+    shape: tuple[int, ...]
+    axes: str = "zyx"
+    spacing_mm: tuple[float, float, float] | None = None
+    affine_lps: Affine | None = None
+    slice_positions_mm: tuple[float, ...] | None = None
+    frame_of_reference_key: str | None = None
+
+    @property
+    def spatial_shape(self) -> tuple[int, int, int]:
+        """Shape of the last three axes (z, y, x)."""
+        z, y, x = self.shape[-3:]
+        return z, y, x
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel in mm³ (NaN where the spacing is not known)."""
+        if self.spacing_mm is None:
+            return math.nan
+        z, y, x = self.spacing_mm
+        return z * y * x
+
+    @property
+    def matrix(self) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+        """The affine as a 4x4 float64 array, or None."""
+        if self.affine_lps is None:
+            return None
+        return np.array(self.affine_lps, dtype=np.float64).reshape(4, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """An array with its geometry, unit and modality.
+
+    Attributes
+    ----------
+    data : array
+        float32 (or the stored integer type before conversion) of ``geometry.shape``.
+    geometry : Geometry
+    unit : str
+        ``HU``, ``BQML``, ``SUV``, ``normalized`` or ``arbitrary``.
+    modality : str
+        DICOM modality (``CT``, ``MR``, ``PT``, ...).
+    verdict : str
+        ``regular``, ``tilted``, ``uneven``, ``missing_slices``, ``single``, ``planar``, ...
+    """
+
+    data: Array
+    geometry: Geometry
+    unit: str = "arbitrary"
+    modality: str = "OT"
+    verdict: str = "regular"
+
+    def with_data(self, data: Array, **changes: Any) -> Volume:
+        """Return this volume with other voxels (and, where given, other fields)."""
+        return replace(self, data=data, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A region of interest on a volume's grid.
+
+    Attributes
+    ----------
+    mask : array of bool, shape of the volume's last three axes
+    name : str
+        Closed name: an op's own (``body``) or a label mapped by the recipe (``gtv``) or
+        ``roi_1``, ``roi_2``, ... where no rule maps it. Never free text from a header.
+    label : int
+        Number of the region within its source, from 1.
+    source : str
+        Name of the op or kind of object it came from (``body``, ``seg``, ``rtstruct``).
+    """
+
+    mask: Array
+    name: str
+    label: int = 1
+    source: str = "op"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One feature column: what the number is.
+
+    Attributes
+    ----------
+    name : str
+        Column name; IBSI tags (``stat_mean``, ``cm_joint_max_3D_avg``) where one exists.
+    family : str
+        ``statistics``, ``morphology``, ``glcm``, ``lbp``, ...
+    ibsi : str
+        IBSI code (``Q4LE``) or an empty string.
+    unit : str
+        Physical unit: ``mm3``, ``image`` (unit of the image), ``1`` (none), ...
+    aggregation : str
+        ``3D``, ``3D_avg``, ... or an empty string.
+    low, high : float
+        Range a defined value can have; NaN where unbounded.
+    """
+
+    name: str
+    family: str
+    ibsi: str = ""
+    unit: str = "1"
+    aggregation: str = ""
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companions:
+    """What a case may look at beside its primary volume.
+
+    Attributes
+    ----------
+    regions : tuple of Region
+        Regions read from DICOM SEG and RTSTRUCT, already on the primary's grid. ``name`` is
+        ``roi_N`` here; the original name is the value in ``original_names``.
+    original_names : mapping of str to str
+        Region name to the text found in the object, for matching inside the case only;
+        never stored, never logged.
+    """
+
+    regions: tuple[Region, ...] = ()
+    original_names: Mapping[str, str] = field(default_factory=dict)

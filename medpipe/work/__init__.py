@@ -1,0 +1,1 @@
+"""One case: the wiring of ops, models, archive and lake."""
