@@ -87,6 +87,7 @@ REASONS: dict[str, Reason] = {
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
     "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),
+    "S_OTHER_SOURCE": _info("this series is already read from another archive", "nothing to do: it is read once"),
     "S_LIMIT": _info("left out by --limit or --only", "run again without it"),
     "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
     "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),
@@ -94,6 +95,10 @@ REASONS: dict[str, Reason] = {
     "EMPTY_ROI": _warning("the region is empty", "check the threshold or the contours"),
     "SMALL_ROI": _warning("the region is very small", "take texture values with care"),
     "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),
+    "E_LEVELS": _error(
+        "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
+    ),
+    "E_AXES": _error("the image has a time or channel axis", "measure one volume of it at a time"),
     "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),
     # scores
     "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),

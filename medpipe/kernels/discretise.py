@@ -1,0 +1,64 @@
+"""Grey levels from intensities: fixed bin size and fixed bin number."""
+
+from __future__ import annotations
+
+from medpipe.types import Array
+from medpipe.xp import backend_of
+
+
+def fixed_bin_size(values: Array, /, *, width: float, low: float) -> Array:
+    """Return grey levels of bins of one width: ``floor((x - low) / width) + 1``.
+
+    Parameters
+    ----------
+    values : array
+        Intensities, none below ``low``.
+    width : float
+        Width of a bin, in the unit of the image.
+    low : float
+        Lower edge of the first bin: the lower bound of re-segmentation, so that a level means
+        the same intensity in every region. Anchored elsewhere the features are not the
+        standard's.
+
+    Returns
+    -------
+    array of int64, same shape
+        Levels from 1.
+
+    Notes
+    -----
+    IBSI code Q3RU.
+    """
+    xp = backend_of(values).xp
+    return xp.floor((values.astype(xp.float64) - low) / width).astype(xp.int64) + 1
+
+
+def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
+    """Return grey levels of a number of bins that span the range of the values.
+
+    ``min(floor(bins * (x - min) / (max - min)) + 1, bins)``; 1 everywhere if all values are
+    equal.
+
+    Parameters
+    ----------
+    values : array, not empty
+        Intensities of a region.
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    array of int64, same shape
+        Levels from 1 to ``bins``.
+
+    Notes
+    -----
+    IBSI code K15C.
+    """
+    xp = backend_of(values).xp
+    x = values.astype(xp.float64)
+    low, high = x.min(), x.max()
+    if low == high:
+        return xp.ones(x.shape, dtype=xp.int64)
+    levels = xp.floor(bins * (x - low) / (high - low)).astype(xp.int64) + 1
+    return xp.minimum(levels, bins)

@@ -1,0 +1,284 @@
+"""Grey-level co-occurrence matrices and their features (IBSI family LFYI).
+
+Counting is one pass over the region for all directions; the features are computed for all
+matrices at once, on the cells that occur. Run-length, zone and dependence matrices can stand
+beside this module with the same shape of interface: levels in, features by aggregation out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from medpipe.errors import Rejected
+from medpipe.types import Array
+
+Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
+Floats = NDArray[np.float64]
+Counts = NDArray[np.uint32]
+
+NAMES = (
+    "joint_max", "joint_avg", "joint_var", "joint_entr", "diff_avg", "diff_var", "diff_entr", "sum_avg", "sum_var",
+    "sum_entr", "energy", "contrast", "dissimilarity", "inv_diff", "inv_diff_norm", "inv_diff_mom",
+    "inv_diff_mom_norm", "inv_var", "corr", "auto_corr", "clust_tend", "clust_shade", "clust_prom", "info_corr1",
+    "info_corr2",
+)  # fmt: skip
+"""Names of the features, in the order of the standard."""
+
+MAX_LEVELS = 2048
+"""Distinct grey levels of a region beyond which a matrix is refused."""
+
+_CELLS_AT_ONCE = 2**18
+
+DIRECTIONS_2D = ((0, 0, 1), (0, 1, -1), (0, 1, 0), (0, 1, 1))
+"""The 4 directions (z, y, x) within a slice; the opposite ones come with symmetry."""
+
+DIRECTIONS_3D = (*DIRECTIONS_2D, *((1, y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)))
+"""The 13 directions (z, y, x) in space."""
+
+
+def glcm_features(levels: Array, /, *, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, dict[str, float]]:
+    """Return the 25 co-occurrence features of a region for each way of aggregation.
+
+    Parameters
+    ----------
+    levels : NumPy array of int (z, y, x)
+        Grey levels from 1; 0 outside the region.
+    aggregations : tuple of str
+        ``2D_avg`` (BTW3), ``2D_comb`` (SUJT), ``2_5D_avg`` (JJUI), ``2_5D_comb`` (ZW7Z),
+        ``3D_avg`` (ITBB), ``3D_comb`` (IAZD).
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By aggregation, one value for each of :data:`NAMES`. Directions and slices without a
+        pair are left out of averages; NaN if no pair is left.
+
+    Raises
+    ------
+    Rejected
+        ``E_LEVELS`` if the region has more than :data:`MAX_LEVELS` distinct levels.
+
+    Notes
+    -----
+    IBSI reference manual, chapter "Grey level co-occurrence based features"; codes GYBY to
+    JN9H. Matrices are symmetric, at distance 1 (Chebyshev).
+    """
+    present = np.unique(levels)
+    present = present[present > 0]
+    if present.size > MAX_LEVELS:
+        raise Rejected("E_LEVELS")
+    if present.size == 0:
+        return {aggregation: dict.fromkeys(NAMES, math.nan) for aggregation in aggregations}
+    ranks = np.where(levels > 0, np.searchsorted(present, levels) + 1, 0).astype(np.int32)
+    found: dict[Aggregation, dict[str, float]] = {}
+    if any(aggregation.startswith("3D") for aggregation in aggregations):
+        counts = cooccurrences(ranks, n_levels=present.size, directions=DIRECTIONS_3D)
+        found |= {"3D_avg": _mean([matrix_features(counts, present)]), "3D_comb": _merged(counts, present)}
+    if any(aggregation.startswith("2") for aggregation in aggregations):
+        found |= _by_slice(ranks, present)
+    return {aggregation: found[aggregation] for aggregation in aggregations}
+
+
+def cooccurrences(levels: Array, /, *, n_levels: int, directions: tuple[tuple[int, int, int], ...]) -> Counts:
+    """Return how often levels i and j are neighbours, for each direction.
+
+    Parameters
+    ----------
+    levels : NumPy array of int32 (z, y, x)
+        Levels 1 to ``n_levels``; 0 outside the region.
+    n_levels : int
+    directions : tuple of (z, y, x)
+        Steps from a voxel to its neighbour, at most 1 along each axis.
+
+    Returns
+    -------
+    array of uint32 (directions, n_levels, n_levels)
+        Symmetric counts: each pair is counted from both its ends.
+    """
+    padded = np.pad(levels, 1)
+    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1], dtype=np.int64)
+    steps = np.array(directions, dtype=np.int64) @ strides
+    counts: Counts = np.zeros((len(steps), n_levels, n_levels), dtype=np.uint32)
+    _count(padded.reshape(-1), steps, counts)
+    for matrix in counts:
+        np.add(matrix, matrix.T.copy(), out=matrix)
+    return counts
+
+
+def matrix_features(counts: Counts, levels: Array, /) -> dict[str, Floats]:
+    """Return the features of each of a stack of co-occurrence matrices.
+
+    Parameters
+    ----------
+    counts : array of uint32 (matrices, k, k)
+        Symmetric counts.
+    levels : array of int (k,)
+        Grey level of each row, ascending; its last is the number of levels of the formulas.
+
+    Returns
+    -------
+    dict of str to array of float64 (matrices,)
+        NaN for an empty matrix. Where there is one grey level only, correlation and the first
+        information correlation are 1 and the second is 0.
+    """
+    # Large matrices go a few at a time, which bounds the memory of their cells.
+    group = max(_CELLS_AT_ONCE // counts[0].size, 1)
+    parts = [_group_features(counts[at : at + group], levels) for at in range(0, len(counts), group)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
+
+
+def _group_features(counts: Counts, levels: Array) -> dict[str, Floats]:
+    totals = counts.sum(axis=(1, 2), dtype=np.int64)
+    filled = np.flatnonzero(totals)
+    if filled.size == 0:
+        return {name: np.full(len(counts), math.nan) for name in NAMES}
+    # Only cells that occur in some matrix: most of a large matrix is empty.
+    rows, columns = np.nonzero(counts.any(axis=0))
+    cells = _Cells(
+        p=counts[filled][:, rows, columns] / totals[filled, None],
+        marginal=counts[filled].sum(axis=2, dtype=np.int64) / totals[filled, None],
+        levels=levels.astype(np.float64),
+        i=levels[rows].astype(np.float64),
+        j=levels[columns].astype(np.float64),
+    )
+    values = _joint(cells) | _differences(cells) | _sums(cells) | _information(cells)
+    return {name: _placed(values[name], filled, len(counts)) for name in NAMES}
+
+
+class _Cells(NamedTuple):
+    """Probabilities (matrices, cells) with the levels i and j of each cell, and the marginal (matrices, k)."""
+
+    p: Floats
+    marginal: Floats
+    levels: Floats
+    i: Floats
+    j: Floats
+
+
+@njit(cache=True, nogil=True)
+def _count(padded: NDArray[np.int32], steps: NDArray[np.int64], counts: Counts) -> None:
+    for place in range(padded.size):
+        here = padded[place]
+        if here > 0:
+            for direction in range(steps.size):
+                there = padded[place + steps[direction]]
+                if there > 0:
+                    counts[direction, here - 1, there - 1] += 1
+
+
+def _by_slice(ranks: NDArray[np.int32], present: Array) -> dict[Aggregation, dict[str, float]]:
+    averaged, combined = [], []
+    merged = np.zeros((len(DIRECTIONS_2D), present.size, present.size), dtype=np.uint32)
+    for counts in _slices(ranks, present.size):
+        averaged.append(matrix_features(counts, present))
+        combined.append(matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), present))
+        merged += counts
+    return {
+        "2D_avg": _mean(averaged),
+        "2D_comb": _mean(combined),
+        "2_5D_avg": _mean([matrix_features(merged, present)]),
+        "2_5D_comb": _merged(merged, present),
+    }
+
+
+def _slices(ranks: NDArray[np.int32], n_levels: int) -> Iterator[Counts]:
+    for place in range(len(ranks)):
+        yield cooccurrences(ranks[place : place + 1], n_levels=n_levels, directions=DIRECTIONS_2D)
+
+
+def _merged(counts: Counts, present: Array) -> dict[str, float]:
+    return _mean([matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), present)])
+
+
+def _mean(stacks: Iterable[dict[str, Floats]]) -> dict[str, float]:
+    """Return the mean of each feature over all matrices that are not empty."""
+    columns = list(stacks)
+    return {name: _mean_of_defined(np.concatenate([stack[name] for stack in columns])) for name in NAMES}
+
+
+def _mean_of_defined(values: Floats) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else math.nan
+
+
+def _placed(values: Floats, where: NDArray[np.intp], size: int) -> Floats:
+    result = np.full(size, math.nan)
+    result[where] = values
+    return result
+
+
+def _joint(cells: _Cells) -> dict[str, Floats]:
+    p, i, j = cells.p, cells.i, cells.j
+    mean = cells.marginal @ cells.levels
+    deviation = cells.levels - mean[:, None]
+    variance = (cells.marginal * deviation**2).sum(axis=1)
+    covariance = (p * (i - mean[:, None]) * (j - mean[:, None])).sum(axis=1)
+    spread = (i + j) - 2.0 * mean[:, None]
+    return {
+        "joint_max": p.max(axis=1),
+        "joint_avg": mean,
+        "joint_var": variance,
+        "joint_entr": _entropy(p),
+        "energy": (p**2).sum(axis=1),
+        "corr": np.where(variance > 0.0, covariance / np.where(variance > 0.0, variance, 1.0), 1.0),
+        "auto_corr": p @ (i * j),
+        "clust_tend": (p * spread**2).sum(axis=1),
+        "clust_shade": (p * spread**3).sum(axis=1),
+        "clust_prom": (p * spread**4).sum(axis=1),
+    }
+
+
+def _differences(cells: _Cells) -> dict[str, Floats]:
+    k, p = _grouped(np.abs(cells.i - cells.j), cells.p)
+    mean = p @ k
+    n_grey = cells.levels[-1]
+    unequal = k > 0.0
+    return {
+        "diff_avg": mean,
+        "diff_var": (p * (k - mean[:, None]) ** 2).sum(axis=1),
+        "diff_entr": _entropy(p),
+        "contrast": p @ k**2,
+        "dissimilarity": mean.copy(),
+        "inv_diff": p @ (1.0 / (1.0 + k)),
+        "inv_diff_norm": p @ (1.0 / (1.0 + k / n_grey)),
+        "inv_diff_mom": p @ (1.0 / (1.0 + k**2)),
+        "inv_diff_mom_norm": p @ (1.0 / (1.0 + k**2 / n_grey**2)),
+        "inv_var": p[:, unequal] @ (1.0 / k[unequal] ** 2),
+    }
+
+
+def _sums(cells: _Cells) -> dict[str, Floats]:
+    k, p = _grouped(cells.i + cells.j, cells.p)
+    mean = p @ k
+    return {"sum_avg": mean, "sum_var": (p * (k - mean[:, None]) ** 2).sum(axis=1), "sum_entr": _entropy(p)}
+
+
+def _information(cells: _Cells) -> dict[str, Floats]:
+    joint, single = _entropy(cells.p), _entropy(cells.marginal)
+    # For a symmetric matrix both HXY1 and HXY2 of the standard are twice the entropy of the
+    # marginal, because the rows of p sum to it.
+    independent = 2.0 * single
+    excess = np.maximum(independent - joint, 0.0)
+    some = single > 0.0
+    return {
+        "info_corr1": np.where(some, (joint - independent) / np.where(some, single, 1.0), 1.0),
+        "info_corr2": np.sqrt(1.0 - np.exp(-2.0 * excess)),
+    }
+
+
+def _grouped(keys: Floats, p: Floats) -> tuple[Floats, Floats]:
+    """Return the distinct keys, and the probabilities (matrices, keys) summed over equal keys."""
+    order = np.argsort(keys, kind="stable")
+    distinct, starts = np.unique(keys[order], return_index=True)
+    return distinct, np.add.reduceat(p[:, order], starts, axis=1)
+
+
+def _entropy(p: Floats) -> Floats:
+    """Return ``-sum p log2 p`` along the last axis, with 0 log 0 = 0."""
+    return np.asarray(-(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=1))

@@ -1,0 +1,196 @@
+"""Shape of a region, and where its intensities lie in it (IBSI family HCUG).
+
+Left out are the four densities of the oriented minimum bounding box and of the minimum volume
+enclosing ellipsoid, for which the standard has no reference values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medpipe.kernels.autocorrelation import moran_geary
+from medpipe.kernels.mesh import Mesh, convex_hull, largest_distance_mm, mesh_area_mm2, mesh_volume_mm3, surface_mesh
+from medpipe.types import Array
+
+Floats = NDArray[np.float64]
+Spacing = tuple[float, float, float]
+
+_LEGENDRE_TERMS = 20
+_COVARIANCE_DDOF = 1
+
+
+def shape_features(mask: Array, /, *, spacing_mm: Spacing) -> dict[str, float]:
+    """Return what the mask alone tells: sizes, roundness, axes and densities.
+
+    Parameters
+    ----------
+    mask : NumPy array of bool (z, y, x), not empty
+        The morphological mask, cropped or not.
+    spacing_mm : (float, float, float)
+        Step between voxel centres along (z, y, x), mm.
+
+    Returns
+    -------
+    dict of str to float
+        mm, mm², mm³, 1/mm or none; NaN where undefined (principal axes of one voxel, the
+        density of an ellipsoid without volume).
+
+    Notes
+    -----
+    IBSI reference manual, chapter "Morphological features"; codes RNU0 to 7T7F.
+    """
+    mesh = surface_mesh(mask, spacing_mm=spacing_mm)
+    volume, area = mesh_volume_mm3(mesh), mesh_area_mm2(mesh)
+    semi_axes = ellipsoid_semi_axes_mm(mask, spacing_mm=spacing_mm)
+    return {
+        "volume": volume,
+        "vol_approx": float(np.count_nonzero(mask)) * math.prod(spacing_mm),
+        "area_mesh": area,
+        "av": area / volume,
+        **_roundness(volume, area),
+        **_axes(semi_axes),
+        **_box_and_hull(mesh, volume, area),
+        "vol_dens_aee": _ratio(volume, 4.0 / 3.0 * math.pi * math.prod(semi_axes)),
+        "area_dens_aee": _ratio(area, ellipsoid_area_mm2(semi_axes)),
+    }
+
+
+def intensity_shape_features(
+    image: Array, mask: Array, intensity_mask: Array, /, *, spacing_mm: Spacing, autocorrelation: bool
+) -> dict[str, float]:
+    """Return what intensities add to the shape: shift of the centre of mass, Moran's I, Geary's C.
+
+    Parameters
+    ----------
+    image : NumPy array (z, y, x)
+        Intensities.
+    mask : NumPy array of bool (z, y, x), not empty
+        The morphological mask.
+    intensity_mask : NumPy array of bool (z, y, x), not empty
+        The voxels left after re-segmentation.
+    spacing_mm : (float, float, float)
+        Step between voxel centres along (z, y, x), mm.
+    autocorrelation : bool
+        Whether to compute Moran's I and Geary's C; NaN otherwise.
+
+    Returns
+    -------
+    dict of str to float
+        ``com`` (mm; NaN if intensities sum to 0), ``moran_i``, ``geary_c``.
+
+    Notes
+    -----
+    IBSI codes KLMA, N365, NPT7. The mass is signed: with intensities around 0, as HU are, the
+    weighted centre can lie far outside the region.
+    """
+    moran = geary = math.nan
+    if autocorrelation:
+        moran, geary = moran_geary(image, intensity_mask, spacing_mm=spacing_mm)
+    shape_centre = _first_moments(mask.astype(np.float64), spacing_mm)
+    mass_centre = _first_moments(np.where(intensity_mask, image, 0.0).astype(np.float64), spacing_mm)
+    return {"com": float(np.linalg.norm(shape_centre - mass_centre)), "moran_i": moran, "geary_c": geary}
+
+
+def ellipsoid_semi_axes_mm(mask: Array, /, *, spacing_mm: Spacing) -> tuple[float, float, float]:
+    """Return the semi-axes (longest first) of the ellipsoid with the mask's second moments.
+
+    ``2 sqrt(l)`` for each eigenvalue l of the sample covariance (divided by N - 1) of the voxel
+    centres in mm; NaN for a single voxel.
+    """
+    if np.count_nonzero(mask) < 2:
+        return math.nan, math.nan, math.nan
+    values = np.linalg.eigvalsh(_covariance(mask, spacing_mm))[::-1]
+    # A flat region has an eigenvalue of 0, which rounding would turn into a tiny axis.
+    values = np.where(values > values[0] * 1e-12, values, 0.0)
+    longest, middle, shortest = (2.0 * math.sqrt(value) for value in values)
+    return longest, middle, shortest
+
+
+def ellipsoid_area_mm2(semi_axes_mm: tuple[float, float, float], /) -> float:
+    """Return the area the standard gives the ellipsoid, to 20 Legendre terms.
+
+    ``4 pi a b sum_v (alpha beta)^v / (1 - 4 v²) P_v((alpha² + beta²) / (2 alpha beta))`` with
+    ``alpha² = 1 - b²/a²``, ``beta² = 1 - c²/a²`` and a >= b >= c.
+
+    Notes
+    -----
+    This is the formula of IBSI code RDD2, which its reference values follow. It is exact for a
+    sphere only: the series gives the true area with ``1 - c²/a²`` and ``1 - c²/b²`` instead, 4 %
+    less for the standard's digital phantom.
+
+    The terms ``(alpha beta)^v P_v`` are built by Bonnet's recursion multiplied through by
+    ``alpha beta``, which needs no special case for a sphere or a spheroid.
+    """
+    a, b, c = semi_axes_mm
+    if math.isnan(a):
+        return math.nan
+    alpha2, beta2 = 1.0 - (b / a) ** 2, 1.0 - (c / a) ** 2
+    middle, product2 = (alpha2 + beta2) / 2.0, alpha2 * beta2
+    before, now, total = 0.0, 1.0, 0.0
+    for v in range(_LEGENDRE_TERMS + 1):
+        total += now / (1.0 - 4.0 * v * v)
+        before, now = now, ((2 * v + 1) * middle * now - v * product2 * before) / (v + 1)
+    return 4.0 * math.pi * a * b * total
+
+
+def _roundness(volume: float, area: float) -> dict[str, float]:
+    compactness = 36.0 * math.pi * volume**2 / area**3
+    return {
+        "comp_1": volume / (math.sqrt(math.pi) * area**1.5),
+        "comp_2": compactness,
+        "sph_dispr": compactness ** (-1.0 / 3.0),
+        "sphericity": compactness ** (1.0 / 3.0),
+        "asphericity": compactness ** (-1.0 / 3.0) - 1.0,
+    }
+
+
+def _axes(semi_axes: tuple[float, float, float]) -> dict[str, float]:
+    major, minor, least = (2.0 * axis for axis in semi_axes)
+    return {
+        "pca_maj_axis": major,
+        "pca_min_axis": minor,
+        "pca_least_axis": least,
+        "pca_elongation": _ratio(minor, major),
+        "pca_flatness": _ratio(least, major),
+    }
+
+
+def _box_and_hull(mesh: Mesh, volume: float, area: float) -> dict[str, float]:
+    z, y, x = np.ptp(mesh.vertices, axis=0)
+    hull = convex_hull(mesh.vertices)
+    return {
+        "diam": largest_distance_mm(hull.corners),
+        "vol_dens_aabb": volume / float(z * y * x),
+        "area_dens_aabb": area / float(2.0 * (z * y + y * x + x * z)),
+        "vol_dens_conv_hull": volume / hull.volume_mm3,
+        "area_dens_conv_hull": area / hull.area_mm2,
+    }
+
+
+def _covariance(mask: Array, spacing_mm: Spacing) -> Floats:
+    """Return the covariance (3, 3) of voxel centres in mm from projections of the mask."""
+    count = int(np.count_nonzero(mask))
+    planes = {(0, 1): mask.sum(axis=2), (0, 2): mask.sum(axis=1), (1, 2): mask.sum(axis=0)}
+    lines = (planes[0, 1].sum(axis=1), planes[0, 1].sum(axis=0), planes[0, 2].sum(axis=0))
+    places = [np.arange(len(line)) - float(line @ np.arange(len(line))) / count for line in lines]
+    matrix = np.diag([float(line @ place**2) for line, place in zip(lines, places, strict=True)])
+    for (a, b), plane in planes.items():
+        matrix[a, b] = matrix[b, a] = float(places[a] @ plane @ places[b])
+    return np.asarray(matrix * np.outer(spacing_mm, spacing_mm) / (count - _COVARIANCE_DDOF))
+
+
+def _first_moments(mass: Floats, spacing_mm: Spacing) -> Floats:
+    """Return the centre of mass (z, y, x) in mm; NaN if the mass sums to 0."""
+    total = float(mass.sum())
+    if total == 0.0:
+        return np.full(3, math.nan)
+    lines = (mass.sum(axis=(1, 2)), mass.sum(axis=(0, 2)), mass.sum(axis=(0, 1)))
+    centre = [float(line @ np.arange(len(line))) / total for line in lines]
+    return np.asarray(np.multiply(centre, spacing_mm))
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below != 0.0 else math.nan

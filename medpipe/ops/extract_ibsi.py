@@ -1,0 +1,213 @@
+"""The features of the Image Biomarker Standardisation Initiative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from medpipe.errors import ConfigError
+from medpipe.kernels import discretise, glcm, morphology, statistics
+from medpipe.kernels.glcm import Aggregation
+from medpipe.ops import roi
+from medpipe.ops.ibsi_columns import FAMILIES, Family, column_name, columns_of
+from medpipe.ops.parameters import parameter
+from medpipe.ops.registry import register
+from medpipe.types import Column, Geometry, Region, Volume
+
+
+@register("features")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ibsi:
+    """Statistics, morphology and texture of a region by the IBSI reference manual.
+
+    The order of steps is the manual's: interpolate image and mask, round, re-segment,
+    discretise, compute. A volume on a GPU is measured on the host: the region's box is copied,
+    because the mesh and the hull are CPU work.
+
+    Attributes
+    ----------
+    families : tuple of {"statistics", "morphology", "glcm"}
+    resample_mm : (float, float, float) or None
+        Spacing (z, y, x) in mm, 0 to keep an axis as it is (the slices, for features within
+        slices); None measures the voxels as they are. Uneven slices become even.
+    order : {1, 3}
+        Linear or cubic B-spline interpolation of the image; masks are always linear.
+    round : bool
+        Whether to round intensities to whole numbers after interpolation, as HU should be.
+    range : (float, float) or None
+        Intensities kept by re-segmentation, ends included.
+    outlier_sigma : float or None
+        Intensities farther than this many standard deviations from the region's mean go.
+    bin_width, bins : float or None, int or None
+        Width of a grey-level bin (from the lower end of ``range``), or number of bins; exactly
+        one of them where texture is asked for.
+    aggregations : tuple of str
+        How texture matrices of directions and slices are joined.
+    autocorrelation_voxels : int
+        Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
+        C are left NaN: their cost grows with the box, about 0.25 GB and 1 s per million voxels.
+
+    Notes
+    -----
+    Zwanenburg et al., Radiology 2020, doi:10.1148/radiol.2020191145.
+    """
+
+    name: ClassVar[str] = "ibsi"
+    version: ClassVar[int] = 1
+
+    families: tuple[Family, ...] = parameter(("statistics", "morphology", "glcm"), doc="families of features")
+    resample_mm: tuple[float, float, float] | None = parameter(
+        None, doc="spacing z, y, x to resample to, 0 to keep an axis; none if absent", unit="mm", low=0.0
+    )
+    order: Literal[1, 3] = parameter(1, doc="interpolation of the image: 1 linear, 3 cubic B-spline")
+    round: bool = parameter(default=False, doc="round intensities to whole numbers after interpolation")
+    range: tuple[float, float] | None = parameter(None, doc="intensities kept", unit="unit of the image")
+    outlier_sigma: float | None = parameter(None, doc="standard deviations beyond which intensities go", above=0.0)
+    bin_width: float | None = parameter(None, doc="width of a grey-level bin", unit="unit of the image", above=0.0)
+    bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=glcm.MAX_LEVELS)
+    aggregations: tuple[Aggregation, ...] = parameter(("3D_avg", "3D_comb"), doc="how texture matrices are joined")
+    autocorrelation_voxels: int = parameter(
+        4_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit each other."""
+        for field, given in (("families", self.families), ("aggregations", self.aggregations)):
+            if not given or len(set(given)) < len(given):
+                raise ConfigError(f"ibsi.{field}: names at least one, and none twice")
+        if self.resample_mm is not None and not any(self.resample_mm):
+            raise ConfigError("ibsi.resample_mm: at least one axis must be above 0")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ConfigError("ibsi.range: its lower end must be below its upper end")
+        given_bins = (self.bin_width is not None) + (self.bins is not None)
+        if given_bins > 1 or (given_bins == 0 and "glcm" in self.families):
+            raise ConfigError("ibsi: the family glcm needs either bin_width or bins, and not both")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns in the order of the standard, whatever the order of ``families``."""
+        asked = (family for family in FAMILIES if family in self.families)
+        return tuple(column for family in asked for column in columns_of(family, self.aggregations))
+
+    @property
+    def discretisation(self) -> str:
+        """How grey levels are made; empty where none are."""
+        if "glcm" not in self.families:
+            return ""
+        if self.bins is not None:
+            return f"fixed bin number {self.bins}"
+        start = "the region's minimum" if self.range is None else f"{self.range[0]:g}"
+        return f"fixed bin size {self.bin_width:g} from {start}"
+
+    @property
+    def compliance(self) -> str:
+        """``ibsi``, or ``deviates``: bins of fixed size whose levels mean another intensity in each region."""
+        floating = self.bins is None and self.range is None and "glcm" in self.families
+        return "deviates" if floating else "ibsi"
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
+        before = math.prod(geometry.spatial_shape)
+        after = roi.voxels_after(geometry, self.resample_mm)
+        # The crop; with it planes or, for the spline, coefficients padded by their filter.
+        total = before * (5 if self.order == 1 or self.resample_mm is None else 60) + 34 * after
+        steps = [total]
+        if "statistics" in self.families:
+            steps.append(total + 48 * after)
+        if "morphology" in self.families:
+            # The mesh follows the surface, the transforms fill twice the box on each axis.
+            steps.append(total + 60 * after)
+            steps.append(total + 24 * after + 240 * min(after, self.autocorrelation_voxels))
+        if "glcm" in self.families:
+            steps.append(total + 60 * after + _matrix_bytes(self._most_levels(after), after))
+        return max(steps) + 2**22
+
+    def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
+        """Return a value for every column; all NaN if nothing of the region is left.
+
+        Raises
+        ------
+        Rejected
+            ``E_AXES``, ``E_GRID``, ``NO_SPACING`` or ``W_UNEVEN`` (see
+            :func:`medpipe.ops.roi.prepare`), or ``E_LEVELS`` for more grey levels than a texture
+            matrix can hold.
+        """
+        values = {column.name: math.nan for column in self.columns}
+        chain = roi.Chain(
+            resample_mm=self.resample_mm,
+            order=self.order,
+            rounded=self.round,
+            limits=self.range,
+            outlier_sigma=self.outlier_sigma,
+        )
+        measured = roi.prepare(volume, region, chain)
+        if measured is None:
+            return values
+        for family in FAMILIES:
+            if family in self.families:
+                values |= _MEASURES[family](self, measured)
+        return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
+
+    def _statistics(self, measured: roi.Roi) -> dict[str, float]:
+        found = statistics.intensity_statistics(measured.image[measured.intensity])
+        return {column_name("stat", key, ""): value for key, value in found.items()}
+
+    def _morphology(self, measured: roi.Roi) -> dict[str, float]:
+        spacing_mm = measured.spacing_mm
+        if spacing_mm is None:
+            return {}
+        found = morphology.shape_features(measured.morphological, spacing_mm=spacing_mm)
+        found |= morphology.intensity_shape_features(
+            measured.image,
+            measured.morphological,
+            measured.intensity,
+            spacing_mm=spacing_mm,
+            autocorrelation=measured.image.size <= self.autocorrelation_voxels,
+        )
+        found["integ_int"] = found["volume"] * float(measured.image[measured.intensity].mean())
+        return {column_name("morph", key, ""): value for key, value in found.items()}
+
+    def _glcm(self, measured: roi.Roi) -> dict[str, float]:
+        levels = np.zeros(measured.image.shape, dtype=np.int64)
+        levels[measured.intensity] = self._levels(measured.image[measured.intensity])
+        found = glcm.glcm_features(levels, aggregations=self.aggregations)
+        return {column_name("cm", key, way): value for way, some in found.items() for key, value in some.items()}
+
+    def _levels(
+        self, values: np.ndarray[tuple[int], np.dtype[np.float64]]
+    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        if self.bin_width is None:
+            assert self.bins is not None
+            number: np.ndarray[tuple[int], np.dtype[np.int64]] = discretise.fixed_bin_number(values, bins=self.bins)
+            return number
+        low = float(values.min()) if self.range is None else self.range[0]
+        size: np.ndarray[tuple[int], np.dtype[np.int64]] = discretise.fixed_bin_size(
+            values, width=self.bin_width, low=low
+        )
+        return size
+
+    def _most_levels(self, voxels: int) -> int:
+        if self.bins is not None:
+            return self.bins
+        most = min(glcm.MAX_LEVELS, voxels)
+        if self.range is not None and self.bin_width is not None:
+            most = min(most, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
+        return most
+
+
+_MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
+    "statistics": Ibsi._statistics,
+    "morphology": Ibsi._morphology,
+    "glcm": Ibsi._glcm,
+}
+
+
+def _matrix_bytes(levels: int, voxels: int) -> int:
+    """Return the bytes of the matrices of 13 directions and of the features of their cells."""
+    matrices = 13 * levels**2
+    cells = min(matrices, max(2**18, levels**2), 26 * 13 * voxels)
+    return 5 * matrices + 100 * cells

@@ -1,0 +1,8 @@
+"""The extractors medpipe brings: importing this module registers them."""
+
+from __future__ import annotations
+
+from medpipe.ops.extract_ibsi import Ibsi
+from medpipe.ops.extract_lbp import Lbp
+
+__all__ = ["Ibsi", "Lbp"]

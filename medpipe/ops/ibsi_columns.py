@@ -1,0 +1,139 @@
+"""What each IBSI column is: name, code, unit, range.
+
+A family is one entry of :data:`FAMILIES`; a texture family of its own kernel is added here, in
+``FAMILY_AGGREGATIONS`` where it has matrices to aggregate, and in ``ops/extract_ibsi.py`` where
+its numbers are computed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+from medpipe.kernels.glcm import Aggregation
+from medpipe.types import Column
+
+Family = Literal["statistics", "morphology", "glcm"]
+"""Families that can be asked for, in the order of the columns."""
+
+
+class Feature(NamedTuple):
+    """One feature of the standard: key in the kernel's result, IBSI code, unit and range."""
+
+    key: str
+    ibsi: str
+    unit: str = "1"
+    low: float = math.nan
+    high: float = math.nan
+
+
+STATISTICS = (
+    Feature("mean", "Q4LE", "image"),
+    Feature("var", "ECT3", "image^2", 0),
+    Feature("skew", "KE2A"),
+    Feature("kurt", "IPH6", "1", -2),
+    Feature("median", "Y12H", "image"),
+    Feature("min", "1GSF", "image"),
+    Feature("p10", "QG58", "image"),
+    Feature("p90", "8DWT", "image"),
+    Feature("max", "84IY", "image"),
+    Feature("iqr", "SALO", "image", 0),
+    Feature("range", "2OJQ", "image", 0),
+    Feature("mad", "4FUA", "image", 0),
+    Feature("rmad", "1128", "image", 0),
+    Feature("medad", "N72L", "image", 0),
+    Feature("cov", "7TET"),
+    Feature("qcod", "9S40"),
+    Feature("energy", "N8CA", "image^2", 0),
+    Feature("rms", "5ZWQ", "image", 0),
+)
+
+MORPHOLOGY = (
+    Feature("volume", "RNU0", "mm3", 0),
+    Feature("vol_approx", "YEKZ", "mm3", 0),
+    Feature("area_mesh", "C0JK", "mm2", 0),
+    Feature("av", "2PR5", "1/mm", 0),
+    Feature("comp_1", "SKGS", "1", 0, 1 / (6 * math.pi)),
+    Feature("comp_2", "BQWJ", "1", 0, 1),
+    Feature("sph_dispr", "KRCK", "1", 1),
+    Feature("sphericity", "QCFX", "1", 0, 1),
+    Feature("asphericity", "25C7", "1", 0),
+    Feature("com", "KLMA", "mm", 0),
+    Feature("diam", "L0JK", "mm", 0),
+    Feature("pca_maj_axis", "TDIC", "mm", 0),
+    Feature("pca_min_axis", "P9VJ", "mm", 0),
+    Feature("pca_least_axis", "7J51", "mm", 0),
+    Feature("pca_elongation", "Q3CK", "1", 0, 1),
+    Feature("pca_flatness", "N17B", "1", 0, 1),
+    Feature("vol_dens_aabb", "PBX1", "1", 0, 1),
+    Feature("area_dens_aabb", "R59B", "1", 0),
+    Feature("vol_dens_aee", "6BDE", "1", 0),
+    Feature("area_dens_aee", "RDD2", "1", 0),
+    Feature("vol_dens_conv_hull", "R3ER", "1", 0, 1),
+    Feature("area_dens_conv_hull", "7T7F", "1", 0),
+    Feature("integ_int", "99N0", "image*mm3"),
+    Feature("moran_i", "N365"),
+    Feature("geary_c", "NPT7", "1", 0),
+)
+
+GLCM = (
+    Feature("joint_max", "GYBY", "1", 0, 1),
+    Feature("joint_avg", "60VM", "1", 1),
+    Feature("joint_var", "UR99", "1", 0),
+    Feature("joint_entr", "TU9B", "1", 0),
+    Feature("diff_avg", "TF7R", "1", 0),
+    Feature("diff_var", "D3YU", "1", 0),
+    Feature("diff_entr", "NTRS", "1", 0),
+    Feature("sum_avg", "ZGXS", "1", 2),
+    Feature("sum_var", "OEEB", "1", 0),
+    Feature("sum_entr", "P6QZ", "1", 0),
+    Feature("energy", "8ZQL", "1", 0, 1),
+    Feature("contrast", "ACUI", "1", 0),
+    Feature("dissimilarity", "8S9J", "1", 0),
+    Feature("inv_diff", "IB1Z", "1", 0, 1),
+    Feature("inv_diff_norm", "NDRX", "1", 0, 1),
+    Feature("inv_diff_mom", "WF0Z", "1", 0, 1),
+    Feature("inv_diff_mom_norm", "1QCO", "1", 0, 1),
+    Feature("inv_var", "E8JP", "1", 0, 1),
+    Feature("corr", "NI2N", "1", -1, 1),
+    Feature("auto_corr", "QWB0", "1", 1),
+    Feature("clust_tend", "DG8W", "1", 0),
+    Feature("clust_shade", "7NFM"),
+    Feature("clust_prom", "AE86", "1", 0),
+    Feature("info_corr1", "R8DG", "1", -1, 1),
+    Feature("info_corr2", "JN9H", "1", 0, 1),
+)
+
+FAMILIES: dict[Family, tuple[str, tuple[Feature, ...]]] = {
+    "statistics": ("stat", STATISTICS),
+    "morphology": ("morph", MORPHOLOGY),
+    "glcm": ("cm", GLCM),
+}
+"""Prefix of the columns and features of each family."""
+
+FAMILY_AGGREGATIONS: frozenset[Family] = frozenset({"glcm"})
+"""Families with a column for each way of aggregation."""
+
+
+def columns_of(family: Family, aggregations: tuple[Aggregation, ...]) -> tuple[Column, ...]:
+    """Return the columns of a family, aggregation by aggregation where it has them."""
+    prefix, features = FAMILIES[family]
+    ways = aggregations if family in FAMILY_AGGREGATIONS else ("",)
+    return tuple(
+        Column(
+            name=column_name(prefix, feature.key, way),
+            family=family,
+            ibsi=feature.ibsi,
+            unit=feature.unit,
+            aggregation=way,
+            low=feature.low,
+            high=feature.high,
+        )
+        for way in ways
+        for feature in features
+    )
+
+
+def column_name(prefix: str, key: str, aggregation: str) -> str:
+    """Return the IBSI tag of a feature: ``cm_joint_max_3D_avg``."""
+    return f"{prefix}_{key}_{aggregation}" if aggregation else f"{prefix}_{key}"

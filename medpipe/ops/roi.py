@@ -1,0 +1,186 @@
+"""From a volume and a region to the voxels that are measured: the IBSI processing chain.
+
+Fixed order: crop, interpolate image and mask, round, re-segment by outliers and range. The
+crop keeps the context interpolation needs, and the grid is that of the whole image, so it
+changes no number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medpipe.errors import Rejected
+from medpipe.kernels import resample
+from medpipe.kernels.grid import GridAxis
+from medpipe.types import Array, Geometry, Region, Volume
+from medpipe.xp import backend_of, to_numpy
+
+Box = tuple[slice, slice, slice]
+Spacing = tuple[float, float, float]
+Bools = NDArray[np.bool_]
+
+# A cubic spline sees the whole line, but at 16 voxels its weight is below 1e-9.
+_CONTEXT_VOXELS = {1: 1, 3: 16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roi:
+    """What is measured, cropped to the region.
+
+    Attributes
+    ----------
+    image : array of float64 (z, y, x)
+    morphological, intensity : array of bool (z, y, x)
+        The region, and the part of it that re-segmentation left. Neither is empty.
+    spacing_mm : (float, float, float) or None
+    """
+
+    image: NDArray[np.float64]
+    morphological: Bools
+    intensity: Bools
+    spacing_mm: Spacing | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """Parameters of the chain; see :class:`medpipe.ops.extract_ibsi.Ibsi`."""
+
+    resample_mm: Spacing | None
+    order: int
+    rounded: bool
+    limits: tuple[float, float] | None
+    outlier_sigma: float | None
+
+
+def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
+    """Return what is measured of a region, or None if nothing of it is left.
+
+    Raises
+    ------
+    Rejected
+        ``E_AXES`` for a volume with a time or channel axis, ``E_GRID`` for a mask of another
+        shape, ``NO_SPACING`` if resampling is asked for and the spacing is not known,
+        ``W_UNEVEN`` for a cubic spline across uneven slices.
+    """
+    check_grid(volume, region)
+    spacing_mm = volume.geometry.spacing_mm
+    box = bounding_box(region.mask)
+    if box is None:
+        return None
+    if chain.resample_mm is None:
+        image = to_numpy(volume.data[box])
+        mask = to_numpy(region.mask[box]).astype(bool)
+    else:
+        target_mm = _target_mm(volume.geometry, chain.resample_mm)
+        image, mask = _resampled(volume, region, box, chain.order, target_mm)
+        spacing_mm = target_mm
+    image = image.astype(np.float64)
+    if chain.rounded:
+        image = np.rint(image)
+    inner = bounding_box(mask)
+    if inner is None:
+        return None
+    image, mask = image[inner], mask[inner]
+    intensity = resegmented(image, mask, limits=chain.limits, outlier_sigma=chain.outlier_sigma)
+    if not intensity.any():
+        return None
+    return Roi(image=image, morphological=mask, intensity=intensity, spacing_mm=spacing_mm)
+
+
+def resegmented(
+    image: NDArray[np.float64], mask: Bools, *, limits: tuple[float, float] | None, outlier_sigma: float | None
+) -> Bools:
+    """Return the voxels of a mask with a finite intensity within limits and near the mean.
+
+    Mean and standard deviation (population) are those of all voxels of the mask, before the
+    range takes effect (IBSI codes USB3 and 7ACA).
+    """
+    kept: Bools = mask & np.isfinite(image)
+    values = image[kept]
+    # Equal values have no outliers, though their mean may differ from them in the last bit.
+    if outlier_sigma is not None and values.size and values.min() < values.max():
+        kept = kept & (np.abs(image - values.mean()) <= outlier_sigma * values.std())
+    if limits is not None:
+        kept = kept & (image >= limits[0]) & (image <= limits[1])
+    return kept
+
+
+def bounding_box(mask: Array) -> Box | None:
+    """Return the smallest box around a mask (z, y, x), or None if it is empty."""
+    xp = backend_of(mask).xp
+    slices = [slice(None)] * 3
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        # Cropped as it goes: only the first axis looks at the whole volume.
+        places = np.flatnonzero(to_numpy(xp.any(mask[tuple(slices)], axis=others)))
+        if places.size == 0:
+            return None
+        slices[axis] = slice(int(places[0]), int(places[-1]) + 1)
+    return slices[0], slices[1], slices[2]
+
+
+def widened(box: Box, voxels: tuple[int, int, int], shape: tuple[int, int, int]) -> Box:
+    """Return a box with context on each side, as far as the array goes."""
+    z, y, x = (
+        slice(max(side.start - more, 0), min(side.stop + more, size))
+        for side, more, size in zip(box, voxels, shape, strict=True)
+    )
+    return z, y, x
+
+
+def check_grid(volume: Volume, region: Region) -> None:
+    """Refuse a volume with a fourth axis, and a mask on another grid."""
+    if len(volume.data.shape) != 3:
+        raise Rejected("E_AXES")
+    if tuple(region.mask.shape) != tuple(volume.data.shape):
+        raise Rejected("E_GRID")
+
+
+def voxels_after(geometry: Geometry, resample_mm: Spacing | None) -> int:
+    """Return the number of voxels of the volume once resampled."""
+    if resample_mm is None or geometry.spacing_mm is None:
+        return math.prod(geometry.spatial_shape)
+    return math.prod(axis.count for axis in _whole_grid(geometry, _target_mm(geometry, resample_mm)))
+
+
+def _target_mm(geometry: Geometry, resample_mm: Spacing) -> Spacing:
+    """Return the spacing of the result: 0 keeps an axis, and a single slice keeps its own."""
+    if geometry.spacing_mm is None:
+        raise Rejected("NO_SPACING")
+    z, y, x = (new or old for new, old in zip(resample_mm, geometry.spacing_mm, strict=True))
+    return (geometry.spacing_mm[0] if geometry.spatial_shape[0] == 1 else z), y, x
+
+
+def _whole_grid(geometry: Geometry, target_mm: Spacing) -> resample.Axes:
+    assert geometry.spacing_mm is not None
+    return resample.centred_grid(geometry.spatial_shape, spacing_mm=geometry.spacing_mm, target_mm=target_mm)
+
+
+def _resampled(
+    volume: Volume, region: Region, box: Box, order: int, target_mm: Spacing
+) -> tuple[NDArray[np.float32], Bools]:
+    geometry, shape = volume.geometry, volume.geometry.spatial_shape
+    whole = _whole_grid(geometry, target_mm)
+    positions = geometry.slice_positions_mm if whole[0].step != 1.0 else None
+    if positions is not None:
+        if order == 3:
+            raise Rejected("W_UNEVEN")
+        # Uneven slices have no place on the grid without their neighbours: all are kept.
+        box = (slice(0, shape[0]), box[1], box[2])
+    context = _CONTEXT_VOXELS[order]
+    outer = widened(box, (context, context, context), shape)
+    sides = zip(whole, box, outer, shape, strict=True)
+    z, y, x = (_part(axis, side, crop, size) for axis, side, crop, size in sides)
+    image = resample.resample(
+        to_numpy(volume.data[outer]), (z, y, x), order=order, integral=False, slice_positions=positions
+    )
+    mask = resample.resample_mask(to_numpy(region.mask[outer]).astype(bool), (z, y, x), slice_positions=positions)
+    return image, mask
+
+
+def _part(whole: GridAxis, side: slice, crop: slice, size: int) -> GridAxis:
+    return whole.part(side.start, side.stop - 1, size=size).shifted(crop.start)

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import math
+import re
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.feature import local_binary_pattern
+
+from medpipe.contracts.protocols import Extractor
+from medpipe.errors import ConfigError, Rejected
+from medpipe.kernels.grid import MASK_THRESHOLD, centred_axis
+from medpipe.ops.features import Ibsi, Lbp
+from medpipe.ops.parameters import build, changed, json_schema
+from medpipe.types import Geometry, Region, Volume
+
+IN_SLICE = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb")
+ALL = (*IN_SLICE, "3D_avg", "3D_comb")
+FULL = Ibsi(bins=16, aggregations=ALL)
+
+
+def _volume(data: np.ndarray, spacing_mm: tuple[float, float, float] | None = (2.0, 2.0, 2.0)) -> Volume:
+    return Volume(data=data.astype(np.float32), geometry=Geometry(shape=data.shape, spacing_mm=spacing_mm))
+
+
+def _tissue(shape: tuple[int, int, int] = (18, 20, 22), seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0.0, 1.0, shape)
+    return np.rint(ndimage.gaussian_filter(noise, 1.5) * 400.0)
+
+
+def _blob(shape: tuple[int, int, int] = (18, 20, 22)) -> np.ndarray:
+    z, y, x = np.ogrid[tuple(slice(size) for size in shape)]
+    return ((z - 8) / 5.0) ** 2 + ((y - 9) / 7.0) ** 2 + ((x - 10) / 6.0) ** 2 <= 1.0
+
+
+def _measure(extraction: Extractor, data: np.ndarray, mask: np.ndarray, **spacing: object) -> dict[str, float]:
+    return dict(extraction(_volume(data, **spacing), Region(mask=mask, name="roi_1")))  # type: ignore[arg-type]
+
+
+def _of(family: str, values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name.startswith(family)}
+
+
+# parameters and columns
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"bins": 32, "bin_width": 25.0},
+        {"bins": 32, "families": []},
+        {"bins": 32, "families": ["glcm", "glcm"]},
+        {"bins": 32, "families": ["zones"]},
+        {"bins": 32, "aggregations": []},
+        {"bins": 32, "range": [400, -1000]},
+        {"bins": 32, "order": 2},
+        {"bins": 1},
+        {"bin_width": 0.0},
+        {"bins": 32, "resample_mm": [1, 1]},
+        {"bins": 32, "resample_mm": [-1, 1, 1]},
+        {"bins": 32, "resample_mm": [0, 0, 0]},
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"route\.0\.features\.0"):
+        build(Ibsi, given, "route.0.features.0")
+
+
+def test_a_recipe_table_becomes_an_extraction_and_back() -> None:
+    given = {"resample_mm": [1, 1, 1], "range": [-1000, 400], "bin_width": 25, "families": ["statistics", "glcm"]}
+    made = build(Ibsi, given, "x")
+    assert made == Ibsi(
+        resample_mm=(1.0, 1.0, 1.0), range=(-1000.0, 400.0), bin_width=25.0, families=("statistics", "glcm")
+    )
+    assert build(Ibsi, changed(made), "x") == made
+    assert set(json_schema(Ibsi)["properties"]) >= {"families", "bins", "round", "range"}
+
+
+def test_columns_are_known_by_the_tags_and_codes_of_the_standard() -> None:
+    columns = FULL.columns
+    assert len(columns) == 18 + 25 + 6 * 25
+    assert len({column.name for column in columns}) == len(columns)
+    assert all(re.fullmatch(r"[0-9A-Z]{4}", column.ibsi) for column in columns)
+    assert len({column.ibsi for column in columns}) == 18 + 25 + 25
+    by_name = {column.name: column for column in columns}
+    assert (by_name["stat_mean"].ibsi, by_name["stat_mean"].unit) == ("Q4LE", "image")
+    assert (by_name["morph_volume"].ibsi, by_name["morph_volume"].unit) == ("RNU0", "mm3")
+    assert (by_name["cm_joint_max_3D_avg"].ibsi, by_name["cm_joint_max_3D_avg"].aggregation) == ("GYBY", "3D_avg")
+
+
+def test_columns_do_not_depend_on_the_order_of_families() -> None:
+    assert (
+        Ibsi(bins=8, families=("glcm", "statistics")).columns == Ibsi(bins=8, families=("statistics", "glcm")).columns
+    )
+
+
+def test_an_extraction_says_how_levels_are_made_and_whether_it_keeps_to_the_standard() -> None:
+    told = {
+        Ibsi(bins=32): ("fixed bin number 32", "ibsi"),
+        Ibsi(bin_width=25.0, range=(-1000.0, 400.0)): ("fixed bin size 25 from -1000", "ibsi"),
+        Ibsi(bin_width=25.0): ("fixed bin size 25 from the region's minimum", "deviates"),
+        Ibsi(families=("statistics",)): ("", "ibsi"),
+    }
+    assert {op: (op.discretisation, op.compliance) for op in told} == told
+    assert (Lbp().discretisation, Lbp().compliance) == ("", "none")
+
+
+@pytest.mark.parametrize("extraction", [FULL, Lbp()])
+def test_an_extractor_keeps_the_protocol(extraction: Extractor) -> None:
+    assert isinstance(extraction, Extractor)
+    values = _measure(extraction, _tissue(), _blob())
+    assert list(values) == [column.name for column in extraction.columns]
+    assert all(type(value) is float for value in values.values())
+
+
+def test_values_lie_within_the_range_of_their_column() -> None:
+    for seed in range(3):
+        values = _measure(FULL, _tissue(seed=seed), _blob())
+        for column in FULL.columns:
+            value = values[column.name]
+            assert math.isfinite(value), column.name
+            assert math.isnan(column.low) or value >= column.low - 1e-12, column.name
+            assert math.isnan(column.high) or value <= column.high + 1e-12, column.name
+
+
+# laws
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2)])
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_quarter_turn_changes_no_feature_in_space(axes: tuple[int, int], turns: int) -> None:
+    extraction = Ibsi(bins=16)
+    before = _measure(extraction, _tissue(), _blob())
+    after = _measure(extraction, np.rot90(_tissue(), turns, axes), np.rot90(_blob(), turns, axes))
+    assert after == pytest.approx(before, rel=1e-6)
+
+
+def test_a_mirror_changes_no_feature() -> None:
+    before = _measure(FULL, _tissue(), _blob())
+    for axis in range(3):
+        assert _measure(FULL, np.flip(_tissue(), axis), np.flip(_blob(), axis)) == pytest.approx(before, rel=1e-6)
+
+
+def test_texture_with_a_fixed_bin_number_ignores_scale_and_shift() -> None:
+    before = _of("cm_", _measure(FULL, _tissue(), _blob()))
+    assert _of("cm_", _measure(FULL, _tissue() * 4.0 + 1024.0, _blob())) == before
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_the_crop_changes_no_number(order: int) -> None:
+    data, mask = _tissue((40, 60, 60)), np.zeros((40, 60, 60), dtype=bool)
+    mask[15:27, 20:38, 26:33] = np.random.default_rng(3).random((12, 18, 7)) < 0.9
+    old, new = (3.0, 0.977, 0.8), (2.0, 1.5, 1.5)
+    found = _measure(Ibsi(bins=8, resample_mm=new, order=order), data, mask, spacing_mm=old)  # type: ignore[arg-type]
+    axes = [centred_axis(size, spacing_mm=a, target_mm=b) for size, a, b in zip(data.shape, old, new, strict=True)]
+    points = np.meshgrid(*(axis.start + axis.step * np.arange(axis.count) for axis in axes), indexing="ij")
+    image = ndimage.map_coordinates(data.astype(np.float64), points, order=order, mode="nearest")
+    share = ndimage.map_coordinates(mask.astype(np.float64), points, order=1, mode="nearest")
+    whole = Volume(data=image, geometry=Geometry(shape=image.shape, spacing_mm=new))
+    expected = Ibsi(bins=8)(whole, Region(mask=share >= MASK_THRESHOLD, name="roi_1"))
+    assert found == pytest.approx(dict(expected), rel=1e-6)
+
+
+def test_a_target_of_zero_keeps_the_slices_and_a_single_slice_keeps_itself() -> None:
+    data, mask = _tissue(), _blob()
+    kept = _measure(Ibsi(bins=8, resample_mm=(0.0, 1.5, 1.5)), data, mask, spacing_mm=(3.0, 2.0, 2.0))
+    named = _measure(Ibsi(bins=8, resample_mm=(3.0, 1.5, 1.5)), data, mask, spacing_mm=(3.0, 2.0, 2.0))
+    assert kept == named
+    single = _measure(Ibsi(bins=8, resample_mm=(1.0, 1.0, 1.0)), data[:1], mask[8:9], spacing_mm=(5.0, 2.0, 2.0))
+    assert single["morph_pca_least_axis"] == 0.0
+
+
+def test_uneven_slices_are_measured_where_they_are() -> None:
+    # Intensity is the position along z: a mean over an even grid is the middle of the region.
+    positions = (0.0, 2.0, 3.0, 4.0, 8.0, 9.0, 12.0)
+    data = np.broadcast_to(np.array(positions)[:, None, None], (7, 6, 6)).astype(np.float32)
+    mask = np.zeros(data.shape, dtype=bool)
+    mask[1:6, 1:5, 1:5] = True
+    geometry = Geometry(shape=data.shape, spacing_mm=(2.0, 1.0, 1.0), slice_positions_mm=positions)
+    volume, region = Volume(data=data, geometry=geometry), Region(mask=mask, name="roi_1")
+    values = Ibsi(families=("statistics", "morphology"), resample_mm=(0.5, 1.0, 1.0))(volume, region)
+    # Between the slices on either side half belongs to the region: 1 to 10.5 mm.
+    assert values["stat_mean"] == pytest.approx((1.0 + 10.5) / 2, abs=0.26)
+    assert values["morph_vol_approx"] == pytest.approx(16 * 9.5, abs=16 * 0.51)
+    with pytest.raises(Rejected, match="W_UNEVEN"):
+        Ibsi(bins=8, resample_mm=(1.0, 1.0, 1.0), order=3)(volume, region)
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    data, mask = _tissue().astype(np.float32), _blob()
+    data.setflags(write=False)
+    mask.setflags(write=False)
+    volume = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=(1.0, 1.0, 1.0)))
+    for extraction in (Ibsi(bins=8, round=True, range=(-50.0, 50.0), outlier_sigma=2.0), Lbp()):
+        extraction(volume, Region(mask=mask, name="roi_1"))
+
+
+# re-segmentation
+
+
+def test_re_segmentation_moves_intensities_and_leaves_shape() -> None:
+    data, mask = _tissue(), _blob()
+    kept = _measure(Ibsi(bins=8, range=(-50.0, 60.0)), data, mask)
+    free = _measure(Ibsi(bins=8), data, mask)
+    assert -50.0 <= kept["stat_min"] <= kept["stat_max"] <= 60.0
+    assert kept["morph_volume"] == free["morph_volume"]
+    assert kept["morph_integ_int"] == pytest.approx(kept["morph_volume"] * kept["stat_mean"])
+
+
+def test_outliers_are_told_by_mean_and_deviation_before_the_range() -> None:
+    data, mask = _tissue(), _blob()
+    data[8, 9, 10] = 30000.0
+    inside = data[mask]
+    near = inside[np.abs(inside - inside.mean()) <= 3.0 * inside.std()]
+    found = _measure(Ibsi(families=("statistics",), outlier_sigma=3.0, range=(-40.0, 1e5)), data, mask)
+    assert found["stat_mean"] == pytest.approx(near[near >= -40.0].mean())
+    assert found["stat_max"] < 30000.0
+
+
+def test_equal_intensities_have_no_outliers() -> None:
+    mask = np.ones((5, 5, 5), dtype=bool)
+    found = _measure(Ibsi(families=("statistics",), outlier_sigma=3.0), np.full(mask.shape, 0.1), mask)
+    assert found["stat_var"] == 0.0
+
+
+def test_a_voxel_that_is_no_number_is_left_out() -> None:
+    data, mask = _tissue(), _blob()
+    data[8, 9, 10], data[8, 9, 11] = np.nan, np.inf
+    found = _measure(Ibsi(bins=8), data, mask)
+    assert all(math.isfinite(value) for value in found.values())
+
+
+# degenerate regions
+
+
+def _some(shape: tuple[int, int, int], *voxels: tuple[int, int, int]) -> np.ndarray:
+    mask = np.zeros(shape, dtype=bool)
+    for voxel in voxels:
+        mask[voxel] = True
+    return mask
+
+
+@pytest.mark.parametrize("extraction", [FULL, Lbp()])
+def test_an_empty_region_has_no_numbers(extraction: Extractor) -> None:
+    values = _measure(extraction, _tissue(), np.zeros((18, 20, 22), dtype=bool))
+    assert all(math.isnan(value) for value in values.values())
+
+
+def test_a_region_emptied_by_its_range_has_no_numbers() -> None:
+    values = _measure(Ibsi(bins=8, range=(1e6, 2e6)), _tissue(), _blob())
+    assert all(math.isnan(value) for value in values.values())
+
+
+def test_one_voxel_has_a_size_but_no_axes_and_no_texture() -> None:
+    values = _measure(FULL, _tissue(), _some((18, 20, 22), (5, 6, 7)))
+    assert [values[f"stat_{name}"] for name in ("var", "skew", "kurt", "cov")] == [0.0] * 4
+    assert values["morph_volume"] == pytest.approx(8.0 / 6.0)
+    assert values["morph_area_mesh"] == pytest.approx(math.sqrt(3.0) * 4.0)
+    undefined = ("pca_maj_axis", "pca_flatness", "vol_dens_aee", "area_dens_aee", "moran_i", "geary_c")
+    assert all(math.isnan(values[f"morph_{name}"]) for name in undefined)
+    assert all(math.isnan(value) for value in _of("cm_", values).values())
+
+
+def test_a_constant_cube_has_texture_of_one_level() -> None:
+    values = _measure(FULL, np.full((5, 5, 5), 7.0), np.pad(np.ones((3, 3, 3), dtype=bool), 1))
+    expected = {"joint_max": 1.0, "joint_entr": 0.0, "corr": 1.0, "info_corr1": 1.0, "info_corr2": 0.0, "inv_var": 0.0}
+    assert {name: values[f"cm_{name}_3D_comb"] for name in expected} == expected
+    assert math.isnan(values["morph_moran_i"])
+
+
+def test_two_voxels_of_two_levels_are_anticorrelated() -> None:
+    data = np.zeros((3, 3, 3))
+    data[1, 1, 1] = 1.0
+    values = _measure(Ibsi(bins=2), data, _some((3, 3, 3), (1, 1, 1), (1, 1, 2)))
+    assert values["cm_corr_3D_avg"] == pytest.approx(-1.0)
+    assert values["cm_info_corr1_3D_avg"] == pytest.approx(-1.0)
+    assert values["cm_info_corr2_3D_avg"] == pytest.approx(0.9299, abs=1e-4)
+
+
+def test_a_flat_region_has_no_thickness() -> None:
+    mask = np.zeros((18, 20, 22), dtype=bool)
+    mask[9, 4:15, 5:17] = True
+    values = _measure(FULL, _tissue(), mask)
+    assert values["morph_pca_least_axis"] == 0.0
+    assert values["morph_pca_flatness"] == 0.0
+    assert math.isnan(values["morph_vol_dens_aee"])
+    assert all(math.isfinite(value) for name, value in values.items() if name != "morph_vol_dens_aee")
+
+
+def test_intensities_that_sum_to_nothing_have_no_centre() -> None:
+    data = np.zeros((3, 3, 4))
+    data[1, 1, 1], data[1, 1, 2] = 5.0, -5.0
+    values = _measure(Ibsi(bins=2), data, _some((3, 3, 4), (1, 1, 1), (1, 1, 2)))
+    assert math.isnan(values["morph_com"])
+
+
+def test_without_spacing_there_is_no_shape_but_texture() -> None:
+    values = _measure(FULL, _tissue(), _blob(), spacing_mm=None)
+    assert all(math.isnan(value) for value in _of("morph_", values).values())
+    assert all(math.isfinite(value) for value in (_of("stat_", values) | _of("cm_", values)).values())
+
+
+def test_without_spacing_nothing_can_be_resampled() -> None:
+    with pytest.raises(Rejected, match="NO_SPACING"):
+        _measure(Ibsi(bins=8, resample_mm=(1.0, 1.0, 1.0)), _tissue(), _blob(), spacing_mm=None)
+
+
+@pytest.mark.parametrize("extraction", [FULL, Lbp()])
+def test_a_volume_with_time_and_a_mask_of_another_grid_are_refused(extraction: Extractor) -> None:
+    region = Region(mask=_blob(), name="roi_1")
+    series = np.zeros((2, 18, 20, 22), dtype=np.float32)
+    with pytest.raises(Rejected, match="E_AXES"):
+        extraction(Volume(data=series, geometry=Geometry(shape=series.shape, axes="tzyx")), region)
+    with pytest.raises(Rejected, match="E_GRID"):
+        extraction(_volume(np.zeros((18, 20, 21))), region)
+
+
+def test_a_box_above_the_limit_has_no_autocorrelation() -> None:
+    values = _measure(Ibsi(bins=8, autocorrelation_voxels=100), _tissue(), _blob())
+    assert math.isnan(values["morph_moran_i"])
+    assert math.isfinite(values["morph_volume"])
+
+
+# local binary patterns
+
+
+def test_patterns_equal_scikit_image_over_the_region() -> None:
+    data, mask = _tissue(), np.zeros((18, 20, 22), dtype=bool)
+    mask[3:9, 0:13, 9:22] = np.random.default_rng(1).random((6, 13, 13)) < 0.8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patterns = np.stack([local_binary_pattern(plane, 8, 1, method="uniform") for plane in data.astype(np.float32)])
+    counts = np.bincount(patterns[mask].astype(int), minlength=10)
+    values = _measure(Lbp(), data, mask)
+    assert list(values.values()) == [count / mask.sum() for count in counts.tolist()]
+
+
+# memory
+
+
+@pytest.mark.parametrize(
+    "extraction",
+    [
+        Ibsi(bins=32),
+        Ibsi(bins=32, families=("statistics",)),
+        Ibsi(bins=32, families=("glcm",), aggregations=IN_SLICE),
+        Ibsi(bin_width=1.0, range=(-400.0, 400.0), families=("glcm",)),
+        Ibsi(bins=32, resample_mm=(1.5, 1.5, 1.5), order=3),
+        Lbp(),
+    ],
+)
+def test_a_region_as_large_as_the_volume_stays_within_the_projected_memory(extraction: Extractor) -> None:
+    data = np.random.default_rng(9).uniform(-400.0, 400.0, (40, 64, 64)).astype(np.float32)
+    mask = np.ones(data.shape, dtype=bool)
+    geometry = Geometry(shape=data.shape, spacing_mm=(2.0, 2.0, 2.0))
+    volume, region = Volume(data=data, geometry=geometry), Region(mask=mask, name="roi_1")
+    extraction(_volume(data[:4, :8, :8]), Region(mask=mask[:4, :8, :8], name="roi_1"))
+    tracemalloc.start()
+    try:
+        extraction(volume, region)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= extraction.memory(geometry) <= 8 * peak

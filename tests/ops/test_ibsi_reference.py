@@ -1,0 +1,149 @@
+"""The IBSI reference values, and the mistakes that must be seen by them.
+
+Passing rule: the value, rounded to three significant digits, lies within the tolerance.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from medpipe.kernels import discretise, grid, morphology, resample
+from medpipe.ops.features import Ibsi
+from medpipe.types import Geometry, Region, Volume
+
+IN_SLICE = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb")
+IN_SPACE = ("3D_avg", "3D_comb")
+
+EXTRACTIONS = {
+    "digital_phantom": Ibsi(bin_width=1.0, range=(1.0, 6.0), aggregations=IN_SLICE + IN_SPACE),
+    "ct_config_a": Ibsi(round=True, range=(-500.0, 400.0), bin_width=25.0, aggregations=IN_SLICE),
+    "ct_config_b": Ibsi(round=True, resample_mm=(3.0, 2.0, 2.0), range=(-500.0, 400.0), bins=32, aggregations=IN_SLICE),
+    "ct_config_c": Ibsi(round=True, resample_mm=(2.0, 2.0, 2.0), range=(-1000.0, 400.0), bin_width=25.0),
+}
+ROWS = {"digital_phantom": 193, "ct_config_a": 143, "ct_config_b": 143, "ct_config_c": 93}
+
+
+@cache
+def _case(folder: Path) -> tuple[Volume, Region]:
+    image, mask = (nibabel.load(folder / f"{name}.nii.gz") for name in ("image", "mask"))
+    # The header keeps float32: 0.977 must not become 0.97699999.
+    x, y, z = (float(str(step)) for step in image.header.get_zooms())
+    data = np.rint(np.asarray(image.dataobj, dtype=np.float32)).T
+    geometry = Geometry(shape=data.shape, spacing_mm=(z, y, x))
+    return Volume(data=data, geometry=geometry), Region(mask=np.asarray(mask.dataobj).T > 0, name="gtv")
+
+
+def _references(data_root: Path, data_set: str) -> dict[str, tuple[float, float]]:
+    families = ("stat_", "cm_", "morph_")
+    with (data_root / "ibsi" / f"reference_{data_set}.csv").open(newline="") as lines:
+        return {
+            row["tag"]: (float(row["reference_value"]), float(row["tolerance"]))
+            for row in csv.DictReader(lines)
+            if row["tag"].startswith(families) and row["reference_value"] and "Diagnostics" not in row["family"]
+        }
+
+
+def _measured(data_root: Path, data_set: str, extraction: Ibsi) -> Mapping[str, float]:
+    folder = "digital_phantom" if data_set == "digital_phantom" else "ct_phantom"
+    return extraction(*_case(data_root / "ibsi" / folder))
+
+
+def _wrong(data_root: Path, data_set: str, extraction: Ibsi | None = None) -> set[str]:
+    found = _measured(data_root, data_set, extraction or EXTRACTIONS[data_set])
+    wrong = set()
+    for tag, (value, tolerance) in _references(data_root, data_set).items():
+        rounded = float(f"{found[tag]:.2e}")
+        if not abs(rounded - value) <= tolerance + 1e-9 * abs(value):
+            wrong.add(tag)
+    return wrong
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("data_set", EXTRACTIONS)
+def test_every_reference_value_is_met(data_root: Path, data_set: str) -> None:
+    references = _references(data_root, data_set)
+    assert set(references) == {column.name for column in EXTRACTIONS[data_set].columns}
+    assert len(references) == ROWS[data_set]
+    assert _wrong(data_root, data_set) == set()
+
+
+@pytest.mark.data
+def test_voxel_counts_are_those_of_the_standard(data_root: Path) -> None:
+    volume = _measured(data_root, "ct_config_c", Ibsi(families=("morphology",), resample_mm=(2.0, 2.0, 2.0)))
+    assert volume["morph_vol_approx"] == 45985 * 8.0
+    volume = _measured(data_root, "ct_config_b", Ibsi(families=("morphology",), resample_mm=(3.0, 2.0, 2.0)))
+    assert volume["morph_vol_approx"] == pytest.approx(29842 * 12.0)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("data_set", ["ct_config_b", "ct_config_c"])
+def test_a_grid_aligned_by_the_origin_is_seen(data_root: Path, data_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = resample.centred_axis
+
+    def from_the_origin(size: int, /, *, spacing_mm: float, target_mm: float) -> grid.GridAxis:
+        axis = right(size, spacing_mm=spacing_mm, target_mm=target_mm)
+        return grid.GridAxis(count=axis.count, start=0.0, step=axis.step)
+
+    monkeypatch.setattr(resample, "centred_axis", from_the_origin)
+    assert len(_wrong(data_root, data_set)) > 10
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("data_set", ["ct_config_b", "ct_config_c"])
+def test_a_grid_aligned_by_the_corner_is_seen(data_root: Path, data_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = resample.centred_axis
+
+    def from_the_corner(size: int, /, *, spacing_mm: float, target_mm: float) -> grid.GridAxis:
+        axis = right(size, spacing_mm=spacing_mm, target_mm=target_mm)
+        return grid.GridAxis(count=axis.count, start=0.5 * (axis.step - 1.0), step=axis.step)
+
+    monkeypatch.setattr(resample, "centred_axis", from_the_corner)
+    assert len(_wrong(data_root, data_set)) > 10
+
+
+@pytest.mark.data
+def test_a_mask_resampled_to_the_nearest_voxel_is_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nearest(mask: np.ndarray, axes: resample.Axes, /, *, slice_positions: tuple[float, ...] | None) -> np.ndarray:
+        image = mask.astype(np.float32)
+        return resample.resample(image, axes, order=0, integral=False, slice_positions=slice_positions) > 0.5
+
+    monkeypatch.setattr(resample, "resample_mask", nearest)
+    assert len(_wrong(data_root, "ct_config_c")) > 10
+
+
+@pytest.mark.data
+def test_half_voxels_left_out_of_the_mask_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resample, "MASK_THRESHOLD", 0.5 + 1e-6)
+    assert "morph_sphericity" in _wrong(data_root, "ct_config_c")
+
+
+@pytest.mark.data
+def test_intensities_that_are_not_rounded_are_seen(data_root: Path) -> None:
+    b = Ibsi(resample_mm=(3.0, 2.0, 2.0), range=(-500.0, 400.0), bins=32, aggregations=IN_SLICE)
+    assert "stat_p90" in _wrong(data_root, "ct_config_b", b)
+    c = Ibsi(resample_mm=(2.0, 2.0, 2.0), range=(-1000.0, 400.0), bin_width=25.0)
+    assert "stat_p90" in _wrong(data_root, "ct_config_c", c)
+
+
+@pytest.mark.data
+def test_bins_that_start_at_the_region_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = discretise.fixed_bin_size
+
+    def from_a_multiple(values: np.ndarray, /, *, width: float, low: float) -> np.ndarray:
+        return right(values, width=width, low=float(np.floor(values.min() / width) * width))
+
+    monkeypatch.setattr(discretise, "fixed_bin_size", from_a_multiple)
+    assert "cm_joint_avg_3D_avg" in _wrong(data_root, "ct_config_c")
+
+
+@pytest.mark.data
+def test_a_covariance_divided_by_n_is_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(morphology, "_COVARIANCE_DDOF", 0)
+    assert {"morph_pca_min_axis", "morph_vol_dens_aee"} <= _wrong(data_root, "digital_phantom")
