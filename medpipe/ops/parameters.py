@@ -17,6 +17,9 @@ from medpipe.errors import ConfigError
 
 T = TypeVar("T")
 
+Pairs = tuple[tuple[str, str], ...]
+"""An ordered mapping of text to text: a table in TOML, pairs in the op and in its spec."""
+
 
 def parameter(
     default: Any = dataclasses.MISSING,
@@ -117,9 +120,12 @@ def _checked(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -
         options = [argument for argument in arguments if argument is not type(None)]
         return _checked(value, options[0], field, where)
     if origin is Literal:
-        if value not in arguments:
+        # By type too: true is no 1, nor is 1.0.
+        if not any(value == argument and type(value) is type(argument) for argument in arguments):
             raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, arguments))}")
         return value
+    if hint == Pairs and isinstance(value, Mapping):
+        value = list(value.items())
     if origin is tuple:
         return _checked_items(value, arguments, field, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -169,6 +175,8 @@ def _schema_of(hint: Any, field: dataclasses.Field[Any] | None) -> dict[str, Any
         schema = _schema_of(next(argument for argument in arguments if argument is not type(None)), field)
     elif origin is Literal:
         schema = {"enum": list(arguments)}
+    elif hint == Pairs:
+        schema = {"type": "object", "additionalProperties": {"type": "string"}}
     elif origin is tuple:
         items = _schema_of(arguments[0], field)
         schema = {"type": "array", "items": {key: items[key] for key in items if key not in ("description", "default")}}

@@ -1,0 +1,102 @@
+"""Denoising ops: gaussian, median, total variation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from medpipe.contracts.protocols import Halo
+from medpipe.errors import ConfigError
+from medpipe.kernels.gaussian import gaussian, gaussian_radius
+from medpipe.kernels.median import median
+from medpipe.kernels.total_variation import total_variation
+from medpipe.ops.frames import array_bytes, by_frame, frame_bytes, known_spacing
+from medpipe.ops.parameters import parameter
+from medpipe.ops.registry import register
+from medpipe.types import Array, Geometry, Volume
+
+
+@register("image")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaussian:
+    """Smooths with a Gaussian window of a width in mm; refuses a volume without spacing."""
+
+    name: ClassVar[str] = "gaussian"
+    version: ClassVar[int] = 1
+
+    sigma_mm: float = parameter(doc="Standard deviation of the window.", unit="mm", above=0.0, high=100.0)
+
+    def halo(self, geometry: Geometry) -> Halo | None:
+        """Return the half-width of the window, or None where the spacing is not known."""
+        if geometry.spacing_mm is None:
+            return None
+        return gaussian_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm)
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 input and result and of one pass between them."""
+        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=8)
+
+    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
+        """Return the smoothed volume.
+
+        Raises
+        ------
+        Rejected
+            ``E_SPACING`` if the spacing is not known.
+        """
+        spacing_mm = known_spacing(volume.geometry)
+        return volume.with_data(by_frame(volume, lambda x: gaussian(x, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm)))
+
+
+@register("image")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Median:
+    """Replaces each voxel by the median of a cube of voxels around it."""
+
+    name: ClassVar[str] = "median"
+    version: ClassVar[int] = 1
+
+    size: int = parameter(3, doc="Edge of the cube, odd.", unit="voxel", low=3, high=15)
+
+    def __post_init__(self) -> None:
+        if self.size % 2 == 0:
+            raise ConfigError(f"size: {self.size} is even, a cube around a voxel is odd")
+
+    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # counts in voxels
+        """Return half the cube."""
+        half = self.size // 2
+        return half, half, half
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 input and result and of the marks of missing voxels."""
+        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=10)
+
+    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
+        """Return the filtered volume."""
+        return volume.with_data(by_frame(volume, lambda x: median(x, size=self.size)))
+
+
+@register("image")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalVariation:
+    """Flattens noise and keeps edges: total variation by Chambolle's projection."""
+
+    name: ClassVar[str] = "tv"
+    version: ClassVar[int] = 1
+
+    weight: float = parameter(doc="Strength; steps well below it are flattened.", unit="unit of the image", above=0.0)
+    iterations: int = parameter(20, doc="Number of steps, and the halo of a block.", low=2, high=500)
+
+    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # counts in voxels
+        """Return the number of steps: news travels one voxel in each."""
+        return self.iterations, self.iterations, self.iterations
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the bytes of input and result and of up to six float32 arrays (four on the CPU)."""
+        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=24)
+
+    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is flattened
+        """Return the denoised volume."""
+        return volume.with_data(
+            by_frame(volume, lambda x: total_variation(x, weight=self.weight, iterations=self.iterations))
+        )

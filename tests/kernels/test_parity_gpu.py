@@ -1,0 +1,100 @@
+"""Every kernel of the image ops on CPU and GPU, side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medpipe.errors import ConfigError
+from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, total_variation
+from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
+
+pytestmark = pytest.mark.gpu
+
+SHAPE = (12, 40, 150)
+SPACING_MM = (2.5, 0.9, 0.8)
+AXES = resample.centred_grid(SHAPE, spacing_mm=SPACING_MM, target_mm=(1.7, 1.3, 1.1))
+BODY_MM = {"radius_mm": 2.6, "spacing_mm": SPACING_MM}
+
+IMAGES = {
+    "gaussian": lambda x, _: gaussian.gaussian(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
+    "median of 27": lambda x, _: median.median(x, size=3),
+    "median of 125": lambda x, _: median.median(x, size=5),
+    "total variation": lambda x, _: total_variation.total_variation(x, weight=30.0, iterations=20),
+    "window": lambda x, _: intensity.window(x, center=40.0, width=400.0),
+    "clip": lambda x, _: intensity.clip(x, low=-50.0, high=60.0),
+    "zscore": intensity.zscore,
+    "percentile scale": lambda x, mask: intensity.percentile_scale(x, mask, low=1.0, high=99.0),
+    "resample nearest": lambda x, _: resample.resample(x, AXES, order=0, integral=False),
+    "resample linear": lambda x, _: resample.resample(x, AXES, order=1, integral=False),
+    "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
+}
+MASKS = {
+    "largest component": lambda _, mask: components.largest_component(mask),
+    "enclosed components": lambda _, mask: components.enclosed_components(mask, least_voxels=5, at_most=2),
+    "slice holes": lambda _, mask: components.fill_slice_holes(mask),
+    "dilation": lambda _, mask: components.dilation(mask, **BODY_MM),
+    "opening": lambda _, mask: components.opening(mask, **BODY_MM),
+    "closing": lambda _, mask: components.closing(mask, **BODY_MM),
+    "resample mask": lambda _, mask: resample.resample_mask(mask, AXES),
+    "foreground": lambda x, _: foreground.foreground(x),
+}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    try:
+        resolve_device("cuda")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    rng = np.random.default_rng(23)
+    smooth = gaussian.gaussian(rng.normal(0, 1, SHAPE).astype(np.float32), sigma_mm=2.0, spacing_mm=SPACING_MM)
+    image = (smooth / smooth.std() * 60 + rng.normal(0, 10, SHAPE)).astype(np.float32)
+    return image, image > 20
+
+
+def both(kernel, arrays):
+    on_device = kernel(*(to_device(array, device="cuda") for array in arrays))
+    assert is_cupy(on_device)
+    return kernel(*arrays), to_numpy(on_device)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_agree_within_a_ten_thousandth_of_their_range(arrays, name):
+    expected, result = both(IMAGES[name], arrays)
+    assert result.dtype == expected.dtype == np.float32
+    np.testing.assert_allclose(result, expected, atol=1e-4 * float(np.ptp(expected)))
+
+
+@pytest.mark.parametrize("name", ["median of 27", "median of 125", "clip"])
+def test_what_only_picks_values_is_identical(arrays, name):
+    expected, result = both(IMAGES[name], arrays)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_agree_but_for_a_voxel_in_ten_thousand(arrays, name):
+    expected, result = both(MASKS[name], arrays)
+    assert result.dtype == expected.dtype == bool
+    assert (result != expected).mean() <= 1e-4
+
+
+def test_missing_values_agree(arrays):
+    image, mask = arrays[0].copy(), arrays[1]
+    image[3, 4, 5] = np.nan
+    for name in ("median of 27", "zscore", "percentile scale"):
+        expected, result = both(IMAGES[name], (image, mask))
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(expected))
+
+
+def test_the_threshold_agrees_within_a_bin(arrays):
+    image, _ = arrays
+    expected = foreground.otsu_threshold(image)
+    result = foreground.otsu_threshold(to_device(image, device="cuda"))
+    assert result == pytest.approx(expected, abs=float(np.ptp(image)) / 256)
+
+
+def test_the_gpu_gives_the_same_bytes_twice(arrays):
+    on_device = [to_device(array, device="cuda") for array in arrays]
+    for kernel in (*IMAGES.values(), *MASKS.values()):
+        assert to_numpy(kernel(*on_device)).tobytes() == to_numpy(kernel(*on_device)).tobytes()
