@@ -55,7 +55,7 @@ class IntegrityError(MedpipeError):
     exit_code = 3
 
 
-class Rejected(MedpipeError):
+class Rejected(MedpipeError):  # noqa: N818  # an outcome, not a mistake
     """Data that cannot be used.
 
     Raised inside reading and computing code, caught at the one case boundary and turned into

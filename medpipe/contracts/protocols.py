@@ -31,10 +31,15 @@ class ImageOp(Protocol):
 
 @runtime_checkable
 class RegionSource(Protocol):
-    """A frozen record of parameters that finds regions in a volume or its companions."""
+    """A frozen record of parameters that finds regions in a volume or its companions.
+
+    ``uses_companions`` tells whether the result depends on the companions, so that their
+    content enters the keys of only those regions.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    uses_companions: ClassVar[bool]
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes the call needs beside its input."""
@@ -45,10 +50,22 @@ class RegionSource(Protocol):
 
 @runtime_checkable
 class Extractor(Protocol):
-    """A frozen record of parameters that measures a region of a volume."""
+    """A frozen record of parameters that measures a region of a volume.
+
+    ``discretisation`` and ``compliance`` go into the feature dictionary: how grey levels are
+    made, and whether the settings keep to IBSI (``ibsi``, ``deviates`` or ``none``).
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
+
+    @property
+    def discretisation(self) -> str:
+        """How grey levels are made, in a few words; empty where none are."""
+
+    @property
+    def compliance(self) -> str:
+        """``ibsi``, ``deviates`` or ``none``."""
 
     @property
     def columns(self) -> tuple[Column, ...]:

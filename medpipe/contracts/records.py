@@ -25,25 +25,28 @@ class ProductRecord:
     kind : {"volume", "regions", "features", "scores"}
     rows : tuple of dict
         JSON values; NaN is null. No identity enters: they join when tables are built.
+    code : str
+        Why there are no rows although the case went on, or an empty string.
     """
 
     key: str
     kind: ProductKind
     rows: tuple[dict[str, Any], ...]
+    code: str = ""
 
     @property
     def content_digest(self) -> str:
-        """Digest of the rows; equal keys must have equal digests."""
-        return digest(list(self.rows))
+        """Digest of rows and code; equal keys must have equal digests."""
+        return digest({"rows": list(self.rows), "code": self.code})
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return {"record": "product", "key": self.key, "kind": self.kind, "rows": list(self.rows)}
+        return {"record": "product", "key": self.key, "kind": self.kind, "rows": list(self.rows), "code": self.code}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ProductRecord:
         """Read what :meth:`to_json` wrote."""
-        return cls(key=value["key"], kind=value["kind"], rows=tuple(value["rows"]))
+        return cls(key=value["key"], kind=value["kind"], rows=tuple(value["rows"]), code=value["code"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +69,10 @@ class CaseRecord:
         ``done``.
     code : str
         Reason code, or an empty string.
-    warnings : tuple of (stage, code)
-        Parts that gave no value although the case went on.
     content_digest : str
-        Digest of what was read, or an empty string if reading failed.
+        Digest of the volume that was read, or an empty string if reading failed.
+    companions_digest : str
+        Digest of the companions' masks and names, or an empty string if none were read.
     source_version : str
         Digest of the source versions the content was read at.
     numeric_class : str
@@ -83,8 +86,8 @@ class CaseRecord:
     status: Status
     stage: str
     code: str = ""
-    warnings: tuple[tuple[str, str], ...] = ()
     content_digest: str = ""
+    companions_digest: str = ""
     source_version: str = ""
     numeric_class: str = ""
     products: tuple[str, ...] = ()
@@ -112,7 +115,6 @@ class CaseRecord:
         """Read what :meth:`to_json` wrote."""
         fields = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         fields["products"] = tuple(fields["products"])
-        fields["warnings"] = tuple((stage, code) for stage, code in fields["warnings"])
         return cls(**fields)
 
 

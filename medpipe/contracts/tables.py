@@ -119,6 +119,7 @@ VOLUMES = TableSchema(
         Field("lossy", "bool", "pixels went through lossy compression"),
         Field("content_digest", "string", "digest of voxels and geometry"),
         Field("store", "string", "path of the Zarr group in the lake, or null"),
+        Field("final_store", "string", "the same for the image after the route's ops, where the recipe keeps it"),
     ),
     ("modality", "series_key", "volume_key"),
 )
@@ -175,7 +176,7 @@ FEATURE_DICTIONARY = TableSchema(
         Field("low", "float64", "lowest defined value, or null"),
         Field("high", "float64", "highest defined value, or null"),
     ),
-    ("extraction", "name"),
+    ("extraction", "extraction_digest", "name"),
 )
 
 SCORES = TableSchema(

@@ -1,0 +1,132 @@
+"""What is committed: the results of all segments, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medpipe.contracts.records import CaseRecord, CaseResult, ProductRecord
+from medpipe.errors import IntegrityError
+from medpipe.keys import canonical
+from medpipe.lake.lake import Lake
+from medpipe.lake.segments import list_segments, read_segment
+
+
+class Committed:
+    """The committed results of a lake; read from the segments, which alone are the truth.
+
+    Parameters
+    ----------
+    lake : Lake
+
+    Notes
+    -----
+    Two cases of one key that are both ``done`` must be equal, and so must two products of one
+    key. A case that was rejected or failed may end otherwise when it is tried again, so ``done``
+    stands above the others, and among those the last run's (ids of runs sort by time): the
+    order in which segments are read decides nothing.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._seen: set[str] = set()
+        self._cases: dict[str, CaseRecord] = {}
+        self._products: dict[str, ProductRecord] = {}
+        self._contents: dict[tuple[str, str], tuple[str, str]] = {}
+        self._by_volume: dict[str, set[str]] = {}
+
+    @classmethod
+    def load(cls, lake: Lake) -> Committed:
+        """Return all that is committed in a lake now.
+
+        Raises
+        ------
+        IntegrityError
+            If a segment is damaged, or equal keys have different results.
+        """
+        committed = cls(lake)
+        committed.refresh()
+        return committed
+
+    def refresh(self) -> int:
+        """Read the segments sealed since the last time; return how many there were."""
+        fresh = [name for name in list_segments(self._lake) if name not in self._seen]
+        for name in fresh:
+            for result in read_segment(self._lake, name):
+                self.add(result)
+            self._seen.add(name)
+        return len(fresh)
+
+    def add(self, result: CaseResult) -> None:
+        """Take a result that is, or is about to be, in a segment.
+
+        Raises
+        ------
+        IntegrityError
+            If its key has another result already.
+        """
+        for product in result.products:
+            known = self._products.setdefault(product.key, product)
+            if known is not product and known.content_digest != product.content_digest:
+                raise _alarm("product", product.key)
+        self._add_case(result.case)
+
+    def case(self, case_key: str) -> CaseRecord | None:
+        """Return what became of a case, or None."""
+        return self._cases.get(case_key)
+
+    def cases(self) -> Iterator[CaseRecord]:
+        """Yield every case, by key."""
+        for case_key in sorted(self._cases):
+            yield self._cases[case_key]
+
+    def product(self, key: str) -> ProductRecord:
+        """Return a committed product.
+
+        Raises
+        ------
+        IntegrityError
+            If it is not committed although a case stands on it.
+        """
+        found = self._products.get(key)
+        if found is None:
+            raise IntegrityError(f"product {key}: a case stands on it, but no segment holds it; run again")
+        return found
+
+    def has_product(self, key: str) -> bool:
+        """Tell whether a product is committed."""
+        return key in self._products
+
+    def products_of(self, volume_key: str) -> frozenset[str]:
+        """Return the keys of all products that cases of a volume stand on."""
+        return frozenset(self._by_volume.get(volume_key, ()))
+
+    def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
+        """Return the digests (of the volume, of its companions) read at a source version, or None."""
+        return self._contents.get((volume_key, source_version))
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def _add_case(self, case: CaseRecord) -> None:
+        # A case that ended early may not have come to its companions.
+        if case.status == "done":
+            read = case.content_digest, case.companions_digest
+            self._contents[case.volume_key, case.source_version] = read
+        self._by_volume.setdefault(case.volume_key, set()).update(case.products)
+        known = self._cases.setdefault(case.case_key, case)
+        if known is case:
+            return
+        if known.status == case.status == "done" and known.result_digest != case.result_digest:
+            raise _alarm("case", case.case_key)
+        self._cases[case.case_key] = max(known, case, key=_standing)
+
+
+def _standing(case: CaseRecord) -> tuple[bool, str, int, str]:
+    """Order the records of one case: the greatest stands, in whatever order they are read."""
+    return case.status == "done", case.run, case.attempts, canonical(case.to_json())
+
+
+def _alarm(kind: str, key: str) -> IntegrityError:
+    return IntegrityError(
+        f"{kind} {key}: computed twice with different results; the numbers are not reproducible here: report it"
+    )

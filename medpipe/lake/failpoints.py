@@ -1,0 +1,54 @@
+"""Named points at which a test can kill the process, to prove that nothing tears there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+VARIABLE = "MEDPIPE_FAILPOINT"
+
+FAILPOINTS = (
+    "put.before_link",
+    "put.after_link",
+    "pointer.before_replace",
+    "pointer.after_replace",
+    "volume.after_array",
+    "volume.after_manifest",
+    "publish.before_fsync",
+    "publish.before_rename",
+    "publish.after_rename",
+    "segment.before_seal",
+    "segment.after_seal",
+    "snapshot.before_object",
+    "snapshot.before_run",
+    "snapshot.after_run",
+    "tables.before_publish",
+    "tables.before_latest",
+    "tables.before_swap",
+    "tables.after_swap",
+)
+"""Every point there is, in the order a run meets them first."""
+
+_hits: Counter[str] = Counter()
+
+
+def hit(name: str) -> None:
+    """Kill this process if ``MEDPIPE_FAILPOINT`` is ``name:nth`` and this is the nth time.
+
+    Does nothing unless the variable is set.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`FAILPOINTS`.
+    """
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return
+    point, _, nth = wanted.partition(":")
+    if point != name:
+        return
+    _hits[name] += 1
+    if _hits[name] == int(nth or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,193 @@
+"""Every path of a lake. Nothing else builds one, and nothing out of a header becomes one.
+
+Paths are relative to the lake's root, with ``/`` between the parts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from medpipe.errors import SecurityError
+
+FORMAT_VERSION = 1
+
+_HEX = re.compile(r"[0-9a-f]{16,64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are in a lake of this format version.
+
+    Every method refuses a key that is not lower-case hexadecimal and a name that is not made
+    of letters, digits and ``. _ @ + -`` (:class:`~medpipe.errors.SecurityError`).
+    """
+
+    version: int = FORMAT_VERSION
+
+    def description(self) -> str:
+        """Return the file that says what the lake is."""
+        return "lake.json"
+
+    def driver_lock(self) -> str:
+        """Return the file the one driver holds a lock on."""
+        return "locks/driver.lock"
+
+    def driver_epoch(self) -> str:
+        """Return the pointer that counts drivers."""
+        return "locks/driver.epoch"
+
+    def attempts(self) -> str:
+        """Return the folder of what is being written; garbage once nobody works."""
+        return "tmp"
+
+    def attempt(self, label: str, token: str) -> str:
+        """Return a private place to write in."""
+        return f"tmp/{_name(label)}.{_key(token)}"
+
+    def objects(self) -> str:
+        """Return the folder of committed products."""
+        return "objects"
+
+    def volume(self, key: str) -> str:
+        """Return the Zarr group of a product key."""
+        return f"objects/{_key(key)[:2]}/{key}"
+
+    def manifest(self, folder: str) -> str:
+        """Return the manifest of a published folder."""
+        return f"{folder}/manifest.json"
+
+    def segments(self) -> str:
+        """Return the folder of all segments."""
+        return "objects/segments"
+
+    def segment(self, run: str, writer: str, number: int, digest: str) -> str:
+        """Return a segment: the run, who wrote it, its number, the digest of its bytes."""
+        return f"objects/segments/{_name(run)}/{_name(writer)}.{number:06d}.{_key(digest)}.jsonl.zst"
+
+    def snapshots(self) -> str:
+        """Return the folder of all snapshots."""
+        return "objects/snapshots"
+
+    def snapshot(self, snapshot: str) -> str:
+        """Return a snapshot by its id."""
+        return f"objects/snapshots/{_key(snapshot)}.json.zst"
+
+    def index_sources(self) -> str:
+        """Return the folder of the index, one folder per source below it."""
+        return "index"
+
+    def index_pointer(self, source: str) -> str:
+        """Return the pointer to a source's current generation."""
+        return f"index/{_name(source)}/CURRENT"
+
+    def index_generation(self, source: str, generation: str) -> str:
+        """Return a generation of a source's index."""
+        return f"index/{_name(source)}/{_key(generation)}"
+
+    def index_table(self, source: str, generation: str, table: str) -> str:
+        """Return a table of a generation."""
+        return f"{self.index_generation(source, generation)}/{_name(table)}.parquet"
+
+    def private(self, name: str) -> str:
+        """Return a sealed blob; `name` may have folders."""
+        return "/".join(["private", *(_name(part) for part in name.split("/"))]) + ".sealed"
+
+    def private_folder(self) -> str:
+        """Return the folder of sealed blobs."""
+        return "private"
+
+    def fit(self, digest: str) -> str:
+        """Return a fitted artefact."""
+        return f"fits/{_key(digest)}.json"
+
+    def models(self) -> str:
+        """Return the folder of all model packages."""
+        return "models"
+
+    def model(self, digest: str) -> str:
+        """Return the folder of a model package."""
+        return f"models/{_key(digest)}"
+
+    def model_file(self, digest: str, file: str) -> str:
+        """Return a file of a model package."""
+        return f"{self.model(digest)}/{_name(file)}"
+
+    def model_register(self) -> str:
+        """Return the folder of the lake's own model names."""
+        return "models/names"
+
+    def model_entry(self, name: str, order: int) -> str:
+        """Return the entry of a model's name; the highest order is its latest."""
+        return f"models/names/{_name(name)}/{order:06d}.json"
+
+    def runs(self) -> str:
+        """Return the folder of all runs."""
+        return "runs"
+
+    def run(self, run: str) -> str:
+        """Return the folder of a run."""
+        return f"runs/{_name(run)}"
+
+    def run_recipe(self, run: str) -> str:
+        """Return the locked recipe of a run."""
+        return f"{self.run(run)}/recipe.lock.toml"
+
+    def run_plan(self, run: str, shard: int) -> str:
+        """Return a shard of a run's plan."""
+        return f"{self.run(run)}/plan/{shard:05d}.parquet"
+
+    def run_events(self, run: str, epoch: int) -> str:
+        """Return the event record of one driver of a run."""
+        return f"{self.run(run)}/events/{epoch:06d}.jsonl"
+
+    def run_snapshot(self, run: str) -> str:
+        """Return the summary a run ended with."""
+        return f"{self.run(run)}/SNAPSHOT"
+
+    def run_info(self, run: str) -> str:
+        """Return what was known of a run when it started."""
+        return f"{self.run(run)}/info.json"
+
+    def publications(self) -> str:
+        """Return the folder of all publications, one folder per recipe below it."""
+        return "published"
+
+    def latest(self, recipe: str) -> str:
+        """Return the pointer to a recipe's current publication."""
+        return f"published/{_name(recipe)}/LATEST"
+
+    def published_state(self, recipe: str) -> str:
+        """Return the pointer to the digest of what a recipe's current publication was derived from."""
+        return f"published/{_name(recipe)}/STATE"
+
+    def publication(self, recipe: str, snapshot: str, digest: str) -> str:
+        """Return a publication: the tables of a snapshot, told apart by their own digest."""
+        return f"published/{_name(recipe)}/{_key(snapshot)}-{_key(digest)[:16]}"
+
+    def part(self, table: str, number: int) -> str:
+        """Return a part of a table, relative to its publication."""
+        return f"{_name(table)}/part-{number:05d}.parquet"
+
+    def tables(self) -> str:
+        """Return the link to the latest publication."""
+        return "tables"
+
+
+LAYOUT = Layout()
+
+
+def _key(key: str) -> str:
+    if not _HEX.fullmatch(key):
+        raise SecurityError("a key of the lake is not 16 to 64 lower-case hexadecimal digits; refused as a path")
+    return key
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise SecurityError(
+            "a name in the lake must be 1 to 128 letters, digits or . _ @ + - and begin with a letter or digit; "
+            "refused as a path"
+        )
+    return name

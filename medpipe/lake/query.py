@@ -1,0 +1,157 @@
+"""Reading published tables: as Arrow, by SQL, and out of the lake as a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from medpipe.contracts.tables import TableSchema
+from medpipe.errors import ConfigError, LakeError
+from medpipe.lake.arrow import Row, readable, to_table
+from medpipe.lake.lake import Lake
+from medpipe.lake.layout import LAYOUT
+from medpipe.lake.tables import latest_publication
+
+_READING = {"SELECT", "EXPLAIN", "PRAGMA", "MULTI"}
+"""Statements that read; PIVOT is a MULTI."""
+
+
+def tables_path(lake: Lake, recipe: str | None = None) -> Path:
+    """Return the folder of the published tables: the latest, or a recipe's latest.
+
+    Raises
+    ------
+    LakeError
+        If nothing was published yet.
+    """
+    if recipe is None:
+        path = lake.store.absolute(LAYOUT.tables())
+    else:
+        path = lake.store.absolute(latest_publication(lake, recipe) or LAYOUT.latest(recipe))
+    # Resolved once, so that a reader does not see two publications when the link is swapped.
+    resolved = path.resolve()
+    if not resolved.is_dir():
+        of_recipe = "" if recipe is None else f" for recipe {recipe}"
+        raise LakeError(f"{lake.root}: no tables are published{of_recipe} yet; end a run with medpipe run first")
+    return resolved
+
+
+def table_names(lake: Lake, recipe: str | None = None) -> list[str]:
+    """Return the names of the published tables, sorted."""
+    return sorted(entry.name for entry in tables_path(lake, recipe).iterdir() if entry.is_dir())
+
+
+def read_table(lake: Lake, name: str, *, recipe: str | None = None, columns: list[str] | None = None) -> pa.Table:
+    """Return a published table.
+
+    Parameters
+    ----------
+    lake : Lake
+    name : str
+    recipe : str, optional
+        The recipe's latest tables instead of the lake's.
+    columns : list of str, optional
+        Only these columns.
+
+    Raises
+    ------
+    LakeError
+        If there is no such table.
+    IntegrityError
+        If its files are damaged.
+    """
+    table = open_table(lake, name, recipe=recipe)
+    with readable(f"table {name}"):
+        return table.to_table(columns=columns)
+
+
+def open_table(lake: Lake, name: str, *, recipe: str | None = None) -> Any:
+    """Return a published table as a :class:`pyarrow.dataset.Dataset`, without reading its rows.
+
+    Raises
+    ------
+    LakeError
+        If there is no such table.
+    IntegrityError
+        If its files are damaged.
+    """
+    known = table_names(lake, recipe)
+    if name not in known:
+        raise LakeError(f"there is no table {name!r} (there are {', '.join(known)})")
+    files = sorted(tables_path(lake, recipe).joinpath(name).glob("*.parquet"))
+    with readable(f"table {name}"):
+        return ds.dataset([str(file) for file in files], format="parquet")
+
+
+def sql(lake: Lake, text: str, *, recipe: str | None = None) -> pa.Table:
+    """Return the answer to one SQL query (DuckDB's dialect) over the published tables.
+
+    Tables are read lazily, only the columns and row groups a query needs. The query sees
+    nothing else: no files, no network, no extensions, no Python variables.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no query, or the query is wrong; says what DuckDB says.
+    LakeError
+        If nothing was published yet.
+    """
+    return _answer({name: open_table(lake, name, recipe=recipe) for name in table_names(lake, recipe)}, text)
+
+
+def filter_rows(tables: Mapping[str, tuple[TableSchema, Iterable[Row]]], text: str) -> list[dict[str, Any]]:
+    """Return the answer to one SQL query over rows in memory, with the same limits as :func:`sql`.
+
+    Parameters
+    ----------
+    tables : mapping of str to (TableSchema, iterable of mapping)
+        Only the columns of the schema are seen.
+    text : str
+
+    Raises
+    ------
+    ConfigError
+        If the text is no query, or the query is wrong.
+    """
+    known = {name: to_table(schema, _only(schema, rows)) for name, (schema, rows) in tables.items()}
+    found: list[dict[str, Any]] = _answer(known, text).to_pylist()
+    return found
+
+
+def _only(schema: TableSchema, rows: Iterable[Row]) -> list[Row]:
+    return [{field.name: row.get(field.name) for field in schema.fields} for row in rows]
+
+
+def _answer(tables: Mapping[str, Any], text: str) -> pa.Table:
+    with tempfile.TemporaryDirectory(prefix="medpipe-sql-") as spill, _connection(spill) as connection:
+        for name, table in tables.items():
+            connection.register(name, table)
+        connection.execute("SET lock_configuration = true")
+        try:
+            _refuse_writing(connection, text)
+            return connection.sql(text).to_arrow_table()
+        except duckdb.Error as error:
+            raise ConfigError(f"the query cannot be answered: {error}") from None
+
+
+def _connection(spill: str) -> duckdb.DuckDBPyConnection:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+        "temp_directory": spill,
+    }
+    return duckdb.connect(":memory:", config=settings)
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    statements = connection.extract_statements(text)
+    if len(statements) != 1 or statements[0].type.name not in _READING:
+        raise ConfigError("one query that reads is expected, such as SELECT * FROM volumes")

@@ -1,0 +1,169 @@
+"""Runs: the locked recipe, the plan in shards, the event record, and how a run ended.
+
+All of it says what happened; no key depends on it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medpipe.errors import LakeError
+from medpipe.lake.durable import ensure_folder, storage_faults
+from medpipe.lake.lake import Lake
+
+_PLAN_SCHEMA = pa.schema(
+    [
+        ("case_key", pa.string()),
+        ("volume_key", pa.string()),
+        ("series_key", pa.string()),
+        ("route", pa.string()),
+        ("source_version", pa.string()),
+        ("numeric_class", pa.string()),
+        ("projected_bytes", pa.int64()),
+        ("content_known", pa.bool_()),
+        ("to_compute", pa.list_(pa.string())),
+    ]
+)
+
+
+class Run:
+    """A run's folder in a lake.
+
+    Parameters
+    ----------
+    lake : Lake
+    name : str
+        Id of the run: UTC time of its start and a few random digits.
+    """
+
+    def __init__(self, lake: Lake, name: str) -> None:
+        self.lake = lake
+        self.name = name
+
+    def write_lock(self, text: str) -> None:
+        """Write the locked recipe."""
+        self.lake.store.put_if_absent(self.lake.layout.run_recipe(self.name), text.encode())
+
+    def lock(self) -> str:
+        """Return the locked recipe as TOML text."""
+        return self.lake.store.get(self.lake.layout.run_recipe(self.name)).decode()
+
+    def write_shard(self, shard: int, rows: Sequence[Mapping[str, Any]], payloads: Sequence[Mapping[str, Any]]) -> None:
+        """Write a shard of the plan: public rows as Parquet, what names files sealed beside it."""
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=_PLAN_SCHEMA)
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        self.lake.store.put_if_absent(self.lake.layout.run_plan(self.name, shard), sink.getvalue())
+        self.lake.private.put(self._sealed_shard(shard), json.dumps(list(payloads)).encode())
+
+    def shard_rows(self, shard: int) -> list[dict[str, Any]]:
+        """Return a shard's public rows."""
+        data = self.lake.store.get(self.lake.layout.run_plan(self.name, shard))
+        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
+        return rows
+
+    def shard_payloads(self, shard: int) -> list[dict[str, Any]]:
+        """Return what the cases of a shard need to be read; only with the lake's key."""
+        payloads: list[dict[str, Any]] = json.loads(self.lake.private.get(self._sealed_shard(shard)))
+        return payloads
+
+    def events(self, epoch: int) -> EventRecord:
+        """Open the event record of one driver of this run for appending."""
+        return EventRecord(self.lake, self.lake.layout.run_events(self.name, epoch))
+
+    def read_events(self) -> Iterator[dict[str, Any]]:
+        """Yield all events in order; a line torn by a kill is passed over."""
+        folder = self.lake.layout.run_events(self.name, 0).rpartition("/")[0]
+        for path in self.lake.store.list(folder):
+            for line in self.lake.store.get(path).splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """Write what is known of the run when it starts, once."""
+        text = json.dumps(dict(info), indent=1, sort_keys=True) + "\n"
+        self.lake.store.put_if_absent(self.lake.layout.run_info(self.name), text.encode())
+
+    def info(self) -> dict[str, Any]:
+        """Return what was known when the run started; empty where it was killed before."""
+        path = self.lake.layout.run_info(self.name)
+        if not self.lake.store.exists(path):
+            return {}
+        info: dict[str, Any] = json.loads(self.lake.store.get(path))
+        return info
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return how the run ended, or None while it runs or where it was killed."""
+        path = self.lake.layout.run_snapshot(self.name)
+        if not self.lake.store.exists(path):
+            return None
+        summary: dict[str, Any] = json.loads(self.lake.store.get(path))
+        return summary
+
+    def _sealed_shard(self, shard: int) -> str:
+        return f"plan/{self.name}/{shard:05d}"
+
+
+class EventRecord:
+    """An append-only file of one driver's events, one JSON object a line."""
+
+    def __init__(self, lake: Lake, path: str) -> None:
+        absolute = lake.store.absolute(path)
+        self._where = path
+        with storage_faults(path):
+            ensure_folder(absolute.parent)
+            self._file: IO[str] = absolute.open("a", encoding="utf-8")
+
+    def add(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Append an event with the time of day; it reaches the file at once."""
+        line = json.dumps({"at": now(), "event": kind, **facts}, sort_keys=True)
+        with storage_faults(self._where):
+            self._file.write(line + "\n")
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Make the record durable and close it."""
+        with storage_faults(self._where):
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def run_names(lake: Lake) -> list[str]:
+    """Return the ids of all runs, oldest first."""
+    folder = lake.store.absolute(lake.layout.runs())
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def latest_run(lake: Lake) -> Run:
+    """Return the newest run.
+
+    Raises
+    ------
+    LakeError
+        If nothing ever ran.
+    """
+    names = run_names(lake)
+    if not names:
+        raise LakeError("nothing has run in this lake yet: medpipe run ARCHIVE --lake LAKE -r RECIPE")
+    return Run(lake, names[-1])
+
+
+def now() -> str:
+    """Return the time of day in UTC, ISO 8601 to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,183 @@
+"""The store on a local or shared POSIX file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from medpipe.errors import SecurityError
+from medpipe.lake.durable import (
+    ensure_folder,
+    fsync_path,
+    fsync_tree,
+    link_exclusive,
+    rename_exclusive,
+    storage_faults,
+    write_file,
+)
+from medpipe.lake.failpoints import hit
+from medpipe.lake.layout import LAYOUT
+
+
+class LocalStore:
+    """Immutable objects, pointers and published folders below a root.
+
+    Implements :class:`medpipe.contracts.protocols.Store`, and adds exclusive publishing of
+    whole folders. Every write is made aside under ``tmp/`` and appears whole or not at all.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the lake.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.root)!r})"
+
+    def absolute(self, path: str) -> Path:
+        """Return where a path of the layout is on this host.
+
+        Raises
+        ------
+        SecurityError
+            If the path is absolute or climbs out of the root.
+        """
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+            raise SecurityError("a path out of the lake was asked for; refused")
+        return self.root.joinpath(*parts)
+
+    def get(self, path: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        """
+        return self.absolute(path).read_bytes()
+
+    def exists(self, path: str) -> bool:
+        """Tell whether an object or folder is there."""
+        return self.absolute(path).exists()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of all objects below a folder, sorted."""
+        top = self.absolute(prefix)
+        found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
+        yield from sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Write an object durably unless it is there; tell whether this call wrote it.
+
+        Raises
+        ------
+        StoppedError
+            If the disk is full or read-only; nothing half-written stays.
+        """
+        target = self.absolute(path)
+        if target.exists():
+            # Its writer may not have come to this line yet; who reads it must be able to rely on it.
+            fsync_path(target.parent)
+            return False
+        with storage_faults(path), self._aside("put", data) as aside:
+            ensure_folder(target.parent)
+            hit("put.before_link")
+            won = link_exclusive(aside, target)
+            hit("put.after_link")
+            fsync_path(target.parent)
+        return won
+
+    def swap_pointer(self, path: str, data: bytes) -> None:
+        """Replace a small object atomically and durably.
+
+        Raises
+        ------
+        StoppedError
+            If the disk is full or read-only; the old object stays.
+        """
+        target = self.absolute(path)
+        with storage_faults(path), self._aside("pointer", data) as aside:
+            ensure_folder(target.parent)
+            _replace(aside, target)
+
+    def swap_link(self, path: str, to: str) -> None:
+        """Point a symbolic link at another path of the lake, atomically and durably."""
+        target = self.absolute(path)
+        relative = os.path.relpath(self.absolute(to), target.parent)
+        with storage_faults(path), self.attempt("link") as aside:
+            ensure_folder(target.parent)
+            ensure_folder(aside)
+            link = aside / "link"
+            link.symlink_to(relative, target_is_directory=True)
+            _replace(link, target)
+
+    def publish_tree(self, attempt: Path, path: str) -> bool:
+        """Move a written folder to its final path, which must not exist.
+
+        Parameters
+        ----------
+        attempt : Path
+            Folder below ``tmp/`` with everything in it.
+        path : str
+            Final path.
+
+        Returns
+        -------
+        bool
+            False if the final path was taken; the attempt is left alone then.
+
+        Raises
+        ------
+        StoppedError
+            If the disk is full or read-only.
+        """
+        target = self.absolute(path)
+        with storage_faults(path):
+            hit("publish.before_fsync")
+            fsync_tree(attempt)
+            ensure_folder(target.parent)
+            hit("publish.before_rename")
+            won = rename_exclusive(attempt, target)
+            hit("publish.after_rename")
+            fsync_path(target.parent)
+        return won
+
+    @contextmanager
+    def attempt(self, label: str) -> Iterator[Path]:
+        """Give a private path to write at; what is still there afterwards is removed.
+
+        Parameters
+        ----------
+        label : str
+            What is written, for a person who looks into ``tmp/``.
+        """
+        path = self.absolute(LAYOUT.attempt(label, uuid.uuid4().hex))
+        ensure_folder(path.parent)
+        try:
+            yield path
+        finally:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _aside(self, label: str, data: bytes) -> Iterator[Path]:
+        with self.attempt(label) as path:
+            write_file(path, data)
+            yield path
+
+
+def _replace(aside: Path, target: Path) -> None:
+    hit("pointer.before_replace")
+    aside.replace(target)
+    hit("pointer.after_replace")
+    fsync_path(target.parent)

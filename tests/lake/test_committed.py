@@ -1,0 +1,94 @@
+import itertools
+
+import pytest
+
+from medpipe.errors import IntegrityError
+from medpipe.keys import digest
+from medpipe.lake.committed import Committed
+from medpipe.lake.segments import SegmentWriter
+
+
+def seal(lake, results, *, run="run-1", writer="w"):
+    with SegmentWriter(lake, run, writer) as segment:
+        for result in results:
+            segment.add(result)
+
+
+def test_everything_sealed_is_found_by_its_key(lake, make_result):
+    seal(lake, [make_result(number) for number in range(3)])
+    committed = Committed.load(lake)
+    result = make_result(1)
+    assert committed.case(result.case.case_key) == result.case
+    assert committed.product(result.products[0].key) == result.products[0]
+    assert committed.has_product(result.products[0].key)
+    assert committed.products_of(result.case.volume_key) == {result.products[0].key}
+    assert committed.products_of("other") == frozenset()
+    assert len(committed) == 3
+    assert [case.case_key for case in committed.cases()] == sorted(make_result(n).case.case_key for n in range(3))
+    assert committed.case("0" * 64) is None
+    assert not committed.has_product("0" * 64)
+    with pytest.raises(IntegrityError):
+        committed.product("0" * 64)
+
+
+def test_a_volume_remembers_what_was_read_at_each_source_version(lake, make_result):
+    case = make_result(1, companions_digest="cd").case
+    seal(lake, [make_result(1, companions_digest="cd")])
+    committed = Committed.load(lake)
+    assert committed.content_of(case.volume_key, case.source_version) == (case.content_digest, "cd")
+    assert committed.content_of(case.volume_key, "other") is None
+    committed.add(make_result(1, status="failed"))
+    assert committed.content_of(case.volume_key, case.source_version) == (case.content_digest, "cd")
+
+
+def test_a_refresh_reads_only_what_is_new(lake, make_result):
+    seal(lake, [make_result(1)], writer="a")
+    committed = Committed.load(lake)
+    assert committed.refresh() == 0
+    seal(lake, [make_result(2)], writer="b")
+    assert committed.refresh() == 1
+    assert len(committed) == 2
+
+
+def test_the_same_result_twice_is_one(lake, make_result):
+    seal(lake, [make_result(1)], writer="a")
+    seal(lake, [make_result(1, wall_s=5.0, run="run-2")], run="run-2", writer="b")
+    assert len(Committed.load(lake)) == 1
+
+
+@pytest.mark.parametrize("changed", [{"value": 2.5}, {"numeric_class": "other"}], ids=["product", "case"])
+def test_equal_keys_with_different_results_are_an_alarm(lake, make_result, changed):
+    seal(lake, [make_result(1)], writer="a")
+    seal(lake, [make_result(1, **changed)], writer="b")
+    with pytest.raises(IntegrityError, match="different results"):
+        Committed.load(lake)
+
+
+def test_the_order_of_segments_decides_nothing(lake, make_result):
+    records = [
+        make_result(1, status="failed", run="run-1", attempts=3),
+        make_result(1, status="failed", run="run-2"),
+        make_result(1, run="run-3"),
+        make_result(1, run="run-4", wall_s=2.0),
+    ]
+    standing = set()
+    for order in itertools.permutations(records):
+        committed = Committed(lake)
+        for result in order:
+            committed.add(result)
+        standing.add(digest(committed.case(records[0].case.case_key).to_json()))
+    assert standing == {digest(records[3].case.to_json())}
+
+
+def test_done_stands_above_failed_even_of_an_earlier_run(lake, make_result):
+    committed = Committed(lake)
+    committed.add(make_result(1, run="run-1"))
+    committed.add(make_result(1, status="failed", run="run-2"))
+    assert committed.case(make_result(1).case.case_key).status == "done"
+
+
+def test_the_last_run_stands_among_failures(lake, make_result):
+    committed = Committed(lake)
+    committed.add(make_result(1, status="failed", run="run-2"))
+    committed.add(make_result(1, status="failed", run="run-1", attempts=9))
+    assert committed.case(make_result(1).case.case_key).run == "run-2"

@@ -1,0 +1,45 @@
+import pytest
+
+from medpipe.errors import SecurityError
+from medpipe.lake.private import Private
+from medpipe.privacy.secret import Secret
+
+SAID = b"PATIENT^NAME /archive/path " * 50
+
+
+def test_a_blob_comes_back_and_is_replaced(lake):
+    lake.private.put("locators/source-1", b"first")
+    lake.private.put("locators/source-1", SAID)
+    lake.private.put("empty", b"")
+    assert lake.private.get("locators/source-1") == SAID
+    assert lake.private.get("empty") == b""
+    assert lake.private.exists("empty")
+    assert not lake.private.exists("locators/source-2")
+    assert list(lake.private.names()) == ["empty", "locators/source-1"]
+    assert list(lake.private.names("locators/")) == ["locators/source-1"]
+
+
+def test_nothing_of_it_can_be_read_on_the_disk(lake):
+    lake.private.put("a", SAID)
+    for path in lake.root.rglob("*"):
+        assert not path.is_file() or b"PATIENT" not in path.read_bytes()
+
+
+def test_it_is_compressed_before_it_is_sealed(lake):
+    lake.private.put("a", SAID)
+    assert lake.store.absolute("private/a.sealed").stat().st_size < len(SAID) / 4
+
+
+def test_a_missing_blob_is_missing(lake):
+    with pytest.raises(FileNotFoundError):
+        lake.private.get("a")
+
+
+def test_another_key_another_name_or_altered_bytes_do_not_open(lake):
+    lake.private.put("a", SAID)
+    with pytest.raises(SecurityError):
+        Private(lake.store, Secret(bytes(32))).get("a")
+    sealed = lake.store.absolute("private/a.sealed")
+    sealed.rename(lake.store.absolute("private/b.sealed"))
+    with pytest.raises(SecurityError):
+        lake.private.get("b")
