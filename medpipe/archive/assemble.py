@@ -1,0 +1,244 @@
+"""From headers to stacks: every file gets one outcome, every stack one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, NamedTuple
+
+from medpipe.archive.duplicates import PixelDigest, sift
+from medpipe.archive.frames import check_plane
+from medpipe.archive.header import Header
+from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of
+from medpipe.archive.plain import plain_stack
+from medpipe.archive.sheets import mosaic_stacks
+from medpipe.archive.splitting import Part, split
+from medpipe.archive.stacks import Slice, Stack, unit_of
+from medpipe.keys import digest
+from medpipe.reasons import reason
+from medpipe.types import Kind
+
+OutcomeName = Literal["used", "catalogued", "duplicate", "skipped", "quarantined"]
+
+_CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP", "tilted": "W_TILTED"}
+_SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
+_LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
+
+
+class Outcome(NamedTuple):
+    """What became of a file, and why (a reason code, or an empty string)."""
+
+    outcome: OutcomeName
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """What an archive's headers make.
+
+    Attributes
+    ----------
+    stacks : tuple of Stack
+        In a stable order; refused ones among them.
+    outcomes : mapping of str to Outcome
+        One for every path.
+    """
+
+    stacks: tuple[Stack, ...]
+    outcomes: Mapping[str, Outcome]
+
+
+def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None) -> Assembly:
+    """Sort headers into stacks, whatever their order.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Of whole series; paths are unique.
+    pixel_digest : callable, optional
+        Path to a digest of the decoded pixels; asked only for files that share a
+        SOPInstanceUID within a series. Without it such files are kept apart and flagged.
+
+    Returns
+    -------
+    Assembly
+        Series are never joined; every path has one outcome.
+    """
+    outcomes: dict[str, Outcome] = {}
+    images: list[Header] = []
+    for header in headers:
+        settled = _settled(header)
+        if settled is None:
+            images.append(header)
+        else:
+            outcomes[header.path] = settled
+    sifted = sift(images, pixel_digest)
+    outcomes.update({copy.path: Outcome("duplicate", "E_DUP_UID_SAME") for copy in sifted.copies})
+    outcomes.update({path: Outcome("quarantined", code) for path, code in sifted.unreadable.items()})
+    stacks: list[Stack] = []
+    for series in _by_series(sifted.kept):
+        stacks.extend(_series_stacks(series, sifted.conflicting))
+    sizes = {header.path: header.size for header in images}
+    stacks = [_finished(stack, sizes, sifted.conflicting) for stack in stacks]
+    stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
+    outcomes.update(_stack_outcomes(stacks))
+    return Assembly(stacks=tuple(stacks), outcomes=outcomes)
+
+
+def _settled(header: Header) -> Outcome | None:
+    if header.code and not header.has_pixels and header.sop_class_uid and not header.rows:
+        # a cut object that never had pixels is still worth a line in the catalogue
+        return Outcome("catalogued", header.code)
+    if header.code:
+        skipped = reason(header.code).severity == "info"
+        return Outcome("skipped" if skipped else "quarantined", header.code)
+    if not header.has_pixels:
+        return Outcome("catalogued", "" if header.is_structure_set else "E_UNSUPPORTED_SOP")
+    return None
+
+
+def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
+    series: dict[tuple[str, str, str], list[Header]] = {}
+    for header in headers:
+        owner = "" if header.series_uid else header.patient_id
+        series.setdefault((header.study_uid, header.series_uid, owner), []).append(header)
+    return [series[key] for key in sorted(series)]
+
+
+def _series_stacks(headers: Sequence[Header], conflicting: set[str]) -> list[Stack]:
+    stacks: list[Stack] = []
+    sheets: list[Header] = []
+    placed: list[Slice] = []
+    for header in headers:
+        slices = [] if header.path in conflicting else _slices(header)
+        if slices:
+            placed.extend(slices)
+        elif header.is_mosaic and header.path not in conflicting:
+            sheets.append(header)
+        else:
+            stacks.append(_lone_stack(header, conflicting))
+    stacks.extend(mosaic_stacks(sheets))
+    for part in split(placed):
+        stacks.extend(_part_stacks(part))
+    return stacks
+
+
+def _slices(header: Header) -> list[Slice]:
+    """Return the frames as slices if every one of them says, in sound numbers, where it lies."""
+    if header.is_segmentation or header.is_mosaic or (header.frames and header.is_colour):
+        return []
+    planes = header.frames or ((header.top,) if header.n_frames == 1 else ())
+    if not all(plane.placed and not check_plane(plane) for plane in planes):
+        return []
+    return [Slice(header, frame, plane) for frame, plane in enumerate(planes)]
+
+
+def _lone_stack(header: Header, conflicting: set[str]) -> Stack:
+    twin = header.bytes_digest if header.path in conflicting else ""
+    stacks = mosaic_stacks([header]) if header.is_mosaic else []
+    if not stacks and _slices(header):
+        stacks = [stack for part in split(_slices(header)) for stack in _part_stacks(part)]
+    stack = stacks[0] if len(stacks) == 1 else plain_stack(header)
+    code = _bad_place(header)
+    if code:
+        stack = replace(stack, verdict="refused", code=code)
+    return replace(stack, discriminator=digest([stack.discriminator, header.sop_instance_uid, twin])[:16])
+
+
+def _bad_place(header: Header) -> str:
+    # a place given in numbers that make no sense is an error; no place at all is none
+    if header.is_segmentation or header.is_mosaic or header.is_colour:
+        return ""
+    planes = header.frames or ((header.top,) if header.n_frames == 1 else ())
+    if header.modality in _SECTIONAL and any(plane.position and not plane.spacing_mm for plane in planes):
+        return "E_SPACING"
+    return next((code for plane in planes if plane.placed for code in (check_plane(plane),) if code), "")
+
+
+def _part_stacks(part: Part) -> list[Stack]:
+    places = by_position(part.slices)
+    counts = {len(place) for place in places}
+    if len(counts) > 1:
+        return [_stack(part.slices, part.traits, "E_REPEATED_POSITIONS")]
+    volumes = by_time(places)
+    if volumes is not None and not (part.slices[0].header.is_colour and len(volumes) > 1):
+        ordered = [one for volume in volumes for one in volume]
+        return [_stack(ordered, part.traits, lattice_of(volumes[0]), n_times=len(volumes))]
+    if len(places) > 1:
+        return [_stack(part.slices, part.traits, "E_AMBIGUOUS_4D")]
+    # several images of one place that nothing tells apart are no time series
+    return [
+        _stack([one], {**part.traits, "instance": one.header.sop_instance_uid}, lattice_of([one])) for one in places[0]
+    ]
+
+
+def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | str, *, n_times: int = 1) -> Stack:
+    header = slices[0].header
+    refused = isinstance(lattice, str)
+    n_slices = len(slices) // n_times
+    shape: tuple[int, ...] = (n_slices, header.rows, header.columns)
+    axes = "zyx"
+    kind: Kind = "single" if n_slices == 1 else "volume"
+    if header.is_colour:
+        kind, shape, axes = "colour", (3, *shape), "czyx"
+    elif n_times > 1:
+        kind, shape, axes = "series4d", (n_times, *shape), "tzyx"
+    if header.frames:
+        kind = "enhanced"
+    stack = Stack(
+        kind=kind,
+        modality=header.modality,
+        study_uid=header.study_uid,
+        series_uid=header.series_uid,
+        patient_id=header.patient_id,
+        discriminator=digest(traits)[:16],
+        members=tuple(one.member for one in slices),
+        shape=shape,
+        axes=axes,
+        frame_of_reference_uid=header.frame_of_reference_uid,
+        lossy=any(one.header.lossy for one in slices),
+        unit="arbitrary" if header.is_colour else unit_of(header),
+        verdict="refused" if refused else "",
+        code=lattice if isinstance(lattice, str) else _code(slices, lattice),
+    )
+    if isinstance(lattice, str):
+        return stack
+    return replace(
+        stack,
+        verdict=lattice.verdict,
+        spacing_mm=lattice.spacing_mm,
+        affine_lps=lattice.affine_lps,
+        slice_positions_mm=lattice.slice_positions_mm,
+        thickness_known=lattice.thickness_known,
+    )
+
+
+def _code(slices: Sequence[Slice], lattice: Lattice) -> str:
+    if lattice.verdict in {"uneven", "missing_slices"}:
+        return _CODES[lattice.verdict]
+    if _LOCALIZERS & set(slices[0].plane.image_type):
+        return "W_LOCALIZER"
+    if lattice.verdict == "tilted":
+        return _CODES["tilted"]
+    return "" if lattice.thickness_known else "NO_SPACING"
+
+
+def _finished(stack: Stack, sizes: Mapping[str, int], conflicting: set[str]) -> Stack:
+    code = stack.code
+    if not stack.refused and conflicting & set(stack.paths):
+        code = "E_DUP_UID_DIFF"
+    elif not code and stack.lossy:
+        code = "W_LOSSY"
+    return replace(stack, code=code, n_source_bytes=sum(sizes[path] for path in stack.paths))
+
+
+def _stack_outcomes(stacks: Sequence[Stack]) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for stack in stacks:
+        for path in stack.paths:
+            if not stack.refused:
+                code = "E_DUP_UID_DIFF" if stack.code == "E_DUP_UID_DIFF" else ""
+                outcomes[path] = Outcome("used", code)
+            elif path not in outcomes:
+                outcomes[path] = Outcome("quarantined", stack.code)
+    return outcomes

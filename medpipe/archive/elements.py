@@ -1,0 +1,106 @@
+"""Reading elements of a parsed data set without trusting their values.
+
+The one module that sets pydicom up. Its warnings and log lines quote header values, so they
+are silenced; what they warn of is judged by this package.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import pydicom
+import pydicom.config
+
+Tag = str | tuple[int, int]
+"""A keyword of the dictionary, or a (group, element) pair for a private element."""
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle", "PIL"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings of pydicom and the codecs: they quote header values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parse(data: bytes) -> Any:
+    """Return the data set of a file that passed the gate; errors are pydicom's own."""
+    with quiet():
+        return pydicom.dcmread(BytesIO(data), force=True)
+
+
+def value(dataset: Any, tag: Tag) -> Any:
+    """Return an element's value, or None where it is absent, empty or cannot be converted."""
+    try:
+        found = dataset[tag].value
+    except (KeyError, AttributeError):
+        return None
+    except Exception:  # noqa: BLE001  # a hostile value may raise anything in its converter
+        return None
+    if found is None or (isinstance(found, (str, bytes)) and not found):
+        return None
+    return found
+
+
+def text(dataset: Any, tag: Tag) -> str:
+    """Return an element's first value as text without padding; empty where there is none."""
+    values = texts(dataset, tag)
+    return values[0] if values else ""
+
+
+def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
+    """Return all values of an element as text without padding."""
+    found = value(dataset, tag)
+    if found is None:
+        return ()
+    if isinstance(found, bytes):
+        found = found.decode("latin-1")
+    values = [found] if isinstance(found, str) or not isinstance(found, Sequence) else found
+    return tuple(_plain_text(item) for item in values)
+
+
+def number(dataset: Any, tag: Tag) -> float | None:
+    """Return an element's first value as a finite float, or None."""
+    values = numbers(dataset, tag)
+    return values[0] if values else None
+
+
+def integer(dataset: Any, tag: Tag) -> int | None:
+    """Return an element's first value as an integer, or None."""
+    found = number(dataset, tag)
+    return None if found is None else int(found)
+
+
+def numbers(dataset: Any, tag: Tag) -> tuple[float, ...]:
+    """Return all values of an element as finite floats; empty if any is not one."""
+    found = value(dataset, tag)
+    if found is None:
+        return ()
+    values = [found] if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__") else found
+    try:
+        plain = tuple(float(item) for item in values)
+    except (TypeError, ValueError):
+        return ()
+    return plain if all(math.isfinite(item) for item in plain) else ()
+
+
+def items(dataset: Any, tag: Tag) -> tuple[Any, ...]:
+    """Return the items of a sequence; empty where it is absent or is no sequence."""
+    found = value(dataset, tag)
+    if found is None or isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
+        return ()
+    return tuple(item for item in found if hasattr(item, "keys"))
+
+
+def _plain_text(item: Any) -> str:
+    return str(item).replace("\0", "").strip()

@@ -1,0 +1,263 @@
+"""The gate before any parser: where the elements of a file are, found with bounded work.
+
+pydicom drops an encapsulated stream that lacks its end, recurses into nested sequences and
+inflates without a bound; this walk of the bytes finds such files before pydicom sees them.
+It reads tags, types and lengths only (DICOM PS3.5 section 7) and never raises.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+MAX_DEPTH: Final = 64
+MAX_ELEMENTS: Final = 2_000_000
+MAX_INFLATED_BYTES: Final = 512 << 20
+
+EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+
+_UNDEFINED = 0xFFFFFFFF
+_LONG_TYPES = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_SHORT_TYPES = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
+    | {b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+_PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the walk found.
+
+    Attributes
+    ----------
+    code : str
+        Reason the file cannot be used at all (``E_EMPTY``, ``E_NOT_DICOM``, ``E_DEPTH``,
+        ``E_NO_DATASET``, ``E_LENGTH``, ``E_TOO_LARGE``), or an empty string.
+    transfer_syntax : str
+        UID in the file meta information, or an empty string.
+    data : bytes
+        The file, with a deflated data set inflated.
+    pixel_keyword : str
+        ``PixelData``, ``FloatPixelData``, ``DoubleFloatPixelData`` or an empty string.
+    pixel_bytes : int
+        Bytes of pixel data that are there.
+    n_fragments : int
+        Fragments of encapsulated pixel data, without the offset table; -1 if it is native.
+    cut : bool
+        The file ends before an element it declares does.
+    """
+
+    code: str = ""
+    transfer_syntax: str = ""
+    data: bytes = b""
+    pixel_keyword: str = ""
+    pixel_bytes: int = 0
+    n_fragments: int = -1
+    cut: bool = False
+
+
+def inspect(data: bytes) -> Layout:
+    """Walk a file's elements and say whether it may be parsed.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole file.
+    """
+    if not data:
+        return Layout(code="E_EMPTY")
+    start = 132 if data[128:132] == b"DICM" else 0
+    if start == 0 and not _begins_like_dicom(data):
+        return Layout(code="E_NOT_DICOM")
+    offset, syntax, meta_cut = _read_meta(data, start)
+    if meta_cut or offset >= len(data):
+        return Layout(code="E_NO_DATASET", transfer_syntax=syntax)
+    if syntax == DEFLATED:
+        inflated = _inflate(data[offset:])
+        if inflated is None:
+            return Layout(code="E_TRUNCATED", transfer_syntax=syntax)
+        if len(inflated) > MAX_INFLATED_BYTES:
+            return Layout(code="E_TOO_LARGE", transfer_syntax=syntax)
+        data = _as_explicit(data[:offset]) + inflated
+    walk = _Walk(data, offset, syntax)
+    walk.run()
+    code = walk.code
+    if not code and walk.n_elements == 0:
+        code = "E_NO_DATASET"
+    return Layout(
+        code=code,
+        transfer_syntax=syntax,
+        data=data,
+        pixel_keyword=walk.pixel_keyword,
+        pixel_bytes=walk.pixel_bytes,
+        n_fragments=walk.n_fragments,
+        cut=walk.cut,
+    )
+
+
+def _begins_like_dicom(data: bytes) -> bool:
+    # without a preamble the first element must be one a data set or meta group begins with
+    if len(data) < 8:
+        return False
+    for order in ("<", ">"):
+        group, element = struct.unpack_from(f"{order}HH", data)
+        if group not in {0x0002, 0x0008} or element > 0x3000:
+            continue
+        if data[4:6] in _LONG_TYPES | _SHORT_TYPES:
+            return True
+        (length,) = struct.unpack_from(f"{order}I", data, 4)
+        if order == "<" and length <= len(data) - 8:
+            return True
+    return False
+
+
+def _read_meta(data: bytes, start: int) -> tuple[int, str, bool]:
+    offset, syntax = start, ""
+    while offset + 8 <= len(data) and data[offset : offset + 2] == b"\x02\x00":
+        if data[offset + 4 : offset + 6] in _LONG_TYPES:
+            if offset + 12 > len(data):
+                return offset, syntax, True
+            (length,) = struct.unpack_from("<I", data, offset + 8)
+            value = offset + 12
+        else:
+            (length,) = struct.unpack_from("<H", data, offset + 6)
+            value = offset + 8
+        if value + length > len(data):
+            return offset, syntax, True
+        if data[offset + 2 : offset + 4] == b"\x10\x00":
+            syntax = data[value : value + length].rstrip(b"\0 ").decode("ascii", "replace")
+        offset = value + length
+    return offset, syntax, False
+
+
+def _inflate(deflated: bytes) -> bytes | None:
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = stream.decompress(deflated, MAX_INFLATED_BYTES + 1)
+    except zlib.error:
+        return None
+    return inflated if stream.eof or len(inflated) > MAX_INFLATED_BYTES else None
+
+
+def _as_explicit(head: bytes) -> bytes:
+    # the inflated copy must not be inflated again by whoever reads it next
+    named, plain = DEFLATED.encode(), EXPLICIT_LITTLE.encode()
+    return head.replace(named, plain.ljust(len(named), b"\0"), 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """An open sequence or item of undefined length."""
+
+    implicit: bool
+
+
+class _Walk:
+    """One pass over the elements of a data set, with an explicit stack."""
+
+    def __init__(self, data: bytes, offset: int, syntax: str) -> None:
+        self.data = data
+        self.offset = offset
+        first = data[offset + 4 : offset + 6]
+        self.implicit = first not in _LONG_TYPES | _SHORT_TYPES
+        self.order = ">" if _is_big(data, offset, syntax) else "<"
+        self.levels: list[_Level] = []
+        self.n_elements = 0
+        self.code = ""
+        self.cut = False
+        self.pixel_keyword = ""
+        self.pixel_bytes = 0
+        self.n_fragments = -1
+
+    def run(self) -> None:
+        while self.offset + 8 <= len(self.data) and not self.code and not self.cut:
+            self._step()
+        # zeros after the last element are padding; anything else was to be an element
+        if self.levels or self.data[self.offset :].strip(b"\0"):
+            self.cut = True
+
+    def _step(self) -> None:
+        group, element = struct.unpack_from(f"{self.order}HH", self.data, self.offset)
+        tag = group << 16 | element
+        if group == 0xFFFE:
+            self._delimiter(tag)
+            return
+        self.n_elements += 1
+        if self.n_elements > MAX_ELEMENTS:
+            self.code = "E_LENGTH"
+            return
+        implicit = self.levels[-1].implicit if self.levels else self.implicit
+        kind, length, value = self._head(implicit=implicit)
+        if value > len(self.data):
+            self.cut = True
+            return
+        self.offset = value
+        if tag in _PIXEL_TAGS and not self.levels:
+            self._pixels(tag, length)
+        elif length == _UNDEFINED:
+            self._push(_Level(implicit=implicit or kind == b"UN"))
+        elif value + length > len(self.data):
+            self.cut = True
+        else:
+            self.offset = value + length
+
+    def _head(self, *, implicit: bool) -> tuple[bytes, int, int]:
+        kind = self.data[self.offset + 4 : self.offset + 6]
+        if not implicit and kind in _LONG_TYPES:
+            if self.offset + 12 > len(self.data):
+                return kind, 0, len(self.data) + 1
+            return kind, struct.unpack_from(f"{self.order}I", self.data, self.offset + 8)[0], self.offset + 12
+        if not implicit and kind.isalpha() and kind.isupper():
+            return kind, struct.unpack_from(f"{self.order}H", self.data, self.offset + 6)[0], self.offset + 8
+        return b"", struct.unpack_from(f"{self.order}I", self.data, self.offset + 4)[0], self.offset + 8
+
+    def _delimiter(self, tag: int) -> None:
+        (length,) = struct.unpack_from(f"{self.order}I", self.data, self.offset + 4)
+        self.offset += 8
+        if tag == _ITEM and length == _UNDEFINED:
+            self._push(_Level(implicit=self.levels[-1].implicit if self.levels else self.implicit))
+        elif tag == _ITEM:
+            self.offset += length
+            self.cut = self.offset > len(self.data)
+        elif tag in {_ITEM_END, _SEQUENCE_END} and self.levels:
+            self.levels.pop()
+
+    def _push(self, level: _Level) -> None:
+        self.levels.append(level)
+        # a sequence and its item are two entries of one level of nesting
+        if len(self.levels) > 2 * MAX_DEPTH:
+            self.code = "E_DEPTH"
+
+    def _pixels(self, tag: int, length: int) -> None:
+        self.pixel_keyword = _PIXEL_TAGS[tag]
+        if length != _UNDEFINED:
+            there = min(length, len(self.data) - self.offset)
+            self.pixel_bytes, self.cut = there, there < length
+            self.offset += there
+            return
+        # the first item is the offset table
+        begin, self.n_fragments, items = self.offset, 0, 0
+        while self.offset + 8 <= len(self.data):
+            group, element, size = struct.unpack_from(f"{self.order}HHI", self.data, self.offset)
+            self.offset += 8
+            if (group, element) != (0xFFFE, 0xE000):
+                # the sequence delimiter, or a byte that cannot stand here
+                self.cut = (group, element) != (0xFFFE, 0xE0DD)
+                self.pixel_bytes = self.offset - 8 - begin
+                return
+            self.n_fragments, items = items, items + 1
+            self.offset += size
+        self.pixel_bytes, self.cut = len(self.data) - begin, True
+
+
+def _is_big(data: bytes, offset: int, syntax: str) -> bool:
+    if syntax:
+        return syntax == EXPLICIT_BIG
+    return data[offset] == 0 and data[offset + 1] != 0

@@ -1,0 +1,302 @@
+"""A file's header as a plain record: all that assembly, facts and loading need.
+
+A :class:`Header` holds raw identifiers and free text. It is private: stored encrypted, never
+logged, never published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from medpipe.archive.elements import integer, items, number, numbers, parse, quiet, text
+from medpipe.archive.facts import read_facts
+from medpipe.archive.frames import Plane, frame_planes, top_plane
+from medpipe.archive.gate import Layout, inspect
+from medpipe.archive.limits import check_pixels
+from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
+from medpipe.keys import bytes_digest
+
+DICOMDIR: Final = "1.2.840.10008.1.3.10"
+SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+_LOSSY_SYNTAXES: Final = frozenset(
+    f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
+)
+# these two may hold either; the header or the other codec's flag decides
+_MAYBE_LOSSY: Final = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes
+    ----------
+    path, size, version : str, int, str
+        As the source gave them.
+    code : str
+        Reason the file cannot be used as an image, or an empty string. Never raised.
+    bytes_digest : str
+        SHA-256 of the file.
+    pixel_keyword, pixel_bytes, n_fragments
+        Which pixel element there is, its bytes, its fragments (-1: not encapsulated).
+    top : Plane
+        What the top level says of the image.
+    frames : tuple of Plane
+        One per frame where functional groups place the frames; else empty.
+    mosaic : Mosaic or None
+        How to unpack the sheet; ``is_mosaic`` without it means it cannot be.
+    frame_offsets_mm : tuple of float
+        Grid frame offset vector of a dose grid.
+    referenced_series, referenced_frames_of_reference, referenced_instances : tuple of str
+        UIDs a segmentation or structure set was made on.
+    facts : dict
+        Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
+    """
+
+    path: str
+    size: int
+    version: str
+    code: str = ""
+    bytes_digest: str = ""
+    transfer_syntax: str = ""
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    patient_id: str = ""
+    frame_of_reference_uid: str = ""
+    modality: str = ""
+    rows: int = 0
+    columns: int = 0
+    samples: int = 1
+    bits_allocated: int = 0
+    bits_stored: int = 0
+    high_bit: int = 0
+    signed: bool = False
+    photometric: str = ""
+    n_frames: int = 1
+    pixel_keyword: str = ""
+    pixel_bytes: int = 0
+    n_fragments: int = -1
+    lossy: bool = False
+    instance_number: int | None = None
+    acquisition_number: int | None = None
+    units: str = ""
+    rescale_type: str = ""
+    top: Plane = field(default_factory=Plane)
+    frames: tuple[Plane, ...] = ()
+    is_mosaic: bool = False
+    mosaic: Mosaic | None = None
+    detector_spacing_mm: tuple[float, ...] = ()
+    frame_offsets_mm: tuple[float, ...] = ()
+    referenced_series: tuple[str, ...] = ()
+    referenced_frames_of_reference: tuple[str, ...] = ()
+    referenced_instances: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there is a pixel data element."""
+        return bool(self.pixel_keyword)
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether pixels become RGB."""
+        return self.samples == 3 or self.photometric == "PALETTE COLOR"
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Whether this is a DICOM SEG (binary, fractional or label map)."""
+        return self.sop_class_uid in SEG_CLASSES
+
+    @property
+    def is_structure_set(self) -> bool:
+        """Whether this is an RTSTRUCT."""
+        return self.sop_class_uid == RTSTRUCT_CLASS
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the header as JSON values; fields at their default are left out."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {name: item for name, item in values.items() if name not in _DEFAULTS or item != _DEFAULTS[name]}
+        plain["top"] = self.top.to_json()
+        if self.mosaic is not None:
+            plain["mosaic"] = self.mosaic.to_json()
+        plain["frames"] = [plane.to_json() for plane in self.frames]
+        return plain
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Header:
+        """Read what :meth:`to_json` wrote, or its copy through JSON."""
+        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
+        plain["top"] = Plane.from_json(found["top"])
+        plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
+        if found.get("mosaic") is not None:
+            plain["mosaic"] = Mosaic.from_json(found["mosaic"])
+        return cls(**plain)
+
+
+_EMPTY: Final = Header(path="", size=0, version="")
+_DEFAULTS: Final = {
+    name: getattr(_EMPTY, name)
+    for name in Header.__dataclass_fields__
+    if name not in {"path", "size", "version", "top", "frames"}
+}
+
+
+def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:
+    """Read a file's header; whatever is wrong becomes ``code``.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    path, size, version : str, int, str
+        Kept in the result.
+
+    Returns
+    -------
+    Header
+        ``code`` is empty for a usable image, and for an object without pixels that is whole.
+    """
+    empty = Header(path=path, size=size, version=version, bytes_digest=bytes_digest(data))
+    layout = inspect(data)
+    if layout.code:
+        return replace(empty, code=layout.code, transfer_syntax=layout.transfer_syntax)
+    try:
+        with quiet():
+            header = _read(parse(layout.data), layout, empty)
+    except Exception:  # noqa: BLE001  # pydicom raises errors of 19 classes on damaged headers
+        return replace(empty, code="E_HEADER", transfer_syntax=layout.transfer_syntax)
+    return replace(header, code=_code(header, layout)) if not header.code else header
+
+
+def _read(dataset: Any, layout: Layout, empty: Header) -> Header:
+    if text(dataset.file_meta, "MediaStorageSOPClassUID") == DICOMDIR or "DirectoryRecordSequence" in dataset:
+        return replace(empty, code="E_DICOMDIR", transfer_syntax=layout.transfer_syntax)
+    return replace(_described(dataset, layout, empty), **_references(dataset))
+
+
+def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
+    plane = top_plane(dataset)
+    n_frames = max(integer(dataset, "NumberOfFrames") or 1, 1)
+    rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
+    bits_allocated = integer(dataset, "BitsAllocated") or 0
+    bits_stored = integer(dataset, "BitsStored") or bits_allocated
+    high_bit = integer(dataset, "HighBit")
+    mosaic = is_mosaic(dataset, plane)
+    return replace(
+        empty,
+        transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
+        sop_class_uid=text(dataset, "SOPClassUID"),
+        sop_instance_uid=text(dataset, "SOPInstanceUID"),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        patient_id=text(dataset, "PatientID"),
+        frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
+        modality=text(dataset, "Modality"),
+        rows=rows,
+        columns=columns,
+        samples=integer(dataset, "SamplesPerPixel") or 1,
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        signed=integer(dataset, "PixelRepresentation") == 1,
+        photometric=text(dataset, "PhotometricInterpretation"),
+        n_frames=n_frames,
+        pixel_keyword=layout.pixel_keyword,
+        pixel_bytes=layout.pixel_bytes,
+        n_fragments=layout.n_fragments,
+        lossy=_is_lossy(dataset, layout.transfer_syntax),
+        instance_number=integer(dataset, "InstanceNumber"),
+        acquisition_number=integer(dataset, "AcquisitionNumber"),
+        units=text(dataset, "Units"),
+        rescale_type=text(dataset, "RescaleType"),
+        top=plane,
+        frames=() if not layout.pixel_keyword else frame_planes(dataset, n_frames),
+        is_mosaic=mosaic,
+        mosaic=read_mosaic(dataset, plane, rows=rows, columns=columns) if mosaic else None,
+        detector_spacing_mm=_detector_spacing(dataset),
+        frame_offsets_mm=numbers(dataset, "GridFrameOffsetVector"),
+        facts=read_facts(dataset),
+    )
+
+
+def _code(header: Header, layout: Layout) -> str:
+    if not header.sop_class_uid:
+        return "E_TRUNCATED" if layout.cut else "E_NO_SOP_CLASS"
+    if not header.has_pixels:
+        return "E_TRUNCATED" if layout.cut else ""
+    if layout.cut:
+        return "E_TRUNCATED"
+    return check_pixels(
+        rows=header.rows,
+        columns=header.columns,
+        samples=header.samples,
+        bits_allocated=header.bits_allocated,
+        n_frames=header.n_frames,
+        photometric=header.photometric,
+        transfer_syntax=header.transfer_syntax,
+        pixel_bytes=header.pixel_bytes,
+        n_fragments=header.n_fragments,
+    )
+
+
+def _guessed_syntax(dataset: Any) -> str:
+    # a file without meta information is one pydicom could only read as one of the native three
+    if not dataset.file_meta and hasattr(dataset, "original_encoding"):
+        implicit, little = dataset.original_encoding
+        if implicit:
+            return "1.2.840.10008.1.2"
+        return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
+    return ""
+
+
+def _is_lossy(dataset: Any, syntax: str) -> bool:
+    said = text(dataset, "LossyImageCompression")
+    if said == "01":
+        return True
+    return syntax in _LOSSY_SYNTAXES - _MAYBE_LOSSY or (syntax in _MAYBE_LOSSY and said != "00")
+
+
+def _detector_spacing(dataset: Any) -> tuple[float, ...]:
+    """Return (rows, columns) spacing of a projection image in mm; PS3.3 10.7.1.3."""
+    spacing = numbers(dataset, "ImagerPixelSpacing")
+    if len(spacing) == 2:
+        factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0
+        return tuple(step / factor for step in spacing) if factor > 0 else ()
+    spacing = numbers(dataset, "NominalScannedPixelSpacing")
+    if len(spacing) == 2:
+        return spacing
+    regions = items(dataset, "SequenceOfUltrasoundRegions")
+    if len(regions) == 1:
+        region = regions[0]
+        steps = number(region, "PhysicalDeltaY"), number(region, "PhysicalDeltaX")
+        in_cm = integer(region, "PhysicalUnitsXDirection") == 3 == integer(region, "PhysicalUnitsYDirection")
+        if in_cm and steps[0] and steps[1]:
+            return abs(steps[0]) * 10, abs(steps[1]) * 10
+    return ()
+
+
+def _references(dataset: Any) -> dict[str, Any]:
+    if text(dataset, "SOPClassUID") not in {*SEG_CLASSES, RTSTRUCT_CLASS}:
+        return {}
+    series: set[str] = set()
+    frames: set[str] = set()
+    instances: set[str] = set()
+    for item in items(dataset, "ReferencedSeriesSequence"):
+        series.add(text(item, "SeriesInstanceUID"))
+        instances.update(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ReferencedInstanceSequence"))
+    for frame in items(dataset, "ReferencedFrameOfReferenceSequence"):
+        frames.add(text(frame, "FrameOfReferenceUID"))
+        for study in items(frame, "RTReferencedStudySequence"):
+            for item in items(study, "RTReferencedSeriesSequence"):
+                series.add(text(item, "SeriesInstanceUID"))
+                instances.update(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ContourImageSequence"))
+    frames.add(text(dataset, "FrameOfReferenceUID"))
+    return {
+        "referenced_series": tuple(sorted(series - {""})),
+        "referenced_frames_of_reference": tuple(sorted(frames - {""})),
+        "referenced_instances": tuple(sorted(instances - {""})),
+    }

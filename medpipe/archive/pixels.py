@@ -1,0 +1,154 @@
+"""Decoding: a file's pixel data to an array, by one named codec per transfer syntax.
+
+What may be decoded is checked before a codec sees a byte; whatever a codec does in return,
+short of ending the process, becomes ``Rejected`` at one place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from pydicom.encaps import generate_frames
+from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+
+from medpipe.archive.codestream import stream_size
+from medpipe.archive.elements import parse, quiet
+from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
+from medpipe.archive.header import Header, read_header
+from medpipe.archive.limits import NATIVE, PLUGINS, RLE
+from medpipe.errors import Rejected
+
+Pixels = np.ndarray[Any, np.dtype[Any]]
+
+
+@contextmanager
+def codec_boundary() -> Iterator[None]:
+    """Turn whatever parsing and codecs raise into ``Rejected``; let interrupts through."""
+    try:
+        with quiet():
+            yield
+    except (Rejected, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except MemoryError:
+        raise Rejected("E_OOM") from None
+    except NotImplementedError:
+        raise Rejected("E_UNSUPPORTED_TS") from None
+    except Exception:  # noqa: BLE001  # codecs raise anything, and their messages quote the data
+        raise Rejected("E_CODEC_ERROR") from None
+    except BaseException:  # noqa: BLE001  # panics of Rust codecs derive from BaseException
+        raise Rejected("E_CODEC_PANIC") from None
+
+
+def decode(header: Header, data: bytes) -> Pixels:
+    """Return all frames of a file.
+
+    Parameters
+    ----------
+    header : Header
+        Of this very file.
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    array, (frames, rows, columns) or (frames, rows, columns, 3)
+        Stored values: unused bits cleared, signs extended, colour as RGB; where the file has
+        a modality LUT, what it maps to. Segmentations keep their stored numbers.
+
+    Raises
+    ------
+    Rejected
+        ``header.code`` if there is one, ``E_DIMENSIONS`` if stream and header differ, else
+        the reason the codec failed.
+    """
+    if header.code or not header.has_pixels:
+        raise Rejected(header.code or "E_MISSING_TAG")
+    with codec_boundary():
+        dataset = parse(inspect(data).data)
+        if header.n_fragments >= 0:
+            _check_streams(header, dataset)
+        frames = _decoded(header, dataset)
+        expected = (header.n_frames, header.rows, header.columns)
+        if frames.shape[:3] != expected:
+            raise Rejected("E_DIMENSIONS")
+        return frames
+
+
+def pixel_digest(data: bytes) -> str:
+    """Return a digest of a file's decoded pixels, whatever their encoding.
+
+    Raises
+    ------
+    Rejected
+        As :func:`decode`.
+    """
+    header = read_header(data, path="", size=len(data), version="")
+    frames = decode(header, data)
+    wide = np.dtype("<f8" if frames.dtype.kind == "f" else "<i8")
+    state = hashlib.sha256(repr(frames.shape).encode())
+    for frame in frames:
+        state.update(np.ascontiguousarray(frame, dtype=wide).data)
+    return state.hexdigest()
+
+
+def _decoded(header: Header, dataset: Any) -> Pixels:
+    syntax = header.transfer_syntax
+    plain = syntax in NATIVE or syntax == RLE
+    # whatever text the element held, the checks were made with this number
+    dataset.NumberOfFrames = header.n_frames
+    # unused bits of plain data are cleared here by HighBit, which pydicom does not look at
+    frames, _ = get_decoder(EXPLICIT_LITTLE if syntax == DEFLATED else syntax).as_array(
+        dataset,
+        decoding_plugin=PLUGINS.get(syntax, ""),
+        allow_excess_frames=False,
+        **({"correct_unused_bits": False} if plain else {}),
+    )
+    # one frame comes without the axis of frames, whatever NumberOfFrames says
+    frames = frames.reshape(-1, header.rows, header.columns, *([3] if header.samples == 3 else []))
+    if plain and frames.dtype.kind in "iu" and header.samples == 1:
+        frames = clear_unused_bits(
+            frames, bits_allocated=header.bits_allocated, bits_stored=header.bits_stored, high_bit=header.high_bit
+        )
+    if header.photometric == "PALETTE COLOR" and not header.is_segmentation:
+        return _palette_colours(header, frames, dataset)
+    if "ModalityLUTSequence" in dataset and not header.is_segmentation:
+        return np.asarray(apply_modality_lut(frames, dataset))
+    return np.asarray(frames)
+
+
+def clear_unused_bits(frames: Pixels, /, *, bits_allocated: int, bits_stored: int, high_bit: int) -> Pixels:
+    """Return integers made of the stored bits alone, sign extended (DICOM PS3.5 8.1.1).
+
+    Parameters
+    ----------
+    frames : array of int
+        Signed for signed pixels, else unsigned.
+    bits_allocated, bits_stored, high_bit : int
+        The stored bits are ``high_bit`` down to ``high_bit + 1 - bits_stored``.
+    """
+    width = frames.dtype.itemsize * 8
+    if bits_allocated != width or not 0 < bits_stored <= high_bit + 1 <= width or bits_stored == width:
+        return frames
+    up = frames.dtype.type(width - high_bit - 1)
+    down = frames.dtype.type(width - bits_stored)
+    return np.asarray((frames << up) >> down)
+
+
+def _palette_colours(header: Header, frames: Pixels, dataset: Any) -> Pixels:
+    colours = np.asarray(apply_color_lut(frames, dataset))
+    # 16-bit entries of an 8-bit image carry the colour in their high byte (PS3.3 C.7.6.3.1.6),
+    # unless the writer left the high bytes empty
+    if header.bits_allocated == 8 and colours.dtype.itemsize == 2 and colours.max(initial=0) > 0xFF:
+        return colours >> np.uint16(8)
+    return colours
+
+
+def _check_streams(header: Header, dataset: Any) -> None:
+    for frame in generate_frames(dataset.PixelData, number_of_frames=header.n_frames):
+        size = stream_size(frame)
+        if size is not None and size != (header.rows, header.columns):
+            raise Rejected("E_DIMENSIONS")

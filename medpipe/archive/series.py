@@ -1,0 +1,177 @@
+"""Facts of a series: public columns in closed words, and raw values for pseudonyms."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from medpipe.archive.header import Header
+
+_MANUFACTURERS: Final = (
+    ("SIEMENS", ("SIEMENS", "HEALTHINEERS")),
+    ("PHILIPS", ("PHILIPS", "MARCONI", "PICKER")),
+    ("GE", ("GE MEDICAL", "GE HEALTHCARE", "GENERAL ELECTRIC", "GEMS")),
+    ("CANON", ("CANON", "TOSHIBA")),
+    ("UIH", ("UIH", "UNITED IMAGING")),
+    ("HITACHI", ("HITACHI",)),
+    ("FUJIFILM", ("FUJI",)),
+    ("AGFA", ("AGFA",)),
+    ("CARESTREAM", ("CARESTREAM", "KODAK")),
+    ("HOLOGIC", ("HOLOGIC", "LORAD")),
+    ("SAMSUNG", ("SAMSUNG", "MEDISON")),
+    ("SHIMADZU", ("SHIMADZU",)),
+    ("ESAOTE", ("ESAOTE",)),
+    ("BRUKER", ("BRUKER",)),
+    ("HYPERFINE", ("HYPERFINE",)),
+    ("NEUSOFT", ("NEUSOFT",)),
+    ("MINDRAY", ("MINDRAY",)),
+    ("ACUSON", ("ACUSON",)),
+    ("ALOKA", ("ALOKA",)),
+)
+_BODY_PARTS: Final = (
+    ("WHOLEBODY", ("WHOLEBODY", "WHOLE BODY", "BODY")),
+    ("CHEST", ("CHEST", "THORAX", "LUNG", "TSPINE CHEST")),
+    ("ABDOMEN", ("ABDOMEN", "LIVER", "KIDNEY", "PANCREAS", "SPLEEN", "STOMACH")),
+    ("PELVIS", ("PELVIS", "PROSTATE", "BLADDER", "UTERUS", "HIP")),
+    ("HEAD", ("HEAD", "BRAIN", "SKULL", "ORBIT", "SINUS")),
+    ("NECK", ("NECK", "THYROID")),
+    ("SPINE", ("SPINE", "SSPINE", "TSPINE", "LSPINE", "CSPINE")),
+    ("BREAST", ("BREAST",)),
+    ("HEART", ("HEART", "CARDIAC", "CORONARY")),
+    ("EXTREMITY", ("EXTREMITY", "ARM", "LEG", "KNEE", "FOOT", "HAND", "SHOULDER", "ELBOW", "WRIST", "ANKLE")),
+    ("EXTREMITY", ("THIGH", "FEMUR", "TIBIA", "HUMERUS", "FOREARM", "FINGER", "TOE")),
+)
+_KERNEL: Final = re.compile(r"[A-Za-z0-9.]{1,16}")
+_AGE: Final = re.compile(r"(\d{3})([DWMY])")
+_DATE: Final = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
+_PRIVATE: Final = ("model", "station", "serial", "software", "institution", "study_date")
+_DAYS: Final = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
+
+
+def series_facts(headers: Sequence[Header]) -> dict[str, dict[str, Any]]:
+    """Return what the headers of one series say, the public apart from the private.
+
+    Where headers differ, the commonest value counts; ties go to the smallest.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        All of one series, at least one.
+
+    Returns
+    -------
+    dict
+        ``columns``: ``modality``, ``manufacturer``, ``kernel``, ``slice_thickness_mm``,
+        ``kvp``, ``field_t``, ``contrast``, ``body_part``, ``sex``, ``age_band``,
+        ``n_instances`` as in :data:`medpipe.contracts.tables.SERIES`; None where not said.
+        ``private``: ``patient_id``, ``study_uid``, ``series_uid``, ``model``, ``station``,
+        ``serial``, ``software``, ``institution``, ``study_date`` (YYYYMMDD or empty): raw,
+        for pseudonyms, the study day and the period.
+    """
+    first = headers[0]
+    private = {name: str(_commonest(headers, name) or "") for name in _PRIVATE}
+    private["study_date"] = _date(private["study_date"])
+    identifiers = {"patient_id": first.patient_id, "study_uid": first.study_uid, "series_uid": first.series_uid}
+    columns = {
+        "modality": _modality(headers),
+        "manufacturer": manufacturer(str(_commonest(headers, "manufacturer") or "")),
+        "kernel": kernel(str(_commonest(headers, "kernel") or "")),
+        "slice_thickness_mm": _positive(_commonest(headers, "slice_thickness_mm")),
+        "kvp": _positive(_commonest(headers, "kvp")),
+        "field_t": _field_t(_commonest(headers, "field_t")),
+        "contrast": _contrast(headers),
+        "body_part": body_part(str(_commonest(headers, "body_part") or "")),
+        "sex": _sex(str(_commonest(headers, "sex") or "")),
+        "age_band": _age_band(
+            str(_commonest(headers, "age") or ""),
+            _date(str(_commonest(headers, "birth_date") or "")),
+            private["study_date"],
+        ),
+        "n_instances": len(headers),
+    }
+    return {"columns": columns, "private": {**identifiers, **private}}
+
+
+def manufacturer(said: str) -> str | None:
+    """Return a manufacturer's name out of the closed list, ``OTHER``, or None for nothing."""
+    plain = said.upper()
+    if not plain:
+        return None
+    if plain == "GE":
+        return "GE"
+    return next((name for name, parts in _MANUFACTURERS if any(part in plain for part in parts)), "OTHER")
+
+
+def body_part(said: str) -> str | None:
+    """Return a body part out of the closed list, ``OTHER``, or None for nothing."""
+    plain = re.sub(r"[^A-Z ]", "", said.upper()).strip()
+    if not plain:
+        return None
+    for name, parts in _BODY_PARTS:
+        if plain in parts:
+            return name
+    # "HEADNECK" is a head, "ABDOMENPELVIS" an abdomen: the first part named counts
+    named = [
+        (plain.find(part), name) for name, parts in _BODY_PARTS for part in parts if len(part) > 3 and part in plain
+    ]
+    return min(named)[1] if named else "OTHER"
+
+
+def kernel(said: str) -> str | None:
+    """Return a kernel's name if it is a short word of letters, digits and dots, else None."""
+    return said if _KERNEL.fullmatch(said) else None
+
+
+def _commonest(headers: Sequence[Header], name: str) -> Any:
+    counted = Counter(header.facts[name] for header in headers if name in header.facts)
+    if not counted:
+        return None
+    most = max(counted.values())
+    return min(said for said, count in counted.items() if count == most)
+
+
+def _modality(headers: Sequence[Header]) -> str | None:
+    counted = Counter(header.modality for header in headers if re.fullmatch(r"[A-Z]{2,10}", header.modality))
+    return min(counted, key=lambda said: (-counted[said], said)) if counted else None
+
+
+def _positive(measured: Any) -> float | None:
+    return float(measured) if isinstance(measured, (int, float)) and measured > 0 else None
+
+
+def _field_t(measured: Any) -> float | None:
+    field = _positive(measured)
+    # some write gauss
+    return field / 10_000 if field is not None and field > 100 else field
+
+
+def _contrast(headers: Sequence[Header]) -> bool | None:
+    if any(header.facts.get("contrast_agent") for header in headers):
+        return True
+    return False if any(header.facts.get("contrast_said") for header in headers) else None
+
+
+def _sex(said: str) -> str | None:
+    return said.upper() if said.upper() in {"F", "M", "O"} else None
+
+
+def _date(said: str) -> str:
+    found = _DATE.fullmatch(said)
+    return "".join(found.groups()) if found else ""
+
+
+def _age_band(age: str, birth_date: str, study_date: str) -> str | None:
+    """Return a decade such as ``60-69``, or ``90+``; by the stated age, else by the dates."""
+    found = _AGE.fullmatch(age)
+    if found:
+        years = int(int(found[1]) / _DAYS[found[2]])
+    elif birth_date and study_date and study_date >= birth_date:
+        years = int(study_date[:4]) - int(birth_date[:4]) - (study_date[4:] < birth_date[4:])
+    else:
+        return None
+    if years > 130:
+        return None
+    decade = years // 10 * 10
+    return "90+" if decade >= 90 else f"{decade}-{decade + 9}"

@@ -1,0 +1,165 @@
+"""A folder as an archive: every entry is listed once, nothing is followed, nothing escapes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from medpipe.contracts.protocols import Item
+from medpipe.errors import Rejected, StoppedError
+
+MAX_FILE_BYTES: Final = 8 << 30
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+
+
+def encode_path(raw: bytes) -> str:
+    """Return a file name's bytes as text that JSON and UTF-8 can hold.
+
+    Names in valid UTF-8 stay as they are, except that ``%`` becomes ``%25``; bytes that are
+    not UTF-8 become ``%XX``. :func:`decode_path` is the inverse.
+    """
+    text = raw.decode("utf-8", "surrogateescape").replace("%", "%25")
+    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text)
+
+
+def decode_path(path: str) -> bytes:
+    """Return the file name's bytes that :func:`encode_path` wrote as text."""
+    parts = _ESCAPE.split(path)
+    return b"".join(
+        bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
+        for place, part in enumerate(parts)
+    )
+
+
+class FolderSource:
+    """A folder of files, as a :class:`medpipe.contracts.protocols.Source`.
+
+    Parameters
+    ----------
+    root : path
+        The archive's folder.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def scan(self) -> Iterator[Item]:
+        """Yield every entry below the root that is no folder, in the order of the names' bytes.
+
+        Symbolic links are not followed and carry ``E_SYMLINK``; pipes, sockets and devices
+        carry ``E_SPECIAL_FILE``; what cannot be looked at carries ``E_UNREADABLE``.
+
+        Raises
+        ------
+        StoppedError
+            If the root is no folder that can be listed.
+        """
+        base = os.fsencode(self.root)
+        try:
+            entries = _listed(base)
+        except OSError as error:
+            raise StoppedError(
+                f"the archive folder cannot be listed ({_name(error)}): check that it is mounted and readable"
+            ) from None
+        stack = [(b"", entry) for entry in reversed(entries)]
+        while stack:
+            folder, entry = stack.pop()
+            relative = folder + entry.name
+            if not _is_folder(entry):
+                yield _item(relative, entry)
+                continue
+            try:
+                inside = _listed(entry.path)
+            except OSError:
+                yield Item(path=encode_path(relative), size=0, version="", problem="E_UNREADABLE")
+                continue
+            stack.extend((relative + b"/", child) for child in reversed(inside))
+
+    def open(self, path: str) -> bytes:
+        """Return the bytes of a regular file below the root.
+
+        Every folder on the way is opened without following links, so a link put in place
+        after the scan leads nowhere.
+
+        Raises
+        ------
+        Rejected
+            ``E_VANISHED`` if it is gone, ``E_SYMLINK`` or ``E_SPECIAL_FILE`` if it is no
+            regular file, ``E_UNREADABLE`` if it cannot be read or the path leaves the root,
+            ``E_TOO_LARGE`` beyond 8 GiB.
+        """
+        parts = decode_path(path).split(b"/")
+        if any(part in {b"", b".", b".."} for part in parts):
+            raise Rejected("E_UNREADABLE")
+        try:
+            return self._read(parts)
+        except OSError as error:
+            raise Rejected(_code(error)) from None
+
+    def _read(self, parts: list[bytes]) -> bytes:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts[:-1]:
+                inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            # without O_NONBLOCK, opening a pipe waits for a writer that may never come
+            file = os.open(parts[-1], flags | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
+        with os.fdopen(file, "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise Rejected("E_SPECIAL_FILE")
+            if found.st_size > MAX_FILE_BYTES:
+                raise Rejected("E_TOO_LARGE")
+            return stream.read(found.st_size)  # a bound on the read is what gets allocated
+
+
+def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _item(relative: bytes, entry: os.DirEntry[bytes]) -> Item:
+    path = encode_path(relative)
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:
+        return Item(path=path, size=0, version="", problem="E_UNREADABLE")
+    version = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+    problem = None
+    if stat.S_ISLNK(found.st_mode):
+        problem = "E_SYMLINK"
+    elif not stat.S_ISREG(found.st_mode):
+        problem = "E_SPECIAL_FILE"
+    elif found.st_size > MAX_FILE_BYTES:
+        problem = "E_TOO_LARGE"
+    return Item(path=path, size=found.st_size, version=version, problem=problem)
+
+
+def _code(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "E_VANISHED"
+    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        return "E_SYMLINK"
+    if error.errno in {errno.ENXIO, errno.ENODEV}:
+        return "E_SPECIAL_FILE"
+    return "E_UNREADABLE"
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "OSError")

@@ -1,0 +1,137 @@
+"""From a stack to its voxels: decode each file once, rescale each frame by its own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from medpipe.archive.header import Header
+from medpipe.archive.pixels import Pixels, decode
+from medpipe.archive.stacks import Stack
+from medpipe.archive.vendor import Mosaic
+from medpipe.errors import Rejected
+from medpipe.keys import bytes_digest
+from medpipe.types import Volume
+
+Quantization = tuple[float, float]
+"""(slope, intercept): every voxel is an integer times slope plus intercept."""
+
+
+def load_volume(
+    stack: Stack,
+    headers: Mapping[str, Header],
+    open_item: Callable[[str], bytes],
+    *,
+    frame_of_reference_key: str | None = None,
+) -> tuple[Volume, Quantization | None]:
+    """Read a stack's voxels.
+
+    Value = stored x slope + intercept, in float64 and by frame, then float32. Polarity
+    (MONOCHROME1) is kept as stored; colour and segmentations are not rescaled.
+
+    Parameters
+    ----------
+    stack : Stack
+    headers : mapping
+        Path to header, at least of the stack's files.
+    open_item : callable
+        Path to bytes.
+    frame_of_reference_key : str, optional
+        Pseudonym for the geometry.
+
+    Returns
+    -------
+    volume : Volume
+        float32 of ``stack.shape``; colour is (3, frames, y, x).
+    quantization : (float, float) or None
+        Where all members are integers under one slope and intercept.
+
+    Raises
+    ------
+    Rejected
+        ``stack.code`` of a refused stack, ``E_CHANGED`` if a file is not what its header was
+        read from, ``E_NONFINITE``, or what decoding says.
+    """
+    if stack.refused:
+        raise Rejected(stack.code)
+    array = np.empty(stack.shape, dtype=np.float32)
+    scales: set[Quantization | None] = set()
+    for path, places in _places(stack).items():
+        header = headers[path]
+        data = open_item(path)
+        if bytes_digest(data) != header.bytes_digest:
+            raise Rejected("E_CHANGED")
+        frames = decode(header, data)
+        scales.update(_fill(array, stack, header, frames, places))
+    if not np.isfinite(array).all():
+        raise Rejected("E_NONFINITE")
+    volume = Volume(
+        data=array,
+        geometry=stack.geometry(frame_of_reference_key),
+        unit=stack.unit,
+        modality=stack.modality,
+        verdict=stack.verdict,
+    )
+    return volume, scales.pop() if len(scales) == 1 else None
+
+
+def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
+    places: dict[str, list[tuple[int, int]]] = {}
+    for index, member in enumerate(stack.members):
+        places.setdefault(member.path, []).append((index, member.frame))
+    return places
+
+
+def _fill(
+    array: np.ndarray[Any, np.dtype[np.float32]],
+    stack: Stack,
+    header: Header,
+    frames: Pixels,
+    places: list[tuple[int, int]],
+) -> set[Quantization | None]:
+    """Write a file's frames where they belong; return the scales used."""
+    scales: set[Quantization | None] = set()
+    whole = frames.dtype.kind in "iub"
+    for index, frame in places:
+        if stack.kind == "colour":
+            _fill_colour(array, frames, index, frame)
+            scales.add((1.0, 0.0) if whole else None)
+            continue
+        numbers = range(header.n_frames) if frame < 0 else (frame,)
+        for offset, number in enumerate(numbers):
+            slope, intercept = (1.0, 0.0) if stack.kind == "segmentation" else scale_of(header, number)
+            values = (frames[number].astype(np.float64) * slope + intercept).astype(np.float32)
+            scales.add((slope, intercept) if whole else None)
+            _target(array, stack, index + offset)[...] = _unpacked(values, stack.mosaic)
+    return scales
+
+
+def scale_of(header: Header, frame: int) -> Quantization:
+    """Return (slope, intercept) of a frame; (1, 0) where the header gives none."""
+    plane = header.frames[frame] if header.frames else header.top
+    slope = 1.0 if plane.slope is None else plane.slope
+    return slope, 0.0 if plane.intercept is None else plane.intercept
+
+
+def _fill_colour(array: np.ndarray[Any, np.dtype[np.float32]], frames: Pixels, index: int, frame: int) -> None:
+    if frames.ndim != 4:
+        raise Rejected("E_DIMENSIONS")
+    shown = frames if frame < 0 else frames[frame : frame + 1]
+    array[:, index : index + len(shown)] = np.moveaxis(shown, -1, 0)
+
+
+def _target(array: np.ndarray[Any, np.dtype[np.float32]], stack: Stack, index: int) -> Any:
+    # a member of a mosaic is a whole volume; of anything else, one slice
+    part = 3 if stack.mosaic is not None else 2
+    return array.reshape(-1, *array.shape[-part:])[index]
+
+
+def _unpacked(sheet: np.ndarray[Any, np.dtype[np.float32]], mosaic: Mosaic | None) -> Any:
+    if mosaic is None:
+        return sheet
+    rows, columns = mosaic.tile_rows, mosaic.tile_columns
+    tiles = sheet.reshape(sheet.shape[0] // rows, rows, mosaic.grid_columns, columns).swapaxes(1, 2)
+    tiles = tiles.reshape(-1, rows, columns)[: mosaic.n_tiles]
+    return tiles[::-1] if mosaic.reverse else tiles

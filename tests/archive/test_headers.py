@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medpipe.archive import gate
+from medpipe.archive.header import Header, read_header
+from medpipe.reasons import REASONS
+
+PIXELS = np.arange(48, dtype=np.uint16).reshape(6, 8)
+
+
+@pytest.fixture
+def whole(slice_of, bytes_of) -> bytes:
+    return bytes_of(slice_of(PIXELS, position=(1, 2, 3), InstanceNumber=7))
+
+
+def test_a_header_survives_json(read, whole):
+    header = read(whole)
+    assert header.code == ""
+    assert header.top.position == (1.0, 2.0, 3.0)
+    assert Header.from_json(json.loads(json.dumps(header.to_json()))) == header
+
+
+def test_an_empty_file_is_said_to_be_empty(read):
+    assert read(b"").code == "E_EMPTY"
+
+
+@pytest.mark.parametrize("data", [b"hello", b"\xff\xd8\xff\xe0" + bytes(400), b"PK\x03\x04" * 50, bytes(4096)])
+def test_other_files_are_not_dicom(read, data):
+    assert read(data).code == "E_NOT_DICOM"
+
+
+def test_a_preamble_alone_holds_no_data_set(read):
+    assert read(bytes(128) + b"DICM").code == "E_NO_DATASET"
+
+
+def test_a_file_without_preamble_and_meta_is_read(read, whole):
+    start = whole.index(b"\x08\x00\x08\x00CS")
+    header = read(whole[start:])
+    assert header.code == ""
+    assert header.transfer_syntax == gate.EXPLICIT_LITTLE
+
+
+@pytest.mark.parametrize("share", [0.75, 0.9, 0.999])
+def test_cut_pixel_data_is_truncated(read, whole, share):
+    assert read(whole[: int(len(whole) * share)]).code == "E_TRUNCATED"
+
+
+def test_native_pixels_shorter_than_the_dimensions_are_truncated(read, slice_of, bytes_of):
+    assert read(bytes_of(slice_of(PIXELS, Rows=7))).code == "E_TRUNCATED"
+
+
+def test_encapsulated_pixels_without_their_end_are_truncated(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS)
+    dataset.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
+    data = bytes_of(dataset)
+    assert read(data).code == ""
+    assert read(data[:-8]).code == "E_TRUNCATED"
+
+
+def test_more_frames_than_fragments_is_a_wrong_frame_count(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS)
+    dataset.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
+    dataset.NumberOfFrames = 3
+    assert read(bytes_of(dataset)).code == "E_FRAME_COUNT"
+
+
+def test_run_lengths_that_promise_too_much_are_refused(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS)
+    dataset.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
+    dataset.Rows = dataset.Columns = 65535
+    assert read(bytes_of(dataset)).code == "E_DIMENSIONS"
+
+
+def test_an_object_without_sop_class_is_refused(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS)
+    del dataset.SOPClassUID
+    assert read(bytes_of(dataset)).code == "E_NO_SOP_CLASS"
+
+
+def test_deep_nesting_is_refused(read, whole):
+    opened = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
+        "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
+    )
+    assert read(whole + opened * 5000).code == "E_DEPTH"
+
+
+def deflated(whole: bytes, body: bytes) -> bytes:
+    start = whole.index(b"\x08\x00\x08\x00CS")
+    plain, named = gate.EXPLICIT_LITTLE.encode() + b"\0", gate.DEFLATED.encode()
+    head = whole[:start].replace(struct.pack("<H", len(plain)) + plain, struct.pack("<H", len(named)) + named)
+    stream = zlib.compressobj(wbits=-15)
+    return head + stream.compress(body) + stream.flush()
+
+
+def test_a_deflated_file_equals_the_plain_one(read, whole):
+    body = whole[whole.index(b"\x08\x00\x08\x00CS") :]
+    header = read(deflated(whole, body))
+    assert header.code == ""
+    assert header.top == read(whole).top
+
+
+def test_a_deflate_bomb_is_refused_unopened(read, whole, monkeypatch):
+    monkeypatch.setattr(gate, "MAX_INFLATED_BYTES", 10_000)
+    assert read(deflated(whole, bytes(1_000_000))).code == "E_TOO_LARGE"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=20), st.integers(1, 10_000))
+def test_no_damage_makes_reading_raise(whole, changes, end):
+    damaged = bytearray(whole)
+    for place, byte in changes:
+        damaged[place % len(damaged)] = byte
+    header = read_header(bytes(damaged[:end]), path="a", size=end, version="")
+    assert header.code in {"", *REASONS}
+    json.dumps(header.to_json(), allow_nan=False)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from medpipe.archive.assemble import assemble
+from medpipe.archive.stacks import Stack
+
+
+def affine_of(stack) -> np.ndarray:
+    return np.array(stack.affine_lps).reshape(4, 4)
+
+
+def only(archive) -> Stack:
+    (stack,) = archive.assembly.stacks
+    return stack
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (90, 0, 0), (0, 90, 0), (30, 20, 0), (45, 45, 10)])
+def test_shuffled_slices_make_the_volume_they_were_cut_from(slice_of, archive_of, angles):
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    voxels = np.random.default_rng(1).integers(0, 4000, (9, 6, 8)).astype(np.uint16)
+    first, step = np.array([-50.0, 20.0, 7.0]), turn[:, 2] * 2.5
+    orientation = (*turn[:, 0], *turn[:, 1])
+    numbers = list(range(1, 10))
+    random.Random(3).shuffle(numbers)
+    slices = [
+        slice_of(voxels[k], position=first + k * step, orientation=orientation, InstanceNumber=numbers[k])
+        for k in range(9)
+    ]
+    random.Random(4).shuffle(slices)
+    archive = archive_of(slices)
+    stack = only(archive)
+    volume, quantization = archive.load()
+    expected = np.eye(4)
+    expected[:3] = np.column_stack([turn[:, 0] * 0.75, turn[:, 1] * 0.5, step, first])
+    corners = np.array([[i, j, k, 1] for i in (0, 7) for j in (0, 5) for k in (0, 8)]).T
+    assert np.abs((affine_of(stack) - expected) @ corners).max() < 1e-6
+    assert stack.verdict == "regular"
+    assert stack.spacing_mm == pytest.approx((2.5, 0.5, 0.75))
+    assert np.array_equal(volume.data, voxels.astype(np.float32) - 1024)
+    assert (volume.unit, quantization) == ("HU", (1.0, -1024.0))
+
+
+def test_affine_equals_simpleitk(stack_of, bytes_of, archive_of, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    slices = stack_of(5)
+    for k, dataset in enumerate(slices):
+        (tmp_path / f"{k}.dcm").write_bytes(bytes_of(dataset))
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(tmp_path / f"{k}.dcm") for k in range(5)])
+    image = reader.Execute()
+    archive = archive_of(slices)
+    affine = affine_of(only(archive))
+    assert np.allclose(image.GetOrigin(), affine[:3, 3], atol=1e-5)
+    direction = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+    assert np.allclose(direction, affine[:3, :3], atol=1e-5)
+    assert np.array_equal(sitk.GetArrayFromImage(image), archive.load()[0].data)
+
+
+def test_a_stack_survives_json(stack_of, archive_of):
+    stack = only(archive_of(stack_of(4)))
+    assert Stack.from_json(json.loads(json.dumps(stack.to_json()))) == stack
+
+
+def test_gantry_tilt_keeps_the_sheared_column(stack_of, archive_of):
+    step = (0.0, np.sin(np.deg2rad(12.5)) * 5, np.cos(np.deg2rad(12.5)) * 5)
+    stack = only(archive_of(stack_of(8, step=step)))
+    assert (stack.verdict, stack.code) == ("tilted", "W_TILTED")
+    assert affine_of(stack)[:3, 2] == pytest.approx(step, abs=1e-6)
+    assert stack.spacing_mm[0] == pytest.approx(step[2])
+
+
+def test_a_missing_slice_is_said(stack_of, archive_of):
+    slices = stack_of(10)
+    del slices[4]
+    stack = only(archive_of(slices))
+    assert (stack.verdict, stack.code, stack.shape[0]) == ("missing_slices", "E_GAP", 9)
+    assert np.diff(stack.slice_positions_mm) == pytest.approx([2.5, 2.5, 2.5, 5.0, 2.5, 2.5, 2.5, 2.5])
+
+
+def test_uneven_steps_are_said(stack_of, archive_of):
+    slices = stack_of(6)
+    slices[2].ImagePositionPatient = [-10, -20, 30 + 2 * 2.5 + 0.6]
+    stack = only(archive_of(slices))
+    assert (stack.verdict, stack.code) == ("uneven", "W_UNEVEN")
+    assert len(stack.slice_positions_mm) == 6
+
+
+def test_slices_shifted_sideways_make_no_stack(stack_of, archive_of):
+    slices = stack_of(6)
+    slices[3].ImagePositionPatient = [20, -20, 37.5]
+    archive = archive_of(slices)
+    assert (only(archive).verdict, only(archive).code) == ("refused", "E_MIXED_SERIES")
+    assert {item.outcome for item in archive.assembly.outcomes.values()} == {"quarantined"}
+
+
+def test_equal_bytes_and_reencoded_copies_are_read_once(stack_of, archive_of, bytes_of):
+    slices = stack_of(3)
+    files = {f"{k}": bytes_of(dataset) for k, dataset in enumerate(slices)}
+    files["same"] = files["1"]
+    slices[2].compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom", generate_instance_uid=False)
+    files["packed"] = bytes_of(slices[2])
+    archive = archive_of(files)
+    assert only(archive).shape[0] == 3
+    outcomes = archive.assembly.outcomes
+    assert outcomes["same"] == outcomes["packed"] == ("duplicate", "E_DUP_UID_SAME")
+
+
+def test_one_identifier_with_two_images_keeps_both_apart(stack_of, archive_of, bytes_of):
+    slices = stack_of(4)
+    files = {f"{k}": bytes_of(dataset) for k, dataset in enumerate(slices)}
+    slices[3].PixelData = bytes(len(slices[3].PixelData))
+    files["other"] = bytes_of(slices[3])
+    archive = archive_of(files)
+    stacks = archive.assembly.stacks
+    assert sorted(stack.shape[0] for stack in stacks) == [1, 1, 3]
+    assert [stack.code for stack in stacks].count("E_DUP_UID_DIFF") == 2
+    assert archive.assembly.outcomes["other"] == ("used", "E_DUP_UID_DIFF")
+    assert len({stack.identity for stack in stacks}) == 3
+
+
+def test_slopes_are_applied_slice_by_slice(stack_of, archive_of):
+    slices = stack_of(5)
+    slopes = [0.37, 1.91, 2.0 / 3, 1e-3, 12.5]
+    for dataset, slope in zip(slices, slopes, strict=True):
+        dataset.RescaleSlope, dataset.RescaleIntercept = f"{slope:.12g}", 0
+    archive = archive_of(slices)
+    volume, quantization = archive.load()
+    for k, dataset in enumerate(slices):
+        stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(6, 8)
+        assert np.array_equal(volume.data[k], (stored * float(f"{slopes[k]:.12g}")).astype(np.float32))
+    assert quantization is None
+
+
+def test_repeats_become_time_ordered_within_each_place(stack_of, archive_of):
+    slices = [*stack_of(3), *stack_of(3, SeriesNumber=1)]
+    for k, dataset in enumerate(slices):
+        dataset.SOPInstanceUID = f"1.2.3.{k}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        # within a place the numbers ascend with time; across places they are in no order
+        dataset.InstanceNumber = [50, 10, 30][k % 3] + k // 3
+    random.Random(2).shuffle(slices)
+    archive = archive_of(slices)
+    stack = only(archive)
+    assert (stack.kind, stack.axes, stack.shape) == ("series4d", "tzyx", (2, 3, 6, 8))
+    numbers = [archive.headers[member.path].instance_number for member in stack.members]
+    assert numbers == [50, 10, 30, 51, 11, 31]
+
+
+def test_echoes_are_told_apart(stack_of, archive_of):
+    slices = [*stack_of(3, EchoTime=10.0), *stack_of(3, EchoTime=80.0, SeriesNumber=1)]
+    for k, dataset in enumerate(slices):
+        dataset.SOPInstanceUID = f"1.2.3.{k}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    archive = archive_of(slices)
+    assert [stack.shape for stack in archive.assembly.stacks] == [(3, 6, 8), (3, 6, 8)]
+
+
+def test_uneven_repeats_are_refused(stack_of, archive_of):
+    slices = stack_of(3)
+    extra = stack_of(3)[1]
+    extra.SOPInstanceUID = extra.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    extra.InstanceNumber = 9
+    assert only(archive_of([*slices, extra])).code == "E_REPEATED_POSITIONS"
+
+
+def test_series_are_never_joined(stack_of, archive_of):
+    slices = [*stack_of(2), *stack_of(2, first=(-10, -20, 35), SeriesInstanceUID="1.2.9")]
+    assert [stack.shape[0] for stack in archive_of(slices).assembly.stacks] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("element", "broken", "code"),
+    [
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "E_ORIENTATION"),
+        ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0], "E_ORIENTATION"),
+        ("PixelSpacing", [0, 0.5], "E_SPACING"),
+        ("PixelSpacing", None, "E_SPACING"),
+    ],
+)
+def test_broken_geometry_is_refused(slice_of, archive_of, element, broken, code):
+    archive = archive_of([slice_of(np.zeros((6, 8), np.uint16), **{element: broken})])
+    assert (only(archive).verdict, only(archive).code) == ("refused", code)
+
+
+def test_an_image_without_a_place_is_planar(slice_of, archive_of):
+    dataset = slice_of(np.ones((6, 8), np.uint16), Modality="CR", ImagerPixelSpacing=[0.2, 0.1], PixelSpacing=None)
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    stack = only(archive_of([dataset]))
+    assert (stack.kind, stack.affine_lps, stack.spacing_mm) == ("planar", None, (1.0, 0.2, 0.1))
+
+
+def test_a_mosaic_without_its_elements_is_refused(slice_of, archive_of):
+    dataset = slice_of(np.ones((6, 8), np.uint16), ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    assert only(archive_of([dataset])).code == "E_MOSAIC"
+
+
+def test_a_slice_that_comes_late_does_not_rename_the_stack(stack_of, archive_of):
+    slices = stack_of(6)
+    assert only(archive_of(slices)).identity == only(archive_of(slices[:4])).identity
+
+
+def test_assembly_does_not_depend_on_the_order_of_headers(stack_of, archive_of):
+    archive = archive_of([*stack_of(4), *stack_of(3, orientation=(0, 1, 0, 0, 0, -1), step=(-2, 0, 0))])
+    headers = list(archive.headers.values())
+    for seed in range(5):
+        random.Random(seed).shuffle(headers)
+        assert assemble(headers).stacks == archive.assembly.stacks

@@ -1,0 +1,19 @@
+"""Fixtures every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Return the folder of reference data, or skip with the reason."""
+    named = os.environ.get("MEDPIPE_TEST_DATA")
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(named) if named else beside
+    if not (root / "expected.json").is_file():
+        pytest.skip(f"reference data not found at {root} (set MEDPIPE_TEST_DATA)")
+    return root
