@@ -1,0 +1,234 @@
+"""The Dask engine: cases on a cluster, one worker per host, a sandbox per thread.
+
+Dask places cases and notices lost workers; it keeps nothing. Keys of tasks are made of run,
+shard and row, so neither its logs nor its pages can show more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from distributed.security import Security
+from distributed.system import MEMORY_LIMIT
+
+from medpipe.engine.dask_window import Window
+from medpipe.engine.dask_worker import MEMORY_RESOURCE, Sealed, WorkplacePlugin, leave, seal
+from medpipe.engine.ledger import Ledger
+from medpipe.engine.replies import error_named
+from medpipe.engine.signals import stop_on_signals
+from medpipe.engine.spec import EngineSpec
+from medpipe.engine.tasks import Event, Task
+from medpipe.errors import ConfigError, SecurityError, StoppedError
+
+_WINDOW_PER_THREAD = 4
+_TURN_S = 0.2
+_LOOK_S = 5.0
+_PATIENCE_S = 120.0
+_MEMORY_SHARE = 0.8
+
+_SETTINGS = {
+    # a worker's death says nothing about the cases it held: their crashes cost a sandbox only
+    "distributed.scheduler.allowed-failures": 100,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+}
+
+
+class DaskEngine:
+    """Runs cases on a Dask cluster.
+
+    Parameters
+    ----------
+    spec : EngineSpec
+        Without an address a cluster is started on this host: loopback only, behind TLS with a
+        certificate made for the occasion.
+
+    Raises
+    ------
+    SecurityError
+        If the address is beyond this host and not ``tls://``.
+    StoppedError
+        If the cluster cannot be reached.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._token = f"medpipe-{uuid.uuid4().hex}"
+        self._stopping = threading.Event()
+        self._sealed: dict[str, int] = {}
+        self._turns = itertools.count()
+        self._seen_s = time.monotonic()
+        self._cluster: LocalCluster | None = None
+        if spec.address is None:
+            self._cluster = _local_cluster(spec)
+            self._client = Client(self._cluster, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed is typed in part
+        else:
+            self._client = _client_of(spec, spec.address)
+        self._client.subscribe_topic(self._token, self._on_sealed)  # type: ignore[no-untyped-call]  # distributed is typed in part
+        self._client.register_plugin(WorkplacePlugin(self._token, spec, is_local=spec.address is None))
+        self._look()
+
+    def run(self, tasks: Iterable[Task], on_event: Callable[[Event], None]) -> None:
+        """Run the tasks; see :class:`medpipe.engine.spec.Engine`."""
+        ledger = Ledger()
+        window = Window(self._client, self._token, turns=self._turns)
+        with stop_on_signals(self._stopping.set):
+            try:
+                self._work(iter(tasks), window, ledger, on_event)
+            except BaseException:
+                self._stopping.set()
+                window.cancel()
+                self._leave(ledger, on_event)
+                raise
+
+    def stop(self) -> None:
+        """End all calls of :meth:`run` soon; cases at work are given up and run again next time."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """End the sandboxes and what else was started."""
+        self._stopping.set()
+        if self._client.status == "running":
+            self._client.unregister_worker_plugin(self._token)  # type: ignore[no-untyped-call]  # distributed is typed in part
+        self._client.close()  # type: ignore[no-untyped-call]  # distributed is typed in part
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _work(self, todo: Iterator[Task], window: Window, ledger: Ledger, on_event: Callable[[Event], None]) -> None:
+        again: deque[Task] = deque()
+        while True:
+            self._check()
+            window.memory_bytes = self._memory_bytes
+            while len(window) < _WINDOW_PER_THREAD * self._threads:
+                task = again.popleft() if again else next(todo, None)
+                if task is None:
+                    break
+                window.submit(task)
+            if len(window) == 0:
+                again += self._seal(ledger, on_event)
+                if not again:
+                    return
+            for task, receipt in window.finished(timeout_s=_TURN_S):
+                if receipt.again is not None:
+                    again.append(receipt.again)
+                elif receipt.event is not None and receipt.event.kind == "stopped":
+                    on_event(receipt.event)
+                    raise error_named(receipt.event.error, receipt.event.message)
+                else:
+                    ledger.add(task, receipt)
+                    self._note(receipt.workplace, receipt.sealed)
+            for event in ledger.settle(dict(self._sealed)):
+                on_event(event)
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise StoppedError("the run was stopped; give the same command again to go on")
+        if self._client.status != "running":
+            raise StoppedError("the Dask scheduler was lost; give the same command again to go on")
+        if time.monotonic() - self._looked_s > _LOOK_S:
+            self._look()
+        if time.monotonic() - self._seen_s > _PATIENCE_S:
+            raise StoppedError("the cluster has had no workers for two minutes; give the same command again to go on")
+
+    def _look(self) -> None:
+        # how many threads there are, and whether they ration memory, may change as hosts come and go
+        self._looked_s = time.monotonic()
+        workers = self._client.scheduler_info()["workers"].values()
+        if workers:
+            self._seen_s = self._looked_s
+        memory = [worker["resources"].get(MEMORY_RESOURCE) for worker in workers]
+        self._memory_bytes = int(max(memory)) if memory and None not in memory else None
+        self._threads = max(1, sum(worker["nthreads"] for worker in workers))
+
+    def _seal(self, ledger: Ledger, on_event: Callable[[Event], None]) -> list[Task]:
+        answers = self._ask(seal)
+        for event in ledger.settle(dict(self._sealed)):
+            on_event(event)
+        for answer in answers:
+            if answer.error:
+                raise error_named(answer.error, answer.message)
+        return ledger.lost()
+
+    def _leave(self, ledger: Ledger, on_event: Callable[[Event], None]) -> None:
+        # the reason to stop is on its way up: what goes wrong from here on adds nothing to it
+        if self._client.status == "running":
+            self._ask(leave)
+        for event in ledger.settle(dict(self._sealed)):
+            on_event(event)
+
+    def _ask(self, question: Callable[[str], Sealed]) -> list[Sealed]:
+        answers = self._client.run(question, self._token, on_error="ignore")
+        known = [answer for answer in (answers or {}).values() if answer.workplace]
+        for answer in known:
+            self._note(answer.workplace, answer.number)
+        return known
+
+    def _on_sealed(self, event: tuple[float, dict[str, Any]]) -> None:
+        self._note(event[1]["workplace"], event[1]["number"])
+
+    def _note(self, workplace: str, number: int) -> None:
+        self._sealed[workplace] = max(number, self._sealed.get(workplace, 0))
+
+
+def _local_cluster(spec: EngineSpec) -> LocalCluster:
+    memory_bytes = spec.memory_bytes or int(MEMORY_LIMIT * _MEMORY_SHARE)
+    with dask.config.set(_SETTINGS):
+        return LocalCluster(  # type: ignore[no-untyped-call]  # distributed is typed in part
+            n_workers=1,
+            threads_per_worker=spec.workers or CPU_COUNT,
+            processes=True,
+            host="127.0.0.1",
+            # None would listen on port 8787 all the same; no routes are served here
+            dashboard_address="127.0.0.1:0",
+            # Dask does not see the memory of sandboxes; their supervisors do
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+            resources={MEMORY_RESOURCE: memory_bytes},
+            security=True,
+        )
+
+
+def _client_of(spec: EngineSpec, address: str) -> Client:
+    # its logs hold texts of exceptions; what matters of them is raised
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    security = None
+    if address.startswith("tls://"):
+        _check_files(spec)
+        security = Security(  # type: ignore[no-untyped-call]  # distributed is typed in part
+            require_encryption=True,
+            tls_ca_file=spec.tls_ca,
+            tls_client_cert=spec.tls_cert,
+            tls_client_key=spec.tls_key,
+        )
+    elif urlsplit(address).hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise SecurityError("site: a scheduler beyond this host needs a tls:// address; anyone on the way reads tcp://")
+    try:
+        return Client(address, security=security, set_as_default=False, timeout=30)  # type: ignore[no-untyped-call]  # distributed is typed in part
+    except OSError as error:
+        raise StoppedError("the Dask scheduler does not answer at its address") from error
+
+
+def _check_files(spec: EngineSpec) -> None:
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        value = getattr(spec, name)
+        if value is None or not Path(value).is_file():
+            raise ConfigError(f"site: {name} names no file, and a tls:// address needs it")
