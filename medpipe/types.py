@@ -112,7 +112,7 @@ class Region:
         Closed name: an op's own (``body``) or a label mapped by the recipe (``gtv``) or
         ``roi_1``, ``roi_2``, ... where no rule maps it. Never free text from a header.
     label : int
-        Number of the region within its source, from 1.
+        Number from 1 that tells regions of one source apart.
     source : str
         Name of the op or kind of object it came from (``body``, ``seg``, ``rtstruct``).
     """
@@ -164,7 +164,10 @@ class Companions:
     original_names : mapping of str to str
         Region name to the text found in the object, for matching inside the case only;
         never stored, never logged.
+    problems : tuple of str
+        Reason codes of the objects that could not be used.
     """
 
     regions: tuple[Region, ...] = ()
     original_names: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()

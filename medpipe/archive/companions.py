@@ -71,27 +71,32 @@ def load_companions(objects: Sequence[tuple[Header, bytes]], geometry: Geometry)
     Returns
     -------
     Companions
-        Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them.
+        Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them, and a code
+        (``E_GRID``, ``E_CONTOUR`` or ``E_COMPANION``) for each object that cannot be used: a bad
+        one does not cost the others.
 
     Raises
     ------
     Rejected
-        ``E_GRID``, ``E_CONTOUR`` or ``E_COMPANION``.
+        If the volume itself has no grid to draw on.
     """
     grid = grid_of(geometry)
     regions: list[Region] = []
     names: dict[str, str] = {}
+    problems: list[str] = []
     for header, data in objects:
         try:
             drawn = read_structures(data, grid) if header.is_structure_set else read_segments(header, data, grid)
         except Rejected as reason:
-            raise Rejected(reason.code if reason.code in {"E_GRID", "E_CONTOUR"} else "E_COMPANION") from None
+            problems.append(reason.code if reason.code in {"E_GRID", "E_CONTOUR"} else "E_COMPANION")
+            continue
         source = "rtstruct" if header.is_structure_set else "seg"
-        for label, region in enumerate(drawn, start=1):
-            regions.append(_region(region, len(regions) + 1, label, source))
+        for region in drawn:
+            regions.append(_region(region, len(regions) + 1, source))
             names[regions[-1].name] = region.name
-    return Companions(regions=tuple(regions), original_names=names)
+    return Companions(regions=tuple(regions), original_names=names, problems=tuple(problems))
 
 
-def _region(drawn: Drawn, number: int, label: int, source: str) -> Region:
-    return Region(mask=drawn.mask, name=f"roi_{number}", label=label, source=source)
+def _region(drawn: Drawn, number: int, source: str) -> Region:
+    # numbered through all objects, so that two of one source never bear the same label
+    return Region(mask=drawn.mask, name=f"roi_{number}", label=number, source=source)

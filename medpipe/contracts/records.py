@@ -26,7 +26,7 @@ class ProductRecord:
     rows : tuple of dict
         JSON values; NaN is null. No identity enters: they join when tables are built.
     code : str
-        Why there are no rows although the case went on, or an empty string.
+        Why there are no rows, or not all, although the case went on; else an empty string.
     """
 
     key: str

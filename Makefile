@@ -1,0 +1,67 @@
+# medpipe: every command a developer or a new user needs. `make help` lists them.
+# Each target sets up what it needs by itself; a second call is quick.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick check format types floors docs bench kill models lock wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv from the hash-pinned lock
+
+$(READY): requirements/dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "medpipe needs Python 3.11, 3.12 or 3.13 on the PATH"; exit 5; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## phantom archive -> whole recipe -> model -> tables, in minutes
+	$(BIN)/python -m flows.demo
+
+test: $(READY) ## the whole test suite
+	$(BIN)/python -m pytest
+
+quick: $(READY) ## the test suite without the slow tests
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY) ## format, lint, types, floors and docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference/build.py --check
+
+format: $(READY) ## rewrite the code in its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## write the reference pages anew from the code
+	$(BIN)/python docs/reference/build.py
+
+bench: $(READY) ## paired benchmarks against the peers, equality checked in the same run
+	$(BIN)/python -m tests.bench
+
+kill: $(READY) ## kill a run at random instants and compare the bytes (minutes)
+	$(BIN)/python -m pytest tests/app/test_kill.py -m "" --kills 30
+
+models: $(READY) ## train the shipped demonstration models on phantoms again
+	$(BIN)/python -m tests.tools.train_shipped
+
+lock: $(READY) ## compile the locks again (needs uv)
+	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate dev.in -o dev.lock
+	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate -c dev.lock runtime.in -o runtime.lock
+
+wheel: $(READY) ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean: ## remove what the targets made, .venv included
+	rm -rf $(VENV) build dist demo *.egg-info

@@ -1,0 +1,93 @@
+"""Write the reference pages from the code, or check that they are current.
+
+``python docs/reference/build.py`` writes; ``--check`` exits 1 and names the pages that differ.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, Field
+from medpipe.ops.parameters import json_schema
+from medpipe.ops.registry import Family, registered
+from medpipe.reasons import REASONS
+from medpipe.recipe.schema import recipe_schema
+
+HERE = Path(__file__).parent
+FAMILIES: dict[Family, str] = {"image": "Image ops", "regions": "Region sources", "features": "Extractors"}
+
+
+def tables_page() -> str:
+    lines = [
+        "# Tables",
+        "",
+        "Columns of every published table. A column is never renamed or given another meaning.",
+        "",
+    ]
+    for schema in SCHEMAS.values():
+        lines += [f"## `{schema.name}`", "", f"A row is {schema.row}. Sorted by {', '.join(schema.order)}.", ""]
+        lines += _field_rows(schema.fields)
+    features = "A row is a region, an image and an extraction: these columns, then one float64 column per feature."
+    lines += ["## `features`", "", features, ""]
+    lines += _field_rows(FEATURE_KEYS)
+    return "\n".join(lines)
+
+
+def _field_rows(fields: tuple[Field, ...]) -> list[str]:
+    head = ["| column | type | meaning |", "| --- | --- | --- |"]
+    return [*head, *(f"| `{field.name}` | {field.type} | {field.doc} |" for field in fields), ""]
+
+
+def reasons_page() -> str:
+    lines = ["# Reason codes", "", "Why a subject was set aside or flagged, and what to do about it.", ""]
+    lines += ["| code | severity | what was found | what to do |", "| --- | --- | --- | --- |"]
+    lines += [f"| `{code}` | {why.severity} | {why.message} | {why.remedy} |" for code, why in REASONS.items()]
+    return "\n".join([*lines, ""])
+
+
+def ops_page() -> str:
+    lines = ["# Ops", "", "Every registered op with its parameters, as a recipe names them.", ""]
+    for family, title in FAMILIES.items():
+        lines += [f"## {title}", ""]
+        for name, op_type in registered(family).items():
+            summary = (op_type.__doc__ or "").strip().partition("\n")[0]
+            lines += [f"### `{name}` (version {op_type.version})", "", summary, ""]
+            lines += _parameter_rows(op_type)
+    return "\n".join(lines)
+
+
+def _parameter_rows(op_type: type) -> list[str]:
+    schema = json_schema(op_type)
+    if not schema["properties"]:
+        return ["No parameters.", ""]
+    rows = ["| parameter | default | meaning |", "| --- | --- | --- |"]
+    for name, entry in schema["properties"].items():
+        default = "required" if name in schema["required"] else f"`{json.dumps(entry.get('default'))}`"
+        rows.append(f"| `{name}` | {default} | {entry['description']} |")
+    return [*rows, ""]
+
+
+def schema_page() -> str:
+    return json.dumps(recipe_schema(), indent=1, sort_keys=True) + "\n"
+
+
+PAGES = {"tables.md": tables_page, "reasons.md": reasons_page, "ops.md": ops_page, "recipe.schema.json": schema_page}
+
+
+def main() -> int:
+    stale = []
+    for name, page in PAGES.items():
+        path, text = HERE / name, page()
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"stale reference pages: {', '.join(stale)} (make docs writes them)")
+    return bool(stale)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,99 @@
+"""A run as a flow: one Prefect task per shard of cases, one table artifact per run.
+
+Prefect schedules, shows and retries; results are kept by the lake alone. Parameters, run
+names and artifacts hold paths the site chose, counts and codes: nothing out of a header.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from medpipe.app.progress import Progress, Silent
+from medpipe.app.run import ActiveRun, RunReport, RunRequest, begin_run
+from medpipe.app.site import load_site
+
+SHARDS_AT_A_TIME = 4
+
+_ACTIVE: dict[str, ActiveRun] = {}
+"""Runs of this process by their id: tasks carry the id, never the run."""
+
+
+def _run_name() -> str:
+    recipe = Path(str(flow_run.parameters.get("recipe", "run"))).stem
+    return f"{recipe}-{flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
+
+
+@task(name="shard", task_run_name="shard-{shard}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+def run_shard(run: str, shard: int) -> dict[str, int]:
+    """Run the cases of one shard; what is committed already is not run again."""
+    return _ACTIVE[run].run_shard(shard)
+
+
+@flow(
+    name="archive-run",
+    flow_run_name=_run_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_AT_A_TIME),  # type: ignore[arg-type]  # Prefect's own class
+    persist_result=False,
+)
+def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = None) -> dict[str, Any]:
+    """Scan, plan, run and publish.
+
+    Parameters
+    ----------
+    recipe : str
+        Recipe file, or the name of a shipped one.
+    archives : list of str
+        Folders of images.
+    lake : str
+        Folder where results live.
+    site : str, optional
+        Site file; also says which engine runs the cases.
+    """
+    request = RunRequest(
+        recipe=recipe,
+        archives=tuple(Path(archive) for archive in archives),
+        lake=Path(lake),
+        site=load_site(Path(site) if site else None),
+    )
+    return drive(request, Silent()).facts()
+
+
+def drive(request: RunRequest, progress: Progress) -> RunReport:
+    """Run a request's shards as Prefect tasks; called inside a flow."""
+    with begin_run(request, progress) as active:
+        _ACTIVE[active.name] = active
+        try:
+            futures = [run_shard.submit(active.name, shard) for shard in range(len(active.shards))]
+            for future in futures:
+                future.result()
+            report = active.finish()
+        finally:
+            del _ACTIVE[active.name]
+    _show(report)
+    return report
+
+
+def _show(report: RunReport) -> None:
+    published = report.published
+    counts = published.snapshot.counts
+    rows: list[dict[str, Any]] = [
+        {"what": "run", "value": report.run or "none was needed"},
+        {"what": "snapshot", "value": published.snapshot.id},
+        *({"what": f"files {outcome}", "value": count} for outcome, count in published.outcomes.items()),
+        {"what": "cases planned", "value": report.planned},
+        {"what": "cases executed", "value": report.executed},
+        {"what": "cases committed", "value": counts["committed"]},
+        {"what": "cases quarantined", "value": counts["quarantined"]},
+        {"what": "volumes left out", "value": report.skipped},
+        *({"what": f"reason {code}", "value": count} for code, count in published.codes.items()),
+        {"what": "seconds", "value": round(report.seconds, 1)},
+    ]
+    create_table_artifact(key="medpipe-run", table=rows, description=f"Recipe {report.recipe}")
+    get_run_logger().info("run %s: %d of %d cases committed", report.run, counts["committed"], report.planned)

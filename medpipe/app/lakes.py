@@ -1,0 +1,32 @@
+"""Opening lakes for the verbs: with the site's key, made where there is none yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medpipe.app.progress import Progress
+from medpipe.app.site import Site
+from medpipe.errors import LakeError
+from medpipe.lake.lake import Lake, is_lake
+from medpipe.privacy.secret import Secret, load_secret
+
+
+def open_or_create(root: Path, site: Site, progress: Progress) -> tuple[Lake, Secret]:
+    """Open a lake with the site's key; make it if the folder is new or empty.
+
+    Raises
+    ------
+    LakeError
+        If the folder is something else, or the lake is of another version, key or privacy mode.
+    SecurityError
+        If the key file cannot be used.
+    """
+    secret = load_secret(site.key_file)
+    if secret.created:
+        progress.say(f"a secret key was made for you at {secret.path}: keep it; this lake opens with no other")
+    if not is_lake(root):
+        return Lake.create(root, privacy=site.privacy or "pseudonymized", secret=secret), secret
+    lake = Lake.open(root, secret=secret)
+    if site.privacy is not None and site.privacy != lake.privacy:
+        raise LakeError(f"{root} is a {lake.privacy} lake, {site.privacy} was asked for: use another lake")
+    return lake, secret

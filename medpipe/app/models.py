@@ -1,0 +1,64 @@
+"""Models a recipe may name: the lake's own before the shipped ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medpipe.lake.lake import Lake
+from medpipe.lake.models import lake_models, model_files, put_model
+from medpipe.models.package import Package
+from medpipe.models.resolve import read_shipped, resolve, shipped
+from medpipe.recipe.lock import ModelPin
+
+
+def resolver(lake: Lake) -> Callable[[str], ModelPin]:
+    """Return what turns a model reference into its pin; the package is put into the lake.
+
+    So a run's models are all in its lake, also the shipped ones, and a later medpipe that
+    ships others changes nothing about it.
+    """
+    known = lake_models(lake)
+
+    def pin(reference: str) -> ModelPin:
+        found = resolve(reference, known)
+        if found.folder is not None:
+            put_package(lake, read_shipped(found), shipped_model=True)
+        return ModelPin(name=found.name, digest=found.digest)
+
+    return pin
+
+
+def put_package(lake: Lake, package: Package, *, shipped_model: bool = False) -> None:
+    """Keep a package in a lake under its digest; a lake's own model becomes the latest of its name."""
+    put_model(lake, package.digest, package.files, name=None if shipped_model else package.card.name)
+
+
+def package_of(lake: Lake, digest: str) -> Package:
+    """Return a package of the lake by its digest."""
+    return Package(model_files(lake, digest))
+
+
+def list_models(root: Path) -> list[dict[str, Any]]:
+    """Return a row per model a recipe may name."""
+    lake = Lake.open(root)
+    rows = [
+        _row(package_of(lake, digest), digest, "lake")
+        for _name, digest, _order in sorted(lake_models(lake), key=lambda entry: (entry[0], entry[2]))
+    ]
+    return rows + [_row(read_shipped(entry), entry.digest, "shipped") for entry in shipped()]
+
+
+def _row(package: Package, digest: str, origin: str) -> dict[str, Any]:
+    card = package.card
+    return {
+        "name": card.name,
+        "digest": digest[:16],
+        "from": origin,
+        "target": card.target,
+        "algorithm": json.dumps(card.metrics.get("algorithm")) if "algorithm" in card.metrics else None,
+        "auc": card.metrics.get("auc"),
+        "demonstration": card.demonstration,
+    }

@@ -1,0 +1,207 @@
+"""Index rows of one archive: what the scan and the assembly found, under pseudonyms."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medpipe.archive.assemble import Assembly, Outcome
+from medpipe.archive.header import Header
+from medpipe.archive.series import series_facts
+from medpipe.archive.source import decode_path
+from medpipe.archive.stacks import Stack
+from medpipe.contracts.protocols import Item
+from medpipe.keys import digest
+from medpipe.privacy.pseudonyms import Pseudonyms
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedRows:
+    """The index of a source, public and private.
+
+    Attributes
+    ----------
+    tables : mapping of str to list of dict
+        Rows of ``instances``, ``members``, ``series`` and ``volumes``.
+    locators : mapping of str to dict
+        By volume key, what a case needs to find and check its files; private.
+    dates : mapping of str to (str, str)
+        By series key, patient key and study date; private.
+    """
+
+    tables: dict[str, list[Row]]
+    locators: dict[str, Row]
+    dates: dict[str, tuple[str, str]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Naming:
+    """Turns raw identifiers of a source into keys."""
+
+    source: str
+    pseudonyms: Pseudonyms
+    identified: bool
+
+    def instance(self, path: str) -> str:
+        """Return the key of a file."""
+        return self.pseudonyms.key("instance", self.source, path)
+
+    def series(self, thing: Header | Stack) -> str | None:
+        """Return the key of a series; None for a file that names neither series nor study."""
+        if thing.series_uid:
+            return self.pseudonyms.key("series", thing.series_uid)
+        if isinstance(thing, Stack) or thing.study_uid or thing.patient_id:
+            return self.pseudonyms.key("series", "", thing.study_uid, thing.patient_id, self.source)
+        return None
+
+    def volume(self, stack: Stack) -> str:
+        """Return the key of a volume."""
+        return self.pseudonyms.key("volume", stack.identity)
+
+    def frame_of_reference(self, stack: Stack) -> str | None:
+        """Return the key of a frame of reference, or None."""
+        uid = stack.frame_of_reference_uid
+        return self.pseudonyms.key("frame of reference", uid) if uid else None
+
+    def raw(self, value: str) -> str | None:
+        """Return an identifier as it is in an identified lake, else None."""
+        return value if self.identified and value else None
+
+
+def index_rows(
+    *,
+    source: str,
+    items: Sequence[Item],
+    headers: Mapping[str, Header],
+    assembly: Assembly,
+    companions: Mapping[str, Sequence[str]],
+    pseudonyms: Pseudonyms,
+    identified: bool,
+) -> IndexedRows:
+    """Return the index rows of a source."""
+    naming = Naming(source=source, pseudonyms=pseudonyms, identified=identified)
+    volumes = {naming.volume(stack): stack for stack in assembly.stacks}
+    series = list(_series_rows(naming, headers.values(), assembly.stacks))
+    tables = {
+        "instances": [_instance_row(naming, item, headers[item.path], assembly.outcomes[item.path]) for item in items],
+        "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack)],
+        "series": [row for row, _ in series],
+        "volumes": [_volume_row(naming, key, stack) for key, stack in volumes.items()],
+    }
+    return IndexedRows(
+        tables=tables,
+        locators={
+            key: _locator(naming, stack, headers, companions.get(stack.identity, ()))
+            for key, stack in volumes.items()
+            if not stack.refused
+        },
+        dates={row["series_key"]: (row["patient_key"], date) for row, date in series},
+    )
+
+
+def _instance_row(naming: Naming, item: Item, header: Header, outcome: Outcome) -> Row:
+    return {
+        "instance_key": naming.instance(item.path),
+        "series_key": naming.series(header),
+        "source": naming.source,
+        "modality": header.modality or None,
+        "sop_class_uid": header.sop_class_uid or None,
+        "transfer_syntax": header.transfer_syntax or None,
+        "size_bytes": item.size,
+        "n_frames": header.n_frames if header.has_pixels else 0,
+        "lossy": header.lossy,
+        "outcome": outcome.outcome,
+        "code": outcome.code or None,
+        "path": naming.raw(decode_path(item.path).decode("utf-8", "backslashreplace")),
+        "sop_instance_uid": naming.raw(header.sop_instance_uid),
+    }
+
+
+def _member_rows(naming: Naming, key: str, stack: Stack) -> Iterator[Row]:
+    for index, member in enumerate(stack.members):
+        yield {
+            "instance_key": naming.instance(member.path),
+            "frame": max(member.frame, 0),
+            "volume_key": key,
+            "index": index,
+        }
+
+
+def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
+    return {
+        "volume_key": key,
+        "series_key": naming.series(stack),
+        "kind": stack.kind,
+        "modality": stack.modality or None,
+        "route": None,
+        "shape": list(stack.shape),
+        "axes": stack.axes,
+        "spacing_mm": _listed(stack.spacing_mm),
+        "affine_lps": _listed(stack.affine_lps),
+        "slice_positions_mm": _listed(stack.slice_positions_mm),
+        "unit": stack.unit,
+        "dtype": None,
+        "verdict": stack.verdict,
+        "code": stack.code or None,
+        "lossy": stack.lossy,
+        "content_digest": None,
+        "store": None,
+        "final_store": None,
+    }
+
+
+def _listed(values: Iterable[float] | None) -> list[float] | None:
+    return None if values is None else [float(value) for value in values]
+
+
+def _locator(naming: Naming, stack: Stack, headers: Mapping[str, Header], companions: Sequence[str]) -> Row:
+    digests = {path: headers[path].bytes_digest for path in (*stack.paths, *companions)}
+    return {
+        "stack": stack.to_json(),
+        "companions": list(companions),
+        "digests": digests,
+        "frame_of_reference_key": naming.frame_of_reference(stack),
+        # the bytes in array order, not their names: a moved or touched file is the same source
+        "version": digest([list(digests.values()), stack.discriminator]),
+    }
+
+
+def _series_rows(naming: Naming, headers: Iterable[Header], stacks: Iterable[Stack]) -> Iterator[tuple[Row, str]]:
+    """Yield each series with its study date (private)."""
+    members: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        key = naming.series(header)
+        if key is not None and header.sop_class_uid:
+            members[key].append(header)
+    volumes = Counter(naming.series(stack) for stack in stacks if not stack.refused)
+    for key, found in sorted(members.items()):
+        yield _series_row(naming, key, found, volumes[key])
+
+
+def _series_row(naming: Naming, key: str, headers: Sequence[Header], n_volumes: int) -> tuple[Row, str]:
+    facts = series_facts(headers)
+    private: Mapping[str, str] = facts["private"]
+    name = naming.pseudonyms.key
+    study, patient, date = private["study_uid"], private["patient_id"], private["study_date"]
+    scanner = [private[part] for part in ("model", "station", "serial")]
+    row = {
+        "series_key": key,
+        "study_key": name("study", study or key),
+        "patient_key": name("patient", patient) if patient else name("patient", "", study or key),
+        "source": naming.source,
+        **facts["columns"],
+        "model": name("model", private["model"]) if private["model"] else None,
+        "scanner_key": name("scanner", *scanner) if any(scanner) else None,
+        "software": name("software", private["software"]) if private["software"] else None,
+        "study_day": None,
+        "period": date[:4] or None,
+        "n_volumes": n_volumes,
+        "series_instance_uid": naming.raw(private["series_uid"]),
+        "study_instance_uid": naming.raw(study),
+        "patient_id": naming.raw(patient),
+    }
+    return row, date

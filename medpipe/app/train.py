@@ -1,0 +1,161 @@
+"""``medpipe train``: from the features table and a file of labels to a packaged model."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medpipe.app.models import put_package
+from medpipe.contracts.protocols import ScoreInput
+from medpipe.errors import ConfigError
+from medpipe.lake.lake import Lake
+from medpipe.lake.query import read_table
+from medpipe.models.package import Package
+from medpipe.models.train import TrainSpec, train
+from medpipe.privacy.pseudonyms import Pseudonyms
+from medpipe.privacy.secret import load_secret
+
+_IDENTITY = {
+    "series_key",
+    "volume_key",
+    "region_key",
+    "region",
+    "image",
+    "extraction",
+    "extraction_digest",
+    "status",
+    "code",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to train on what.
+
+    Attributes
+    ----------
+    lake, labels : Path
+        The CSV names series by ``series_instance_uid`` (turned into keys with the lake's
+        secret key) or ``series_key``, and has the target as a column.
+    target, name, region : str
+    extractions : tuple of str
+        Empty for all.
+    algorithm : str
+    seed : int
+    key : Path or None
+    demonstration : bool
+    description : str
+    """
+
+    lake: Path
+    labels: Path
+    target: str
+    name: str
+    region: str
+    extractions: tuple[str, ...] = ()
+    algorithm: str = "logistic"
+    seed: int = 0
+    key: Path | None = None
+    demonstration: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A model that was trained and kept in the lake."""
+
+    package: Package
+
+    def facts(self) -> dict[str, Any]:
+        """Return name, digest, size of the cohort and metrics as plain values."""
+        card = self.package.card
+        return {
+            "name": card.name,
+            "digest": self.package.digest,
+            "target": card.target,
+            "classes": list(card.classes),
+            "inputs": len(card.inputs),
+            "trained on": f"{card.trained_on.n_rows} regions of {card.trained_on.n_groups} patients",
+            "held-out patients": dict(card.metrics),
+        }
+
+
+def train_model(request: TrainRequest) -> Trained:
+    """Train on a lake's features, grouped by patient, and keep the package in the lake.
+
+    Raises
+    ------
+    ConfigError
+        If labels or features do not fit each other, or there are too few patients.
+    """
+    lake = Lake.open(request.lake, secret=load_secret(request.key))
+    labels = _labels(request, Pseudonyms(load_secret(request.key)))
+    patients = {row["series_key"]: row["patient_key"] for row in read_table(lake, "series").to_pylist()}
+    rows = [row for row in _feature_rows(lake, request) if row["series_key"] in labels]
+    if not rows:
+        raise ConfigError(f"no features of region {request.region!r} belong to a series of {request.labels.name}")
+    package = train(
+        rows,
+        [labels[row["series_key"]] for row in rows],
+        [patients[row["series_key"]] for row in rows],
+        spec=_spec(request, rows),
+    )
+    put_package(lake, package)
+    return Trained(package=package)
+
+
+def _labels(request: TrainRequest, pseudonyms: Pseudonyms) -> dict[str, str]:
+    try:
+        with request.labels.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"labels {request.labels.name}: cannot be read ({type(error).__name__})") from None
+    columns = set(rows[0]) if rows else set()
+    named = next((name for name in ("series_instance_uid", "series_key") if name in columns), None)
+    if named is None or request.target not in columns:
+        raise ConfigError(
+            f"labels {request.labels.name}: columns series_instance_uid or series_key, and {request.target}, are needed"
+        )
+    found = {}
+    for row in rows:
+        if row[request.target] and row[named]:
+            key = row[named] if named == "series_key" else pseudonyms.key("series", row[named])
+            found[key] = row[request.target]
+    return found
+
+
+def _feature_rows(lake: Lake, request: TrainRequest) -> list[dict[str, Any]]:
+    rows = []
+    columns = _columns(lake)
+    for row in read_table(lake, "features").to_pylist():
+        wanted = not request.extractions or row["extraction"] in request.extractions
+        if row["region"] == request.region and wanted and row["status"] != "empty":
+            values = {name: row[name] for name in columns[row["extraction_digest"]]}
+            rows.append({**{name: row[name] for name in _IDENTITY}, "values": values})
+    return rows
+
+
+def _columns(lake: Lake) -> dict[str, list[str]]:
+    """Return the columns of each extraction: the others of a row are empty by construction."""
+    found: dict[str, list[str]] = {}
+    for row in read_table(lake, "feature_dictionary").to_pylist():
+        found.setdefault(row["extraction_digest"], []).append(row["name"])
+    return found
+
+
+def _spec(request: TrainRequest, rows: list[dict[str, Any]]) -> TrainSpec:
+    places = sorted({(row["image"], row["extraction"]) for row in rows})
+    return TrainSpec(
+        name=request.name,
+        target=request.target,
+        inputs=tuple(
+            ScoreInput(region=request.region, image=image, extraction=extraction, column="*")
+            for image, extraction in places
+        ),
+        algorithm=request.algorithm,  # type: ignore[arg-type]  # TrainSpec checks it
+        seed=request.seed,
+        demonstration=request.demonstration,
+        description=request.description,
+    )

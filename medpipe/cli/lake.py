@@ -1,0 +1,88 @@
+"""Commands that read a lake: status, query, export, explain, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medpipe.cli.main import app
+from medpipe.cli.options import JSON, LAKE_ARGUMENT
+from medpipe.cli.show import print_json, print_pairs, print_table
+
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="whose tables (default: those published last)")]
+
+
+@app.command()
+def status(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
+    """Show where the newest run is: progress, ETA, failures by code."""
+    from medpipe.app.status import lake_status
+
+    facts = lake_status(lake)
+    print_json(facts) if as_json else print_pairs("status", facts)
+    return 0
+
+
+@app.command()
+def query(
+    *,
+    lake: LAKE_ARGUMENT,
+    sql: Annotated[str, typer.Argument(help="DuckDB SQL over the published tables")],
+    recipe: RecipeName = None,
+    limit: Annotated[int, typer.Option(min=1, help="rows to show")] = 100,
+    as_json: JSON = False,
+) -> int:
+    """Ask the published tables, read-only."""
+    from medpipe.app.query import query_lake
+
+    columns, rows = query_lake(lake, sql, recipe=recipe)
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(columns, rows, limit=limit)
+    return 0
+
+
+@app.command()
+def export(
+    *,
+    lake: LAKE_ARGUMENT,
+    table: Annotated[str, typer.Argument(help="name of a table")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="file ending in .csv, .xlsx or .parquet")],
+    recipe: RecipeName = None,
+) -> int:
+    """Write a table to a file."""
+    from medpipe.app.query import export_lake
+
+    rows = export_lake(lake, table, out, recipe=recipe)
+    print(f"{rows} rows of {table} in {out}")
+    return 0
+
+
+@app.command()
+def explain(
+    *,
+    lake: LAKE_ARGUMENT,
+    key: Annotated[
+        str, typer.Argument(help="volume_key, region_key, series_key or instance_key (or its first digits)")
+    ],
+    column: Annotated[str | None, typer.Option("--column", help="a feature column to follow")] = None,
+    as_json: JSON = False,
+) -> int:
+    """Go from a number back to instances, parameters, code and model."""
+    from medpipe.app.explain import explain_key
+
+    facts = explain_key(lake, key, column=column)
+    print_json(facts) if as_json else print_pairs("explain", facts)
+    return 0
+
+
+@app.command()
+def verify(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
+    """Read every object, segment and table and compare it with its manifest."""
+    from medpipe.app.verify import verify_lake
+
+    facts = verify_lake(lake)
+    print_json(facts) if as_json else print_pairs("verify", facts)
+    return 3 if facts["damaged"] else 0

@@ -1,0 +1,59 @@
+"""Commands around models: train and models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medpipe.cli.main import app
+from medpipe.cli.options import JSON, KEY, LAKE_ARGUMENT
+from medpipe.cli.show import print_json, print_pairs, print_table
+
+
+@app.command()
+def train(
+    *,
+    lake: LAKE_ARGUMENT,
+    labels: Annotated[Path, typer.Option(help="CSV with series_instance_uid (or series_key) and the target column")],
+    target: Annotated[str, typer.Option(help="column of the CSV to predict")],
+    name: Annotated[str, typer.Option(help="name of the model")],
+    region: Annotated[str, typer.Option(help="region whose features are the inputs")],
+    extraction: Annotated[list[str] | None, typer.Option(help="extractions to use (default: all)")] = None,
+    algorithm: Annotated[str, typer.Option(help="logistic, random_forest, gradient_boosting or svm")] = "logistic",
+    seed: Annotated[int, typer.Option(help="seed of the folds")] = 0,
+    key: KEY = None,
+    as_json: JSON = False,
+) -> int:
+    """Train a model on the features table, grouped by patient, and keep it in the lake."""
+    from medpipe.app.train import TrainRequest, train_model
+
+    request = TrainRequest(
+        lake=lake,
+        labels=labels,
+        target=target,
+        name=name,
+        region=region,
+        extractions=tuple(extraction or ()),
+        algorithm=algorithm,
+        seed=seed,
+        key=key,
+    )
+    facts = train_model(request).facts()
+    print_json(facts) if as_json else print_pairs("model", facts)
+    return 0
+
+
+@app.command()
+def models(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
+    """List the models a recipe may name: the lake's own and the shipped ones."""
+    from medpipe.app.models import list_models
+
+    rows = list_models(lake)
+    columns = ("name", "digest", "from", "target", "algorithm", "auc", "demonstration")
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, [[row.get(column) for column in columns] for row in rows])
+    return 0

@@ -1,0 +1,120 @@
+"""Locks: a recipe with every alias, default and model resolved, by digest.
+
+A lock is written once into ``runs/RUN/recipe.lock.toml``; sandboxes read it and never resolve
+anything themselves.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tomli_w
+
+from medpipe.keys import digest
+from medpipe.recipe.recipe import Recipe, Route, parse_recipe
+
+RESULT_VERSION = 1
+"""Raised when the wiring of a case changes what it yields for the same ops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPin:
+    """A model resolved to a package.
+
+    Attributes
+    ----------
+    name : str
+    digest : str
+        Digest of the package's bytes.
+    """
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedRecipe:
+    """A recipe whose models are pinned.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    models : mapping of str to tuple of ModelPin
+        Pins by route name.
+    """
+
+    recipe: Recipe
+    models: Mapping[str, tuple[ModelPin, ...]]
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.recipe.name
+
+    def route_digest(self, route: Route) -> str:
+        """Return the digest of all a case's result depends on beside its input."""
+        models = [{"name": pin.name, "digest": pin.digest} for pin in self.models[route.name]]
+        return digest({"version": RESULT_VERSION, **route.spec(), "models": models})
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole recipe: routes in order, with what they take."""
+        return digest(
+            [
+                [
+                    route.name,
+                    {name: getattr(route.where, name) for name in route.where.__slots__},
+                    self.route_digest(route),
+                ]
+                for route in self.recipe.routes
+            ]
+        )
+
+    def to_toml(self) -> str:
+        """Return the lock as TOML text."""
+        lock = {
+            "format": RESULT_VERSION,
+            "digest": self.digest,
+            "models": {
+                route: [{"name": pin.name, "digest": pin.digest} for pin in pins]
+                for route, pins in sorted(self.models.items())
+            },
+            "resolved": {route.name: _toml(route.spec()) for route in self.recipe.routes},
+            "recipe": self.recipe.source,
+        }
+        return tomli_w.dumps(lock)
+
+
+def lock_recipe(recipe: Recipe, resolve: Callable[[str], ModelPin]) -> LockedRecipe:
+    """Pin a recipe's models.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    resolve : callable
+        Model reference to its pin; raises ``ConfigError`` for an unknown one.
+    """
+    pins = {route.name: tuple(resolve(reference) for reference in route.models) for route in recipe.routes}
+    return LockedRecipe(recipe=recipe, models=pins)
+
+
+def read_lock(text: str) -> LockedRecipe:
+    """Read what :meth:`LockedRecipe.to_toml` wrote."""
+    lock = tomllib.loads(text)
+    models = {
+        route: tuple(ModelPin(name=pin["name"], digest=pin["digest"]) for pin in pins)
+        for route, pins in lock["models"].items()
+    }
+    return LockedRecipe(recipe=parse_recipe(lock["recipe"]), models=models)
+
+
+def _toml(value: Any) -> Any:
+    """Return the value without nulls, which TOML cannot hold."""
+    if isinstance(value, Mapping):
+        return {name: _toml(item) for name, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_toml(item) for item in value]
+    return value

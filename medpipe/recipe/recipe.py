@@ -1,0 +1,227 @@
+"""Recipes: what is done to which volumes, parsed into ops that are ready to call.
+
+A recipe holds the science only. Where things are and how many workers there are is the
+site's business and never enters a key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource
+from medpipe.errors import ConfigError
+from medpipe.keys import digest
+from medpipe.ops.registry import make, spec_of
+from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable, WhereTable
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """An extractor under its name, with the image it measures.
+
+    Attributes
+    ----------
+    name : str
+        Value of ``features.extraction``.
+    image : {"original", "final"}
+    op : Extractor
+    """
+
+    name: str
+    image: str
+    op: Extractor
+
+    def spec(self, chain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what the numbers depend on beside image and region: op and image chain."""
+        return {"op": spec_of(self.op), "image": list(chain) if self.image == "final" else []}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Conditions of a route; empty tuples take everything."""
+
+    modality: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    body_part: tuple[str, ...] = ()
+    verdict: tuple[str, ...] = ()
+    min_slices: int = 1
+    max_slices: int | None = None
+
+    def takes(self, volume: Mapping[str, Any]) -> str | None:
+        """Return None if a ``volumes`` row fits, else the reason code it does not."""
+        for name in ("modality", "kind", "body_part", "verdict"):
+            wanted = getattr(self, name)
+            if wanted and volume.get(name) not in wanted:
+                return "S_NO_ROUTE"
+        slices = volume["shape"][-3]
+        if slices < self.min_slices or (self.max_slices is not None and slices > self.max_slices):
+            return "S_TOO_FEW_SLICES" if slices < self.min_slices else "S_NO_ROUTE"
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a recipe does to the volumes one ``where`` takes."""
+
+    name: str
+    where: Where
+    image: tuple[ImageOp, ...]
+    regions: tuple[RegionSource, ...]
+    features: tuple[Extraction, ...]
+    models: tuple[str, ...]
+    keep: tuple[str, ...]
+
+    @property
+    def chain(self) -> list[dict[str, Any]]:
+        """Specs of the image ops in order."""
+        return [spec_of(op) for op in self.image]
+
+    def extraction_digest(self, extraction: Extraction) -> str:
+        """Return the digest a model pins its inputs by."""
+        return digest(extraction.spec(self.chain))
+
+    def spec(self) -> dict[str, Any]:
+        """Return what a case's result depends on (``where`` and the name do not)."""
+        return {
+            "image": self.chain,
+            "regions": [spec_of(op) for op in self.regions],
+            "features": [{"name": entry.name, **entry.spec(self.chain)} for entry in self.features],
+            "keep": sorted(self.keep),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A parsed recipe.
+
+    Attributes
+    ----------
+    name : str
+    routes : tuple of Route
+        In order; the first that takes a volume has it.
+    source : dict
+        The file's tables as read, for the lock.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    source: dict[str, Any]
+
+    def route(self, name: str) -> Route:
+        """Return a route by name."""
+        return next(route for route in self.routes if route.name == name)
+
+    def feature_columns(self) -> tuple[str, ...]:
+        """Return the union of all extractions' columns, in dictionary order."""
+        names = {column.name for route in self.routes for entry in route.features for column in entry.op.columns}
+        return tuple(sorted(names))
+
+
+def load_recipe(reference: str | Path) -> Recipe:
+    """Read a recipe from a TOML file, or a shipped one by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such recipe or a field is wrong; the message names the path.
+    """
+    text, where = _text(reference)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from None
+    return parse_recipe(tables)
+
+
+def parse_recipe(tables: Mapping[str, Any]) -> Recipe:
+    """Turn a recipe's tables into a :class:`Recipe`.
+
+    Raises
+    ------
+    ConfigError
+        With the path of the first field that is wrong, such as ``route.0.image.1.preset``.
+    """
+    shape = checked(RecipeTable, tables, "")
+    routes = tuple(_route(table, f"route.{place}") for place, table in enumerate(shape.route))
+    names = [route.name for route in routes]
+    if len(set(names)) != len(names):
+        raise ConfigError("route: two routes bear one name")
+    return Recipe(name=shape.name, routes=routes, source=dict(tables))
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Return the texts of the recipes that come with medpipe, by name."""
+    folder = files("medpipe.recipe") / "shipped"
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".toml")
+    }
+
+
+def checked(shape: type[Shape], tables: Mapping[str, Any], where: str) -> Shape:
+    """Validate tables against a pydantic shape, with medpipe's one-line errors."""
+    try:
+        return shape.model_validate(dict(tables))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
+        what = "no such field" if first["type"] == "extra_forbidden" else first["msg"][:1].lower() + first["msg"][1:]
+        raise ConfigError(f"{path}: {what}") from None
+
+
+def _text(reference: str | Path) -> tuple[str, str]:
+    shipped = shipped_recipes()
+    if isinstance(reference, str) and reference in shipped:
+        return shipped[reference], reference
+    path = Path(reference)
+    if not path.is_file():
+        raise ConfigError(f"recipe {str(reference)!r}: no such file, and none of the shipped: {', '.join(shipped)}")
+    try:
+        return path.read_text(encoding="utf-8"), path.name
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path.name}: cannot be read ({type(error).__name__})") from None
+
+
+def _route(table: RouteTable, where: str) -> Route:
+    features = tuple(_extraction(entry, f"{where}.features.{place}") for place, entry in enumerate(table.features))
+    names = [entry.name for entry in features]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{where}.features: two extractions bear one name")
+    if features and not table.regions:
+        raise ConfigError(f"{where}.regions: features need at least one region source")
+    return Route(
+        name=table.name,
+        where=_where(table.where),
+        image=tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image)),
+        regions=tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions)),
+        features=features,
+        models=tuple(table.models),
+        keep=tuple(table.keep),
+    )
+
+
+def _where(table: WhereTable) -> Where:
+    return Where(
+        modality=tuple(table.modality),
+        kind=tuple(table.kind),
+        body_part=tuple(table.body_part),
+        verdict=tuple(table.verdict),
+        min_slices=table.min_slices,
+        max_slices=table.max_slices,
+    )
+
+
+def _extraction(entry: Mapping[str, Any], where: str) -> Extraction:
+    frame = checked(ExtractionTable, entry, where)
+    given = {name: value for name, value in entry.items() if name not in ("name", "image")}
+    return Extraction(name=frame.name, image=frame.image, op=make("features", given, where))

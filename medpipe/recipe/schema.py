@@ -1,0 +1,37 @@
+"""JSON Schema of a recipe file, with every registered op's parameters, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medpipe.ops.parameters import json_schema
+from medpipe.ops.registry import Family, registered
+from medpipe.recipe.shape import ExtractionTable, RecipeTable
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of recipe files."""
+    schema = RecipeTable.model_json_schema()
+    definitions: dict[str, Any] = schema.setdefault("$defs", {})
+    families: tuple[Family, ...] = ("image", "regions", "features")
+    for family in families:
+        definitions[f"{family}_op"] = {"oneOf": [_op_schema(family, name) for name in registered(family)]}
+        place = definitions["RouteTable"]["properties"][family]
+        place["items"] = {"$ref": f"#/$defs/{family}_op"}
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "medpipe recipe"
+    return schema
+
+
+def _op_schema(family: Family, name: str) -> dict[str, Any]:
+    op_type = registered(family)[name]
+    schema = json_schema(op_type)
+    schema["properties"] = {"op": {"const": name}, **schema["properties"]}
+    schema["required"] = ["op", *schema["required"]]
+    if family == "features":
+        frame = ExtractionTable.model_json_schema()["properties"]
+        schema["properties"] = {"name": frame["name"], "image": frame["image"], **schema["properties"]}
+        schema["required"] = ["name", *schema["required"]]
+    schema["title"] = name
+    schema["description"] = (op_type.__doc__ or "").strip().partition("\n")[0]
+    return schema

@@ -1,0 +1,331 @@
+"""One case: read once, store, filter, find regions, measure, score.
+
+Pure wiring. What is committed already under its product key is taken, not computed; the
+voxels stay in memory from the decoder to the last feature.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from medpipe.contracts.protocols import Scorer
+from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
+from medpipe.errors import Rejected
+from medpipe.keys import array_digest, digest, finite_or_none
+from medpipe.plan.products import Content, Wanted, wanted_products
+from medpipe.recipe.lock import LockedRecipe
+from medpipe.recipe.recipe import Extraction, Route
+from medpipe.types import Companions, Region, Volume
+from medpipe.work.measure import feature_row, region_row, unmeasured_row
+from medpipe.xp import to_device, to_numpy
+
+Mark = Callable[[str, str], None]
+"""Called with (stage, subject) before each step, so that a crash names the guilty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read for a case: voxels as float32 on the host.
+
+    Attributes
+    ----------
+    volume : Volume
+    quantization : (float, float) or None
+        Slope and intercept when one pair serves all slices; a hint for lossless storage.
+    """
+
+    volume: Volume
+    quantization: tuple[float, float] | None
+
+
+class Room(Protocol):
+    """What a case needs from around it."""
+
+    device: str
+
+    @property
+    def lock(self) -> LockedRecipe:
+        """The run's locked recipe."""
+
+    def read(self) -> Reading:
+        """Read the primary volume; raises ``Rejected``."""
+
+    def companions(self, volume: Volume) -> Companions:
+        """Read the companions onto the volume's grid; raises ``Rejected``."""
+
+    def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> dict[str, Any]:
+        """Publish the stored volume under its product key; return its ``volumes`` fields."""
+
+    def scorer(self, digest: str) -> Scorer:
+        """Return a loaded model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseOrder:
+    """A case as a sandbox gets it.
+
+    Attributes
+    ----------
+    key, volume_key, route, source_version, numeric_class : str
+    projected_bytes : int
+    run : str
+    content : Content or None
+        Known from an earlier reading of the same files.
+    committed : mapping of str to ProductRecord
+        Products of this volume that are committed already.
+    """
+
+    key: str
+    volume_key: str
+    route: str
+    source_version: str
+    numeric_class: str
+    projected_bytes: int
+    run: str
+    content: Content | None
+    committed: Mapping[str, ProductRecord] = field(default_factory=dict)
+
+
+def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
+    """Run one case and return its record with the products it computed.
+
+    Data that cannot be used ends the case as ``rejected`` with its code; anything else that
+    is raised is a bug or a stop, and goes through to the sandbox's boundary.
+    """
+    started, cpu_started = time.perf_counter(), time.process_time()
+    work = _Work(order=order, room=room, route=room.lock.recipe.route(order.route), mark=mark)
+    status: Status = "done"
+    code = ""
+    try:
+        content = work.content
+        keys = work.produce(content)
+        work.step("done")
+    except Rejected as rejected:
+        status, code, keys, content = "rejected", rejected.code, (), None
+    record = CaseRecord(
+        case_key=order.key,
+        volume_key=order.volume_key,
+        route=order.route,
+        status=status,
+        stage=work.stage,
+        code=code,
+        content_digest=content.volume if content else "",
+        companions_digest=content.companions if content else "",
+        source_version=order.source_version,
+        numeric_class=order.numeric_class,
+        products=keys,
+        run=order.run,
+        wall_s=time.perf_counter() - started,
+        cpu_s=time.process_time() - cpu_started,
+        projected_bytes=order.projected_bytes,
+    )
+    return CaseResult(case=record, products=tuple(work.fresh))
+
+
+class _Work:
+    """The state of a case while it runs: what was read and made so far, each at most once."""
+
+    def __init__(self, *, order: CaseOrder, room: Room, route: Route, mark: Mark) -> None:
+        self.order, self.room, self.route, self._mark = order, room, route, mark
+        self.stage = "read"
+        self.fresh: list[ProductRecord] = []
+        self._rows: dict[str, ProductRecord] = {}
+        self._regions: dict[int, tuple[Region, ...]] = {}
+
+    def step(self, stage: str) -> None:
+        self.stage = stage
+        self._mark(stage, self.order.volume_key)
+
+    # what is read ---------------------------------------------------------------------------
+
+    @cached_property
+    def reading(self) -> Reading:
+        self.step("read")
+        return self.room.read()
+
+    @cached_property
+    def companions(self) -> Companions | Rejected:
+        """The companions, or why they cannot be used: a bad mask does not cost the case."""
+        self.step("companions")
+        try:
+            return self.room.companions(self.reading.volume)
+        except Rejected as rejected:
+            return rejected
+
+    @cached_property
+    def content(self) -> Content:
+        known = self.order.content
+        if known is not None and self._only_scores_missing(known):
+            return known
+        uses_companions = any(op.uses_companions for op in self.route.regions)
+        return Content(
+            volume=volume_digest(self.reading.volume),
+            companions=_companions_digest(self.companions) if uses_companions else "",
+            numeric_class=self.order.numeric_class,
+        )
+
+    def _only_scores_missing(self, known: Content) -> bool:
+        """Tell whether no voxel is needed; otherwise what is read is trusted, not the hint."""
+        wanted = wanted_products(self.room.lock, self.route, known)
+        return all(one.kind == "scores" or one.key in self.order.committed for one in wanted)
+
+    # images ---------------------------------------------------------------------------------
+
+    @cached_property
+    def original(self) -> Volume:
+        """The volume on the case's device."""
+        volume = self.reading.volume
+        return volume.with_data(to_device(volume.data, device=self.room.device))
+
+    @cached_property
+    def final(self) -> Volume | Rejected:
+        """The volume after the route's image ops, or why there is none."""
+        self.step("image")
+        volume = self.original
+        try:
+            for op in self.route.image:
+                volume = op(volume)
+        except Rejected as rejected:
+            return rejected
+        return volume
+
+    # products -------------------------------------------------------------------------------
+
+    def produce(self, content: Content) -> tuple[str, ...]:
+        """Compute what is missing; return the keys of all products in order."""
+        makers: dict[ProductKind, Callable[[Wanted], ProductRecord]] = {
+            "volume": self._volume,
+            "regions": self._find_regions,
+            "features": self._measure,
+            "scores": self._score,
+        }
+        wanted = wanted_products(self.room.lock, self.route, content)
+        self._wanted = wanted
+        for one in wanted:
+            record = self.order.committed.get(one.key)
+            if record is None:
+                record = makers[one.kind](one)
+                self.fresh.append(record)
+            self._rows[one.key] = record
+        return tuple(one.key for one in wanted)
+
+    def _volume(self, one: Wanted) -> ProductRecord:
+        final = self.final if "final" in self.route.keep and self.route.image else None
+        self.step("store")
+        kept = None if final is None or isinstance(final, Rejected) else final
+        row = self.room.store(one.key, self.reading, kept, self.content.volume)
+        return ProductRecord(key=one.key, kind="volume", rows=(row,))
+
+    def _regions_of(self, place: int) -> tuple[Region, ...]:
+        """Return the regions of a source; raises ``Rejected`` if it cannot give any."""
+        if place not in self._regions:
+            op = self.route.regions[place]
+            companions = Companions()
+            if op.uses_companions:
+                if isinstance(self.companions, Rejected):
+                    raise self.companions
+                companions = self.companions
+            self.step("regions")
+            self._regions[place] = op(self.original, companions)
+        return self._regions[place]
+
+    def _find_regions(self, one: Wanted) -> ProductRecord:
+        try:
+            regions = self._regions_of(one.region_source)
+        except Rejected as rejected:
+            return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code)
+        rows = tuple(region_row(region, self.original.geometry) for region in regions)
+        return ProductRecord(key=one.key, kind="regions", rows=rows, code=self._problem(one.region_source))
+
+    def _problem(self, place: int) -> str:
+        """Return the code of the first companion a source could not use, or an empty string."""
+        if not self.route.regions[place].uses_companions or isinstance(self.companions, Rejected):
+            return ""
+        return min(self.companions.problems, default="")
+
+    def _measure(self, one: Wanted) -> ProductRecord:
+        extraction = one.extraction
+        assert extraction is not None
+        try:
+            regions = self._regions_of(one.region_source)
+        except Rejected:
+            return ProductRecord(key=one.key, kind="features", rows=())  # the regions' record says why
+        image = self.final if extraction.image == "final" else self.original
+        if isinstance(image, Rejected):
+            return ProductRecord(key=one.key, kind="features", rows=(), code=image.code)
+        self.step("features")
+        rows = tuple(self._measured(extraction, image, region) for region in regions)
+        return ProductRecord(key=one.key, kind="features", rows=rows)
+
+    @staticmethod
+    def _measured(extraction: Extraction, image: Volume, region: Region) -> dict[str, Any]:
+        try:
+            return feature_row(extraction.op, image, region)
+        except Rejected as rejected:
+            return unmeasured_row(extraction.op, region, rejected.code)
+
+    def _score(self, one: Wanted) -> ProductRecord:
+        assert one.model is not None
+        self.step("scores")
+        scorer = self.room.scorer(one.model.digest)
+        scores = [_finite(row) for row in scorer(self._score_inputs())]
+        return ProductRecord(key=one.key, kind="scores", rows=tuple(scores))
+
+    def _score_inputs(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for one in self._wanted:
+            if one.kind != "features" or one.extraction is None:
+                continue
+            place = {
+                "image": one.extraction.image,
+                "extraction": one.extraction.name,
+                "extraction_digest": self.route.extraction_digest(one.extraction),
+            }
+            rows.extend({**row, **place} for row in self._rows[one.key].rows)
+        return rows
+
+
+def volume_digest(volume: Volume) -> str:
+    """Return the content digest of a volume: voxels, geometry, unit and modality.
+
+    The frame of reference is an identity, not content, and stays out.
+    """
+    geometry = volume.geometry
+    facts = {
+        "axes": geometry.axes,
+        "spacing_mm": geometry.spacing_mm,
+        "affine_lps": geometry.affine_lps,
+        "slice_positions_mm": geometry.slice_positions_mm,
+        "unit": volume.unit,
+        "modality": volume.modality,
+        "verdict": volume.verdict,
+    }
+    return digest({"voxels": array_digest(to_numpy(volume.data)), **facts})
+
+
+def _companions_digest(companions: Companions | Rejected) -> str:
+    if isinstance(companions, Rejected):
+        return digest({"code": companions.code})
+    found = [
+        [
+            region.name,
+            companions.original_names.get(region.name, ""),
+            region.label,
+            region.source,
+            array_digest(region.mask),
+        ]
+        for region in companions.regions
+    ]
+    return digest([found, list(companions.problems)]) if found or companions.problems else ""
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: finite_or_none(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,51 @@
+"""What a case carries from the plan to the sandbox: sealed in the lake, never in a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from medpipe.contracts.records import ProductRecord
+from medpipe.plan.cases import Case
+from medpipe.plan.products import Content
+from medpipe.work.case import CaseOrder
+
+
+def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[ProductRecord]) -> dict[str, Any]:
+    """Return a case as JSON values.
+
+    Parameters
+    ----------
+    case : Case
+    locator : mapping
+        ``root``, ``stack`` and ``companions`` of the volume; private.
+    committed : sequence of ProductRecord
+        Products of this volume that are committed, so that they are taken, not computed.
+    """
+    return {
+        "order": {
+            "key": case.key,
+            "volume_key": case.volume_key,
+            "route": case.route,
+            "source_version": case.source_version,
+            "numeric_class": case.numeric_class,
+            "projected_bytes": case.projected_bytes,
+            "content": None if case.content is None else asdict(case.content),
+            "committed": [product.to_json() for product in committed],
+        },
+        "locator": dict(locator),
+    }
+
+
+def order_of(payload: Mapping[str, Any], run: str) -> CaseOrder:
+    """Return the order a payload holds."""
+    order = dict(payload["order"])
+    content = order.pop("content")
+    committed = [ProductRecord.from_json(record) for record in order.pop("committed")]
+    return CaseOrder(
+        run=run,
+        content=None if content is None else Content(**content),
+        committed={record.key: record for record in committed},
+        **order,
+    )

@@ -1,0 +1,127 @@
+"""The session in which a sandbox runs cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from medpipe.archive.companions import load_companions
+from medpipe.archive.source import FolderSource
+from medpipe.archive.stacks import Stack
+from medpipe.archive.voxels import load_volume
+from medpipe.contracts.protocols import Scorer
+from medpipe.errors import ConfigError
+from medpipe.keys import product_key
+from medpipe.lake.lake import Lake
+from medpipe.lake.models import model_files
+from medpipe.lake.runs import Run
+from medpipe.lake.volumes import put_volume
+from medpipe.models.package import Package, load
+from medpipe.privacy.secret import load_secret
+from medpipe.recipe.lock import LockedRecipe, read_lock
+from medpipe.types import Companions, Volume
+from medpipe.work.case import Mark, Reading, run_case
+from medpipe.work.files import Files
+from medpipe.work.payload import order_of
+
+Json = dict[str, Any]
+
+
+def open_session(init: Mapping[str, Any]) -> CaseSession:
+    """Open the session that runs the cases of a run.
+
+    Parameters
+    ----------
+    init : mapping
+        ``lake``, ``run``, ``device`` and ``key_file``: the key is read here, from its file,
+        and never travels.
+    """
+    lake = Lake.open(Path(init["lake"]), secret=load_secret(Path(init["key_file"])))
+    return CaseSession(lake, Run(lake, init["run"]), device=init["device"])
+
+
+class CaseSession:
+    """Runs cases of one run; models and the shard at hand stay loaded."""
+
+    def __init__(self, lake: Lake, run: Run, *, device: str) -> None:
+        self.lake = lake
+        self.run = run
+        self.device = device
+        self.lock = read_lock(run.lock())
+        self._shard: tuple[int, list[Json]] = (-1, [])
+        self.scorer: Callable[[str], Scorer] = cache(self._load_model)
+
+    def call(self, kind: str, payload: Json, mark: Mark) -> Json:
+        """Run the case at ``payload["shard"]``, ``payload["row"]``."""
+        if kind != "case":
+            raise ConfigError(f"a case session answers to 'case', not {kind!r}")
+        if self._shard[0] != payload["shard"]:
+            self._shard = (payload["shard"], self.run.shard_payloads(payload["shard"]))
+        planned = self._shard[1][payload["row"]]
+        order = order_of(planned, self.run.name)
+        return run_case(order, CaseRoom(self, planned["locator"]), mark).to_json()
+
+    def _load_model(self, digest: str) -> Scorer:
+        return load(Package(model_files(self.lake, digest)))
+
+
+class CaseRoom:
+    """What a case needs from around it: its files, the lake, the models."""
+
+    def __init__(self, session: CaseSession, locator: Mapping[str, Any]) -> None:
+        self._session = session
+        self._locator = locator
+        self.device = session.device
+
+    @property
+    def lock(self) -> LockedRecipe:
+        """The run's locked recipe."""
+        return self._session.lock
+
+    @cached_property
+    def _files(self) -> Files:
+        return Files(FolderSource(self._locator["root"]), self._locator["digests"])
+
+    def read(self) -> Reading:
+        """Read the primary volume."""
+        stack = Stack.from_json(self._locator["stack"])
+        volume, quantization = load_volume(
+            stack, self._files, self._files.open, frame_of_reference_key=self._locator["frame_of_reference_key"]
+        )
+        return Reading(volume=volume, quantization=quantization)
+
+    def companions(self, volume: Volume) -> Companions:
+        """Read the segmentations and structure sets of the series onto the volume's grid."""
+        objects = [(self._files[path], self._files.open(path)) for path in self._locator["companions"]]
+        return load_companions(objects, volume.geometry) if objects else Companions()
+
+    def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> Json:
+        """Publish the volume under its product key, and the final image beside it."""
+        row = put_volume(self._session.lake, key, _nameless(reading.volume), quantization=reading.quantization)
+        kept = {name: row[name] for name in ("store", "dtype", "shape", "axes")}
+        final_store = None
+        if final is not None:
+            final_store = put_volume(self._session.lake, final_key(key), _nameless(final))["store"]
+        return {
+            **kept,
+            "final_store": final_store,
+            "unit": reading.volume.unit,
+            "content_digest": content_digest,
+        }
+
+    def scorer(self, digest: str) -> Scorer:
+        """Return a loaded model."""
+        return self._session.scorer(digest)
+
+
+def _nameless(volume: Volume) -> Volume:
+    """Return the volume without its identity: a product holds what its key covers, no more."""
+    return replace(volume, geometry=replace(volume.geometry, frame_of_reference_key=None))
+
+
+def final_key(key: str) -> str:
+    """Return the key of the final image stored beside an original."""
+    return product_key("final", beside=key)
