@@ -29,7 +29,7 @@ _COUNTS = """
     SELECT v.modality, v.kind, v.verdict, count(*) AS volumes, count(store) AS stored
     FROM volumes v GROUP BY ALL ORDER BY ALL
 """
-_OUTCOMES = "SELECT outcome, code, count(*) AS files FROM instances GROUP BY ALL ORDER BY files DESC, ALL"
+_OUTCOMES = "SELECT outcome, code, count(*) AS files FROM instances GROUP BY ALL ORDER BY files DESC, outcome, code"
 _FEATURES = """
     SELECT volume_key[:8] AS volume, region, extraction, stat_mean, morph_volume, cm_contrast_3D_avg
     FROM features WHERE extraction = 'radiomics' AND region = 'gtv' ORDER BY volume_key LIMIT 4

@@ -117,8 +117,6 @@ def run_archive(request: RunRequest, progress: Progress) -> RunReport:
         If equal keys had different results, or the count of cases does not add up.
     """
     with begin_run(request, progress) as active:
-        if active.shards:
-            progress.stage("cases", len(active.plan.pending))
         for shard in range(len(active.shards)):
             active.run_shard(shard)
         return active.finish()
@@ -171,6 +169,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
         active.write_plan()
         if active.shards:
             active.engine = stack.enter_context(make_engine(_engine_spec(request, prepared, active.run)))
+            progress.stage("cases", len(active.plan.pending))
         try:
             yield active
         except StoppedError:

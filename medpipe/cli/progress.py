@@ -67,7 +67,7 @@ class PlainProgress:
     def _eta(self) -> str:
         if not self._total or not self._done:
             return ""
-        left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
+        left = (time.monotonic() - self._began) / self._done * max(0, self._total - self._done)
         return f", about {left:.0f} s left"
 
 

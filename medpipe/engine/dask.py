@@ -190,6 +190,7 @@ class DaskEngine:
 
 def _local_cluster(spec: EngineSpec) -> LocalCluster:
     memory_bytes = spec.memory_bytes or int(MEMORY_LIMIT * _MEMORY_SHARE)
+    _silence()
     with dask.config.set(_SETTINGS):
         return LocalCluster(  # type: ignore[no-untyped-call]  # distributed is typed in part
             n_workers=1,
@@ -206,10 +207,15 @@ def _local_cluster(spec: EngineSpec) -> LocalCluster:
         )
 
 
+def _silence() -> None:
+    """Silence every logger of distributed: they hold texts of exceptions; what matters is raised."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    for name in ("distributed", *names):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _client_of(spec: EngineSpec, address: str) -> Client:
-    # its logs hold texts of exceptions; what matters of them is raised
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    _silence()
     security = None
     if address.startswith("tls://"):
         _check_files(spec)
