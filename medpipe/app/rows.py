@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medpipe.archive.assemble import Assembly, Outcome
+from medpipe.archive.closed import standard_uid
 from medpipe.archive.header import Header
 from medpipe.archive.series import series_facts
 from medpipe.archive.source import decode_path
@@ -109,8 +110,8 @@ def _instance_row(naming: Naming, item: Item, header: Header, outcome: Outcome) 
         "series_key": naming.series(header),
         "source": naming.source,
         "modality": header.modality or None,
-        "sop_class_uid": header.sop_class_uid or None,
-        "transfer_syntax": header.transfer_syntax or None,
+        "sop_class_uid": standard_uid(header.sop_class_uid),
+        "transfer_syntax": standard_uid(header.transfer_syntax),
         "size_bytes": item.size,
         "n_frames": header.n_frames if header.has_pixels else 0,
         "lossy": header.lossy,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from medpipe.archive.closed import closed_modality
 from medpipe.archive.elements import integer, items, number, numbers, parse, quiet, text
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
@@ -195,7 +196,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         series_uid=text(dataset, "SeriesInstanceUID"),
         patient_id=text(dataset, "PatientID"),
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
-        modality=text(dataset, "Modality"),
+        modality=closed_modality(text(dataset, "Modality")),
         rows=rows,
         columns=columns,
         samples=integer(dataset, "SamplesPerPixel") or 1,

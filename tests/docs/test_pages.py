@@ -1,0 +1,71 @@
+"""What the pages show runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from medpipe.ops import registry
+from medpipe.recipe.recipe import parse_recipe
+from medpipe.types import Geometry, Volume
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_recipe_of_the_readme_parses():
+    (text,) = blocks("README.md", "toml")
+    assert [route.name for route in parse_recipe(tomllib.loads(text)).routes] == ["ct"]
+
+
+def test_the_python_of_the_readme_compiles_and_names_what_exists():
+    import medpipe
+
+    (text,) = blocks("README.md", "python")
+    compile(text, "README.md", "exec")
+    for name in re.findall(r"medpipe\.(\w+)\(", text):
+        assert name in medpipe.__all__
+
+
+def test_the_commands_of_the_readme_exist():
+    text = "\n".join(block for block in blocks("README.md", ""))
+    shown = set(re.findall(r"^medpipe\s+(\w+)", text, flags=re.MULTILINE))
+    listed = subprocess.run(
+        [sys.executable, "-m", "medpipe", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown
+    assert all(re.search(rf"\b{command}\b", listed) for command in shown)
+
+
+def test_the_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"^make (\w+)", "\n".join(blocks("README.md", "")), flags=re.MULTILINE)) <= targets
+
+
+def test_the_op_of_the_page_on_ops_works(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTERED", {family: dict(ops) for family, ops in registry._REGISTERED.items()})
+    (text,) = blocks("docs/writing-an-op.md", "python")
+    names: dict[str, object] = {"__name__": "page"}
+    monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
+    exec(compile(text, "writing-an-op.md", "exec"), names)
+    op = names["Floor"](at=-1.0)
+    data = np.array([[[-5.0, 2.0]]], dtype=np.float32)
+    volume = Volume(data=data, geometry=Geometry(shape=data.shape))
+    assert op(volume).data.tolist() == [[[-1.0, 2.0]]]
+    assert data[0, 0, 0] == -5.0
+    assert registry.spec_of(op) == {"op": "floor", "version": 1, "at": -1.0}
+
+
+def test_the_reference_pages_are_current():
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "reference" / "build.py"), "--check"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout
