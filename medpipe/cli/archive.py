@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from medpipe.cli.main import app
 from medpipe.cli.options import ARCHIVES, JSON, LAKE, RECIPE, site_of
 from medpipe.cli.progress import make_progress
+from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs
 
 Workers = Annotated[int | None, typer.Option(min=1, help="cases at a time (default: one per core)")]

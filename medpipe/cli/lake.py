@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from medpipe.cli.main import app
 from medpipe.cli.options import JSON, LAKE_ARGUMENT
+from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs, print_table
 
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="whose tables (default: those published last)")]

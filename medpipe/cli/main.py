@@ -12,17 +12,8 @@ from collections.abc import Sequence
 
 import typer
 
+from medpipe.cli.root import app
 from medpipe.errors import MedpipeError
-
-app = typer.Typer(
-    name="medpipe",
-    help="From an untrusted archive of medical images to versioned tables in which every number can be explained.",
-    epilog="Exit codes: 0 all well, 2 complete with quarantined subjects, 3 integrity alarm, 4 stopped and resumable, "
-    "5 configuration or security refusal, 1 a bug.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

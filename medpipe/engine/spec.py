@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol, Self
 
 from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.engine.tasks import Event, Task
-from medpipe.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,26 +103,3 @@ class Engine(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Close the engine."""
-
-
-def make_engine(spec: EngineSpec) -> Engine:
-    """Return the engine a spec names, started.
-
-    Raises
-    ------
-    ConfigError
-        If the kind is unknown or a name cannot be imported.
-    SecurityError
-        If a scheduler beyond this host would be spoken to without TLS.
-    StoppedError
-        If a cluster cannot be reached or started.
-    """
-    if spec.kind == "serial":
-        from medpipe.engine.serial import SerialEngine
-
-        return SerialEngine(spec)
-    if spec.kind == "dask":
-        from medpipe.engine.dask import DaskEngine
-
-        return DaskEngine(spec)
-    raise ConfigError(f"engine: {spec.kind!r} is none of serial, dask")

@@ -12,7 +12,7 @@ from medpipe.kernels.median import median
 from medpipe.kernels.total_variation import total_variation
 from medpipe.ops.frames import array_bytes, by_frame, frame_bytes, known_spacing
 from medpipe.ops.parameters import parameter
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
 
 

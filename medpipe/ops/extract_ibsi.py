@@ -15,7 +15,7 @@ from medpipe.kernels.glcm import Aggregation
 from medpipe.ops import roi
 from medpipe.ops.ibsi_columns import FAMILIES, Family, column_name, columns_of
 from medpipe.ops.parameters import parameter
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from medpipe.kernels.lbp import BINS, uniform_lbp
 from medpipe.ops import roi
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
 from medpipe.xp import to_numpy
 

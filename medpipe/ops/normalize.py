@@ -12,7 +12,7 @@ from medpipe.kernels.foreground import foreground
 from medpipe.kernels.intensity import WINDOWS_HU, clip, percentile_scale, window, zscore
 from medpipe.ops.frames import array_bytes, by_frame, frame_bytes
 from medpipe.ops.parameters import parameter
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
 from medpipe.xp import backend_of
 

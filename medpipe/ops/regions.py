@@ -12,7 +12,7 @@ from medpipe.kernels.components import closing, enclosed_components, fill_slice_
 from medpipe.kernels.foreground import clipped_otsu
 from medpipe.ops.frames import frame_bytes, known_spacing, mean_frame
 from medpipe.ops.parameters import Pairs, parameter
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Array, Companions, Geometry, Region, Volume
 from medpipe.xp import backend_of, to_device
 

@@ -1,54 +1,32 @@
-"""The register of ops: image ops, region sources and extractors, by name.
+"""All ops there are, by family and name; from a recipe's table to an op, and from an op to its key.
 
-One line registers (:func:`register`), and entry points of the group ``medpipe.ops`` let other
-packages add theirs. To be registered is to be in the conformance suite, in the JSON Schema
+One line registers (:func:`medpipe.ops.register.register`), and entry points of the group
+``medpipe.ops`` let other packages add theirs. To be registered is to be in the conformance suite, in the JSON Schema
 and in the reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar
+from typing import Any
 
+import medpipe.ops.builtin  # noqa: F401  # medpipe's own ops register themselves
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.ops.parameters import build, changed
+from medpipe.ops.register import REGISTERED, Family
 
-Family = Literal["image", "regions", "features"]
-OpType = TypeVar("OpType", bound=type)
-
-_REGISTERED: dict[Family, dict[str, type[Any]]] = {"image": {}, "regions": {}, "features": {}}
-
-
-def register(family: Family) -> Callable[[OpType], OpType]:
-    """Register an op's class under its ``name`` in a family.
-
-    Raises
-    ------
-    ConfigError
-        If the name is taken by another class.
-    """
-
-    def add(op_type: OpType) -> OpType:
-        name = op_type.name  # type: ignore[attr-defined]  # every op states its name
-        taken = _REGISTERED[family].setdefault(name, op_type)
-        if taken is not op_type:
-            raise ConfigError(f"op {name!r} ({family}) is registered twice")
-        return op_type
-
-    return add
+__all__ = ["Family", "make", "op_digest", "registered", "spec_of"]
 
 
 @cache
 def registered(family: Family) -> Mapping[str, type[Any]]:
     """Return all ops of a family by name, entry points included."""
-    import medpipe.ops.builtin  # noqa: F401  # registers medpipe's own ops when first asked
-
     for point in entry_points(group="medpipe.ops"):
         point.load()
-    return dict(sorted(_REGISTERED[family].items()))
+    return dict(sorted(REGISTERED[family].items()))
 
 
 def make(family: Family, given: Mapping[str, Any], where: str) -> Any:

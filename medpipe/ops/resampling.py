@@ -12,7 +12,7 @@ from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.resample import SPLINE_PAD, Axes, centred_grid, resample
 from medpipe.ops.frames import array_bytes, by_frame, frame_bytes, known_spacing
 from medpipe.ops.parameters import parameter
-from medpipe.ops.registry import register
+from medpipe.ops.register import register
 from medpipe.types import Affine, Array, Geometry, Volume
 
 

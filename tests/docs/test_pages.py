@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medpipe.ops import registry
+from medpipe.ops import register, registry
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, Volume
 
@@ -51,7 +51,7 @@ def test_the_targets_of_the_readme_exist():
 
 
 def test_the_op_of_the_page_on_ops_works(monkeypatch):
-    monkeypatch.setattr(registry, "_REGISTERED", {family: dict(ops) for family, ops in registry._REGISTERED.items()})
+    monkeypatch.setitem(register.REGISTERED, "image", dict(register.REGISTERED["image"]))
     (text,) = blocks("docs/writing-an-op.md", "python")
     names: dict[str, object] = {"__name__": "page"}
     monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
@@ -66,6 +66,9 @@ def test_the_op_of_the_page_on_ops_works(monkeypatch):
 
 def test_the_reference_pages_are_current():
     found = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "reference" / "build.py"), "--check"], capture_output=True, text=True
+        [sys.executable, str(ROOT / "docs" / "reference" / "build.py"), "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert found.returncode == 0, found.stdout
