@@ -24,6 +24,8 @@ from medpipe.synth import make_archive
 RECIPE = "whole-archive"
 MODEL = "nodule-kind"
 SEED = 7
+FEW = 20
+"""Fewer studies than this give fewer folds."""
 
 _COUNTS = """
     SELECT v.modality, v.kind, v.verdict, count(*) AS volumes, count(store) AS stored
@@ -56,13 +58,13 @@ def run_demo(out: Path, *, studies: int, site: Site, run: Runner, progress: Prog
     request = RunRequest(recipe=RECIPE, archives=(phantoms / "archive",), lake=lake, site=site)
     first = run(request, progress)
     progress.stage("train", None)
-    trained = train_model(_training(lake, phantoms / "truth" / "labels.csv"))
+    trained = train_model(_training(lake, phantoms / "truth" / "labels.csv", folds=5 if studies >= FEW else 3))
     recipe = _recipe_with_model(out / "demo.toml")
     second = run(replace(request, recipe=str(recipe)), progress)
     return _shown(out, lake, first, second, trained)
 
 
-def _training(lake: Path, labels: Path) -> TrainRequest:
+def _training(lake: Path, labels: Path, *, folds: int) -> TrainRequest:
     return TrainRequest(
         lake=lake,
         labels=labels,
@@ -70,6 +72,7 @@ def _training(lake: Path, labels: Path) -> TrainRequest:
         name=MODEL,
         region="gtv",
         extractions=("radiomics",),
+        folds=folds,
         demonstration=True,
         description="Trained on phantoms; shows the way and is of no use on people",
     )

@@ -44,6 +44,8 @@ class TrainRequest:
         Empty for all.
     algorithm : str
     seed : int
+    folds : int
+        Folds of the cross-validation; each class needs as many patients.
     key : Path or None
     demonstration : bool
     description : str
@@ -57,6 +59,7 @@ class TrainRequest:
     extractions: tuple[str, ...] = ()
     algorithm: str = "logistic"
     seed: int = 0
+    folds: int = 5
     key: Path | None = None
     demonstration: bool = False
     description: str = ""
@@ -156,6 +159,7 @@ def _spec(request: TrainRequest, rows: list[dict[str, Any]]) -> TrainSpec:
         ),
         algorithm=request.algorithm,  # type: ignore[arg-type]  # TrainSpec checks it
         seed=request.seed,
+        folds=request.folds,
         demonstration=request.demonstration,
         description=request.description,
     )

@@ -124,7 +124,7 @@ def synth(
 def demo(
     *,
     out: Annotated[Path, typer.Option(help="folder to work in")] = Path("demo"),
-    studies: Annotated[int, typer.Option(min=8, help="phantom studies")] = 24,
+    studies: Annotated[int, typer.Option(min=10, help="phantom studies")] = 24,
     engine: Engine = None,
     workers: Workers = None,
 ) -> int:

@@ -23,6 +23,7 @@ def train(
     extraction: Annotated[list[str] | None, typer.Option(help="extractions to use (default: all)")] = None,
     algorithm: Annotated[str, typer.Option(help="logistic, random_forest, gradient_boosting or svm")] = "logistic",
     seed: Annotated[int, typer.Option(help="seed of the folds")] = 0,
+    folds: Annotated[int, typer.Option(min=2, help="folds of the cross-validation, by patient")] = 5,
     key: KEY = None,
     as_json: JSON = False,
 ) -> int:
@@ -38,6 +39,7 @@ def train(
         extractions=tuple(extraction or ()),
         algorithm=algorithm,
         seed=seed,
+        folds=folds,
         key=key,
     )
     facts = train_model(request).facts()
