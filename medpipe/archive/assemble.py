@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
+from medpipe.archive.closed import is_image_class
 from medpipe.archive.duplicates import PixelDigest, sift
 from medpipe.archive.frames import check_plane
 from medpipe.archive.header import Header
@@ -86,7 +87,7 @@ def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None)
 
 
 def _settled(header: Header) -> Outcome | None:
-    if header.code and not header.has_pixels and header.sop_class_uid and not header.rows:
+    if header.code and header.sop_class_uid and not header.has_pixels and not is_image_class(header.sop_class_uid):
         # a cut object that never had pixels is still worth a line in the catalogue
         return Outcome("catalogued", header.code)
     if header.code:

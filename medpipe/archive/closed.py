@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pydicom.uid import UID
+
 MODALITIES: Final = frozenset(
     "ANN AR ASMT AU BDUS BI BMD CD CFM CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DSPT DX EC ECG EEG EM EMG EOG EPS "  # noqa: SIM905
     "ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF "
@@ -26,3 +28,8 @@ def closed_modality(said: str) -> str:
 def standard_uid(uid: str) -> str | None:
     """Return a UID that DICOM itself assigned (a SOP class, a transfer syntax), or None."""
     return uid if _STANDARD_UID.fullmatch(uid) else None
+
+
+def is_image_class(sop_class_uid: str) -> bool:
+    """Tell whether DICOM names a SOP class as one of images."""
+    return "Image Storage" in UID(sop_class_uid).name

@@ -64,7 +64,7 @@ class FolderSource:
             entries = _listed(base)
         except OSError as error:
             raise StoppedError(
-                f"the archive folder cannot be listed ({_name(error)}): check that it is mounted and readable"
+                f"archive {self.root} cannot be listed ({_name(error)}): check that it is mounted and readable"
             ) from None
         stack = [(b"", entry) for entry in reversed(entries)]
         while stack:
@@ -92,6 +92,8 @@ class FolderSource:
             ``E_VANISHED`` if it is gone, ``E_SYMLINK`` or ``E_SPECIAL_FILE`` if it is no
             regular file, ``E_UNREADABLE`` if it cannot be read or the path leaves the root,
             ``E_TOO_LARGE`` beyond 8 GiB.
+        StoppedError
+            If the root itself is gone: that says nothing about the file.
         """
         parts = decode_path(path).split(b"/")
         if any(part in {b"", b".", b".."} for part in parts):
@@ -103,7 +105,7 @@ class FolderSource:
 
     def _read(self, parts: list[bytes]) -> bytes:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = self._opened_root()
         try:
             for part in parts[:-1]:
                 inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
@@ -120,6 +122,15 @@ class FolderSource:
             if found.st_size > MAX_FILE_BYTES:
                 raise Rejected("E_TOO_LARGE")
             return stream.read(found.st_size)  # a bound on the read is what gets allocated
+
+    def _opened_root(self) -> int:
+        try:
+            return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoppedError(
+                f"the archive's folder cannot be opened ({_name(error)}): check that it is mounted and readable, "
+                "then give the same command again"
+            ) from None
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:

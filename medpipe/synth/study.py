@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import time
 from pathlib import Path
 
-
 from medpipe.synth.chest import Chest, make_chest
 from medpipe.synth.cohort import Visit
 from medpipe.synth.ct_objects import SHARP, SOFT, paired_slices, scanned, write_ct, write_localizer
