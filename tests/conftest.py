@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=3, help="runs that tests/app/test_kill.py kills at random instants (default: 3)"
+    )
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Return the folder of reference data, or skip with the reason."""

@@ -5,6 +5,7 @@ The runner is given, so that the command line and the Prefect flow show the same
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,9 +53,8 @@ def run_demo(out: Path, *, studies: int, site: Site, run: Runner, progress: Prog
     A second call in the same folder finds everything committed and is quick.
     """
     phantoms, lake = out / "phantoms", out / "lake"
-    if not (phantoms / "truth" / "labels.csv").is_file():
-        progress.stage("synth", studies)
-        make_archive(phantoms, studies=studies, seed=SEED, on_progress=lambda _done, _all: progress.advance())
+    if not phantoms.exists():
+        _synthesize(phantoms, studies, progress)
     request = RunRequest(recipe=RECIPE, archives=(phantoms / "archive",), lake=lake, site=site)
     first = run(request, progress)
     progress.stage("train", None)
@@ -62,6 +62,15 @@ def run_demo(out: Path, *, studies: int, site: Site, run: Runner, progress: Prog
     recipe = _recipe_with_model(out / "demo.toml")
     second = run(replace(request, recipe=str(recipe)), progress)
     return _shown(out, lake, first, second, trained)
+
+
+def _synthesize(phantoms: Path, studies: int, progress: Progress) -> None:
+    progress.stage("synth", studies)
+    # written aside, so that phantoms which are there are whole, whatever ended a call before this one
+    aside = phantoms.with_name(".phantoms")
+    shutil.rmtree(aside, ignore_errors=True)
+    make_archive(aside, studies=studies, seed=SEED, on_progress=lambda _done, _all: progress.advance())
+    aside.rename(phantoms)
 
 
 def _training(lake: Path, labels: Path, *, folds: int) -> TrainRequest:

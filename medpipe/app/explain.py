@@ -108,19 +108,20 @@ def _computation(lake: Lake, volume_key: str, route: str | None) -> dict[str, An
     case = next((row for row in _rows(lake, "cases") if row["volume_key"] == volume_key), None)
     if case is None or route is None:
         return {"case": "none: the volume was left out or refused"}
-    run = next(row for row in _rows(lake, "runs") if row["run"] == case["run"])
-    lock = tomllib.loads(Run(lake, case["run"]).lock())
+    # the run that published these tables: the case's own may have been killed, or be another recipe's
+    published = _rows(lake, "runs")[-1]
+    lock = tomllib.loads(Run(lake, published["run"]).lock())
     return {
         "case": case["case_key"],
         "run": case["run"],
-        "recipe": f"{run['recipe']} ({run['recipe_digest'][:16]})",
+        "recipe": f"{published['recipe']} ({published['recipe_digest'][:16]})",
         "route": route,
         "image ops": lock["resolved"][route]["image"],
         "regions": lock["resolved"][route]["regions"],
         "extractions": lock["resolved"][route]["features"],
         "models": lock["models"].get(route, []),
         "numeric class": case["numeric_class"],
-        "libraries": run["versions"],
+        "libraries": Run(lake, case["run"]).info().get("versions"),
     }
 
 

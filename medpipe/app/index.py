@@ -64,12 +64,17 @@ def load_index(lake: Lake) -> Index:
     dates: dict[str, tuple[str, str]] = {}
     generations = []
     for source in index_sources(lake):
+        # what is private is written last: a scan that was killed before has the generation of the scan before it,
+        # and a source that no scan has finished is not there yet
+        if not lake.private.exists(f"volumes/{source}"):
+            continue
         private = json.loads(lake.private.get(f"volumes/{source}"))
-        generations.append(private["generation"])
+        generation = private["generation"]
+        generations.append(generation)
         taken = {row["series_key"] for row in index.series}
         _merge(
             index,
-            {name: _rows(lake, name, source) for name in ("instances", "members", "series", "volumes")},
+            {name: _rows(lake, name, source, generation) for name in ("instances", "members", "series", "volumes")},
             taken,
         )
         for key, locator in private["volumes"].items():
@@ -82,8 +87,8 @@ def load_index(lake: Lake) -> Index:
     return index
 
 
-def _rows(lake: Lake, name: str, source: str) -> list[Row]:
-    rows: list[Row] = read_index(lake, name, source=source).to_pylist()
+def _rows(lake: Lake, name: str, source: str, generation: str) -> list[Row]:
+    rows: list[Row] = read_index(lake, name, source=source, generation=generation).to_pylist()
     return rows
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from medpipe.app.progress import Progress
 from medpipe.app.site import Site
 from medpipe.errors import LakeError
+from medpipe.lake.durable import storage_faults
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.privacy.secret import Secret, load_secret
 
@@ -23,10 +24,11 @@ def open_or_create(root: Path, site: Site, progress: Progress) -> tuple[Lake, Se
     """
     secret = load_secret(site.key_file)
     if secret.created:
-        progress.say(f"a secret key was made for you at {secret.path}: keep it; this lake opens with no other")
-    if not is_lake(root):
-        return Lake.create(root, privacy=site.privacy or "pseudonymized", secret=secret), secret
-    lake = Lake.open(root, secret=secret)
+        progress.say(f"a secret key was made for you at {secret.path}: keep it; lakes made with it open with no other")
+    with storage_faults(str(root)):
+        if not is_lake(root):
+            return Lake.create(root, privacy=site.privacy or "pseudonymized", secret=secret), secret
+        lake = Lake.open(root, secret=secret)
     if site.privacy is not None and site.privacy != lake.privacy:
         raise LakeError(f"{root} is a {lake.privacy} lake, {site.privacy} was asked for: use another lake")
     return lake, secret

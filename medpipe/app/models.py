@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medpipe.lake.lake import Lake
+from medpipe.errors import ConfigError
+from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.models import lake_models, model_files, put_model
 from medpipe.models.package import Package
 from medpipe.models.resolve import read_shipped, resolve, shipped
 from medpipe.recipe.lock import ModelPin
+from medpipe.recipe.recipe import Recipe
 
 
 def resolver(lake: Lake) -> Callable[[str], ModelPin]:
@@ -26,9 +28,29 @@ def resolver(lake: Lake) -> Callable[[str], ModelPin]:
         found = resolve(reference, known)
         if found.folder is not None:
             put_package(lake, read_shipped(found), shipped_model=True)
-        return ModelPin(name=found.name, digest=found.digest)
+        inputs = package_of(lake, found.digest).card.inputs
+        return ModelPin(
+            name=found.name, digest=found.digest, extractions=tuple(sorted({item.extraction for item in inputs}))
+        )
 
     return pin
+
+
+def check_models(recipe: Recipe, root: Path) -> None:
+    """Refuse a recipe that names a model nobody knows, before a lake is made for it.
+
+    Raises
+    ------
+    ConfigError
+        If a model is unknown; names those there are.
+    """
+    known = lake_models(Lake.open(root)) if is_lake(root) else []
+    for place, route in enumerate(recipe.routes):
+        for number, reference in enumerate(route.models):
+            try:
+                resolve(reference, known)
+            except ConfigError as error:
+                raise ConfigError(f"route.{place}.models.{number}: {error}") from None
 
 
 def put_package(lake: Lake, package: Package, *, shipped_model: bool = False) -> None:

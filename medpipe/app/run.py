@@ -16,21 +16,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.archives import check_archives
 from medpipe.app.index import Index, load_index
 from medpipe.app.lakes import open_or_create
-from medpipe.app.models import resolver
+from medpipe.app.models import check_models, resolver
 from medpipe.app.progress import Progress
 from medpipe.app.publish import Ending, Published, is_published, library_versions, publish_run, snapshot_of
 from medpipe.app.scan import scan_into
 from medpipe.app.select import chosen_volumes
 from medpipe.app.site import Site
-from medpipe.engine import Engine, EngineSpec, Event, Task, make_engine
+from medpipe.engine import Engine, EngineSpec, Event, Task
 from medpipe.engine.numeric import numeric_class, sandbox_class
-from medpipe.errors import ConfigError, StoppedError
+from medpipe.engine.renewed import RenewedEngine
+from medpipe.errors import StoppedError
 from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
 from medpipe.lake.runs import EventRecord, Run, now
-from medpipe.plan.cases import Case, Plan, make_plan, shards_of
+from medpipe.plan.cases import Case, Plan, is_settled, make_plan, shards_of
 from medpipe.privacy.secret import Secret
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
 from medpipe.recipe.recipe import load_recipe
@@ -168,7 +170,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
         active.events = stack.enter_context(active.run.events(epoch))
         active.write_plan()
         if active.shards:
-            active.engine = stack.enter_context(make_engine(_engine_spec(request, prepared, active.run)))
+            active.engine = stack.enter_context(RenewedEngine(_engine_spec(request, prepared, active.run)))
             progress.stage("cases", len(active.plan.pending))
         try:
             yield active
@@ -240,7 +242,7 @@ class ActiveRun:
         """
         assert self.engine is not None, "a run with shards has an engine"
         self.committed.refresh()
-        tasks = [task for task in self._tasks(shard) if self.committed.case(task.case_key) is None]
+        tasks = [task for task in self._tasks(shard) if not self._has_ended(task.case_key)]
         ended: Counter[str] = Counter()
 
         def on_event(event: Event) -> None:
@@ -266,6 +268,10 @@ class ActiveRun:
             events=self.events,
         )
         return self._report(published)
+
+    def _has_ended(self, case_key: str) -> bool:
+        record = self.committed.case(case_key)
+        return is_settled(record) or (record is not None and record.run == self.name)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -311,10 +317,11 @@ class ActiveRun:
 def _prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, _Prepared]:
     """Check everything that was asked for, before anything is written."""
     recipe = load_recipe(request.recipe)
-    for archive in request.archives:
-        if not archive.is_dir():
-            raise ConfigError(f"archive {archive}: no such folder")
+    check_archives(request.archives, request.lake)
+    if request.only is not None:
+        chosen_volumes(Index(), only=request.only, limit=request.limit)
     device = resolve_device(request.site.device)
+    check_models(recipe, request.lake)
     lake, secret = open_or_create(request.lake, request.site, progress)
     on_cpu = sandbox_class() if request.site.engine == "dask" else numeric_class()
     arithmetic = cuda_class() if device == "cuda" else on_cpu

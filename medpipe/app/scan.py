@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.archives import check_archives, empty_archive
 from medpipe.app.lakes import open_or_create
 from medpipe.app.progress import Progress
 from medpipe.app.rows import index_rows
@@ -25,7 +26,7 @@ from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
 from medpipe.engine.replies import Death
 from medpipe.engine.sandbox import SandboxSpec
-from medpipe.errors import ConfigError, Rejected, StoppedError
+from medpipe.errors import Rejected, StoppedError
 from medpipe.keys import digest
 from medpipe.lake.index import write_index
 from medpipe.lake.lake import Lake
@@ -37,6 +38,10 @@ HEADER_S = 20.0
 PIXELS_S = 60.0
 ADDRESS_BYTES = 8 << 30
 """Address space of a sandbox that parses headers: a bomb ends it, not the host."""
+
+
+_PASSING = frozenset({"E_UNREADABLE", "E_VANISHED"})
+"""Codes that say nothing lasting about a file: it is read again though its version is the same."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,13 +71,11 @@ def scan_archives(archives: Sequence[Path], root: Path, site: Site, progress: Pr
     Raises
     ------
     ConfigError
-        If an archive is no folder or holds no file.
+        If an archive is no folder, holds no file, or overlaps the lake.
     StoppedError
         If an archive cannot be listed, or is empty although it was not before.
     """
-    for archive in archives:
-        if not archive.is_dir():
-            raise ConfigError(f"archive {archive}: no such folder")
+    check_archives(archives, root)
     lake, secret = open_or_create(root, site, progress)
     with lake.driver():
         return scan_into(lake, secret, archives, site, progress)
@@ -140,7 +143,7 @@ class _Scan:
                 f"archive {self.root} is empty, but held {len(self.state['files'])} files before: "
                 "is it mounted? The index was left as it is"
             )
-        raise ConfigError(f"archive {self.root} holds no file: check the path")
+        raise empty_archive(self.root)
 
     # headers ----------------------------------------------------------------------------------
 
@@ -157,7 +160,7 @@ class _Scan:
         known = {}
         for item in items:
             before = self.state["files"].get(item.path)
-            if before is not None and before["version"] == item.version:
+            if before is not None and before["version"] == item.version and before.get("code") not in _PASSING:
                 known[item.path] = before
         fresh = [item for item in items if item.path not in known and item.problem is None]
         self.progress.stage("scan", len(fresh))

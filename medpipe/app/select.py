@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medpipe.app.index import Index
 from medpipe.contracts.tables import SERIES, VOLUMES
+from medpipe.errors import ConfigError
 from medpipe.lake.query import filter_rows
 
 _QUERY = """
@@ -32,5 +33,8 @@ def chosen_volumes(index: Index, *, only: str | None, limit: int | None) -> froz
         If the condition is no SQL over these columns.
     """
     tables = {"volumes": (VOLUMES, index.volumes), "series": (SERIES, index.series)}
-    keys = [row["volume_key"] for row in filter_rows(tables, _QUERY.replace("CONDITION", only or "TRUE"))]
+    try:
+        keys = [row["volume_key"] for row in filter_rows(tables, _QUERY.replace("CONDITION", only or "TRUE"))]
+    except ConfigError as error:
+        raise ConfigError(f"--only: {error}") from None
     return frozenset(keys[:limit] if limit is not None else keys)

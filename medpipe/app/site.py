@@ -58,9 +58,11 @@ def load_site(path: Path | None) -> Site:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"site {path.name}: no such file") from None
+        raise ConfigError(f"site {path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"site {path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"site {path.name}: not valid TOML: {error}") from None
+        raise ConfigError(f"site {path}: not valid TOML: {error}") from None
     for name in ("key_file",):
         if isinstance(tables.get(name), str):
             tables[name] = Path(tables[name]).expanduser()

@@ -43,7 +43,11 @@ _BODY_PARTS: Final = (
     ("EXTREMITY", ("EXTREMITY", "ARM", "LEG", "KNEE", "FOOT", "HAND", "SHOULDER", "ELBOW", "WRIST", "ANKLE")),
     ("EXTREMITY", ("THIGH", "FEMUR", "TIBIA", "HUMERUS", "FOREARM", "FINGER", "TOE")),
 )
-_KERNEL: Final = re.compile(r"[A-Za-z0-9.]{1,16}")
+_KERNEL_CODE: Final = re.compile(r"[A-Za-z]{0,3}[0-9]{1,3}[a-z]{0,2}(?:[.][0-9]{1,2})?|[A-Z]{1,2}")
+_KERNEL_WORDS: Final = frozenset(
+    {"ABDOMEN", "BODY", "BONE", "BONEPLUS", "BRAIN", "CHST", "DETAIL", "EDGE", "HEAD", "LUNG", "MEDIUM"}
+    | {"SHARP", "SMOOTH", "SOFT", "STANDARD", "ULTRA"}
+)
 _AGE: Final = re.compile(r"(\d{3})([DWMY])")
 _DATE: Final = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _PRIVATE: Final = ("model", "station", "serial", "software", "institution", "study_date")
@@ -120,8 +124,13 @@ def body_part(said: str) -> str | None:
 
 
 def kernel(said: str) -> str | None:
-    """Return a kernel's name if it is a short word of letters, digits and dots, else None."""
-    return said if _KERNEL.fullmatch(said) else None
+    """Return a kernel's name: a code such as B30f, a word of the closed list, else ``OTHER``.
+
+    None for nothing. Any other word could be anybody's text and stays private.
+    """
+    if not said:
+        return None
+    return said if said in _KERNEL_WORDS or _KERNEL_CODE.fullmatch(said) else "OTHER"
 
 
 def _commonest(headers: Sequence[Header], name: str) -> Any:

@@ -15,13 +15,16 @@ import typer
 from medpipe.cli.root import app
 from medpipe.errors import MedpipeError
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with the documented exit code."""
     sys.exit(run(arguments))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one exit code a line
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     An error of medpipe's own is one line. Anything else is a bug: its type and place are
@@ -29,34 +32,37 @@ def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one 
     """
     from medpipe.cli import archive, lake, learn, reference  # noqa: F401  # each registers its commands
 
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        outcome = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        outcome = app(args=given or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except MedpipeError as error:
-        print(f"medpipe: {error}", file=sys.stderr)
-        return error.exit_code
-    except typer.Exit as leave:
-        return leave.exit_code
-    except typer.Abort:
-        print("medpipe: interrupted; the same command resumes", file=sys.stderr)
-        return 4
-    except KeyboardInterrupt:
-        print("medpipe: interrupted; the same command resumes", file=sys.stderr)
-        return 4
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _refused(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        outcome = _INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # typer answers a closed pipe with SystemExit; who closed it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]  # a process has one
         return 0
     except Exception as error:  # noqa: BLE001  # the outermost boundary: a bug must not spill values
         return _usage_or_bug(error)
+    if outcome == _INTERRUPTED:
+        return _refused("interrupted; the same command resumes", 4)
     return int(outcome) if isinstance(outcome, int) else 0
+
+
+def _refused(message: str, code: int) -> int:
+    """Say why in one line, whatever the libraries said in several, and return the exit code."""
+    parts = (part.strip() for part in message.splitlines())
+    print(f"medpipe: {' '.join(part for part in parts if part)}", file=sys.stderr)
+    return code
 
 
 def _usage_or_bug(error: Exception) -> int:
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # what click raises for wrong usage
-        print(f"medpipe: {error.format_message()} (medpipe --help)", file=sys.stderr)
-        return 5
+        return _refused(f"{error.format_message()} (medpipe --help)", 5)
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(last.filename)}:{last.lineno}"  # noqa: PTH119  # a name, not a path
-    print(f"medpipe: a bug: {type(error).__name__} at {place}; MEDPIPE_TRACEBACK=1 shows it whole", file=sys.stderr)
     if os.environ.get("MEDPIPE_TRACEBACK"):
         traceback.print_exception(error)
-    return 1
+    return _refused(f"a bug: {type(error).__name__} at {place}; MEDPIPE_TRACEBACK=1 shows it whole", 1)

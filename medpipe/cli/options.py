@@ -12,9 +12,13 @@ from medpipe.errors import ConfigError
 if TYPE_CHECKING:
     from medpipe.app.site import Site
 
-ARCHIVES = Annotated[list[Path], typer.Argument(help="folders of images, in any order and with any names")]
-LAKE = Annotated[Path, typer.Option("--lake", help="folder where results live; made if it does not exist")]
-LAKE_ARGUMENT = Annotated[Path, typer.Argument(help="folder of the lake")]
+ARCHIVES = Annotated[
+    list[Path], typer.Argument(readable=False, help="folders of images, in any order and with any names")
+]
+LAKE = Annotated[
+    Path, typer.Option("--lake", readable=False, help="folder where results live; made if it does not exist")
+]
+LAKE_ARGUMENT = Annotated[Path, typer.Argument(readable=False, help="folder of the lake")]
 RECIPE = Annotated[str, typer.Option("-r", "--recipe", help="recipe file (TOML), or the name of a shipped one")]
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
 KEY = Annotated[Path | None, typer.Option("--key", help="key file of the lake (default: the user's own)")]

@@ -25,6 +25,7 @@ class PlainProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._is_read = True
         self._name = ""
         self._total: int | None = None
         self._done = 0
@@ -53,8 +54,12 @@ class PlainProgress:
             self.say(f"{self._name}: {self._done}{self._of()}{self._eta()}")
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        print(line, file=self._stream, flush=True)
+        """Print a line; the work goes on when nobody reads any more."""
+        if self._is_read:
+            try:
+                print(line, file=self._stream, flush=True)
+            except BrokenPipeError:
+                self._is_read = False
 
     def _close(self) -> None:
         if self._name and self._done:

@@ -72,7 +72,8 @@ class CaseRecord:
     content_digest : str
         Digest of the volume that was read, or an empty string if reading failed.
     companions_digest : str
-        Digest of the companions' masks and names, or an empty string if none were read.
+        Digest of the companions' masks and names (also of none), or an empty string if nobody
+        looked for them.
     source_version : str
         Digest of the source versions the content was read at.
     numeric_class : str

@@ -78,7 +78,7 @@ SERIES = TableSchema(
         Field("model", "string", "pseudonymous key of the scanner model's name"),
         Field("scanner_key", "string", "pseudonymous key of the scanner (station or serial)"),
         Field("software", "string", "pseudonymous key of the software version"),
-        Field("kernel", "string", "convolution kernel: letters, digits and dots only, else null"),
+        Field("kernel", "string", "convolution kernel: a code such as B30f, a word of a closed list, or OTHER"),
         Field("slice_thickness_mm", "float64", "nominal thickness"),
         Field("kvp", "float64", "tube voltage in kV"),
         Field("field_t", "float64", "magnetic field strength in tesla"),

@@ -6,6 +6,7 @@ shard and row, so neither its logs nor its pages can show more.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -101,7 +102,9 @@ class DaskEngine:
         """End the sandboxes and what else was started."""
         self._stopping.set()
         if self._client.status == "running":
-            self._client.unregister_worker_plugin(self._token)  # type: ignore[no-untyped-call]  # distributed is typed in part
+            # another scheduler may have come to the address of the one that knew the plugin
+            with contextlib.suppress(ValueError, OSError):
+                self._client.unregister_worker_plugin(self._token)  # type: ignore[no-untyped-call]  # distributed is typed in part
         self._client.close()  # type: ignore[no-untyped-call]  # distributed is typed in part
         if self._cluster is not None:
             self._cluster.close()
@@ -191,6 +194,15 @@ class DaskEngine:
 def _local_cluster(spec: EngineSpec) -> LocalCluster:
     memory_bytes = spec.memory_bytes or int(MEMORY_LIMIT * _MEMORY_SHARE)
     _silence()
+    try:
+        return _started_cluster(spec, memory_bytes)
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise StoppedError(
+            f"the workers on this host could not be started ({type(error).__name__}); give the same command again"
+        ) from error
+
+
+def _started_cluster(spec: EngineSpec, memory_bytes: int) -> LocalCluster:
     with dask.config.set(_SETTINGS):
         return LocalCluster(  # type: ignore[no-untyped-call]  # distributed is typed in part
             n_workers=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
@@ -14,6 +14,8 @@ from medpipe.engine.numeric import sandbox_class
 from medpipe.engine.replies import Death, Reply
 from medpipe.engine.sandbox import Sandbox, SandboxSpec
 from medpipe.errors import MedpipeError, StoppedError
+
+_DEATHS = 2
 
 
 class SandboxPool:
@@ -97,7 +99,8 @@ class SandboxPool:
 
         The session gets ``{"items": [...]}``, marks each item's subject before it works on it,
         and returns ``{"results": [...]}`` of the same length. If it dies or raises, the item
-        marked last is tried alone and the others again, so only the guilty has no result.
+        marked last is tried alone and the others again, so only the guilty has no result. One
+        death may have been somebody else's doing: an item is given up at its second.
 
         Parameters
         ----------
@@ -169,6 +172,8 @@ class SandboxPool:
     ) -> list[Any]:
         results: list[Any] = [None] * len(batch)
         parts = [list(range(len(batch)))] if batch else []
+        subjects = [subject(item) for item in batch]
+        deaths: Counter[int] = Counter()
         while parts:
             places = parts.pop()
             outcome = self.call(
@@ -184,10 +189,15 @@ class SandboxPool:
                 continue
             if isinstance(outcome, Reply):
                 outcome.raise_if_stopping()
-            if len(places) == 1:
-                results[places[0]] = _death_of(outcome)
+            guilty = _guilty(places, subjects, outcome.subject)
+            if guilty is not None:
+                deaths[guilty] += 1
+            if len(places) > 1:
+                parts += _split(places, guilty)
+            elif isinstance(outcome, Death) and deaths[places[0]] < _DEATHS:
+                parts.append(places)
             else:
-                parts += _split(places, [subject(batch[place]) for place in places], outcome.subject)
+                results[places[0]] = _death_of(outcome)
         return results
 
 
@@ -211,9 +221,16 @@ def _death_of(outcome: Reply | Death) -> Death:
     )
 
 
-def _split(places: list[int], subjects: list[str], guilty: str) -> list[list[int]]:
-    if guilty in subjects:
-        at = subjects.index(guilty)
+def _guilty(places: list[int], subjects: list[str], marked: str) -> int | None:
+    """Return the place of the item that was marked last, or of the only one."""
+    if len(places) == 1:
+        return places[0]
+    return next((place for place in places if subjects[place] == marked), None)
+
+
+def _split(places: list[int], guilty: int | None) -> list[list[int]]:
+    if guilty is not None:
+        at = places.index(guilty)
         parts = [places[:at], [places[at]], places[at + 1 :]]
     else:
         # no mark to go by: halve until the guilty stands alone

@@ -101,17 +101,20 @@ class Committed:
         return frozenset(self._by_volume.get(volume_key, ()))
 
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
-        """Return the digests (of the volume, of its companions) read at a source version, or None."""
+        """Return the digests (of the volume, of its companions) read at a source version, or None.
+
+        The second is empty where no case has looked at the companions.
+        """
         return self._contents.get((volume_key, source_version))
 
     def __len__(self) -> int:
         return len(self._cases)
 
     def _add_case(self, case: CaseRecord) -> None:
-        # A case that ended early may not have come to its companions.
-        if case.status == "done":
-            read = case.content_digest, case.companions_digest
-            self._contents[case.volume_key, case.source_version] = read
+        # A case that ended early may not have come to its companions, and not every route looks at them.
+        place = case.volume_key, case.source_version
+        if case.status == "done" and (case.companions_digest or place not in self._contents):
+            self._contents[place] = case.content_digest, case.companions_digest
         self._by_volume.setdefault(case.volume_key, set()).update(case.products)
         known = self._cases.setdefault(case.case_key, case)
         if known is case:

@@ -15,13 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from medpipe.errors import StoppedError
+from medpipe.errors import LakeError, StoppedError
 
 _FULL = {
     errno.ENOSPC: "no space is left on the device",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
 }
+_DENIED = {errno.EACCES, errno.EPERM}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -29,7 +30,7 @@ _RENAME_NOREPLACE = 1
 
 @contextmanager
 def storage_faults(where: str) -> Iterator[None]:
-    """Turn a full or read-only disk into a stop that resumes.
+    """Turn a full or read-only disk into a stop that resumes, and missing permissions into a refusal.
 
     Parameters
     ----------
@@ -39,11 +40,17 @@ def storage_faults(where: str) -> Iterator[None]:
     Raises
     ------
     StoppedError
-        For ENOSPC, EDQUOT and EROFS; other errors pass.
+        For ENOSPC, EDQUOT and EROFS.
+    LakeError
+        For EACCES and EPERM; other errors pass.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in _DENIED:
+            raise LakeError(
+                f"writing {where}: permission denied; make the lake's folder writable for this user, or choose another"
+            ) from error
         why = _FULL.get(error.errno or 0)
         if why is None:
             raise

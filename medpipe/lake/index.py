@@ -71,7 +71,14 @@ def index_sources(lake: Lake) -> list[str]:
     return sorted({parts[1] for parts in paths if parts[2:] == ["CURRENT"]})
 
 
-def read_index(lake: Lake, name: str, *, source: str | None = None, columns: list[str] | None = None) -> pa.Table:
+def read_index(
+    lake: Lake,
+    name: str,
+    *,
+    source: str | None = None,
+    generation: str | None = None,
+    columns: list[str] | None = None,
+) -> pa.Table:
     """Return a table of the index.
 
     Parameters
@@ -80,6 +87,8 @@ def read_index(lake: Lake, name: str, *, source: str | None = None, columns: lis
     name : {"instances", "members", "series", "volumes"}
     source : str, optional
         One source; all of them, one after the other, if left out.
+    generation : str, optional
+        A generation of that source; the current one if left out.
     columns : list of str, optional
         Only these columns.
 
@@ -101,12 +110,15 @@ def read_index(lake: Lake, name: str, *, source: str | None = None, columns: lis
     wanted = known if source is None else [source] if source in known else []
     schema = arrow_schema(INDEX_TABLES[name])
     empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
-    found = [_read(lake, one, name, columns) for one in wanted]
+    found = [_read(lake, one, name, generation or _current(lake, one), columns) for one in wanted]
     return pa.concat_tables([empty, *found])
 
 
-def _read(lake: Lake, source: str, name: str, columns: list[str] | None) -> Any:
-    generation = lake.store.get(LAYOUT.index_pointer(source)).decode().strip()
+def _current(lake: Lake, source: str) -> str:
+    return lake.store.get(LAYOUT.index_pointer(source)).decode().strip()
+
+
+def _read(lake: Lake, source: str, name: str, generation: str, columns: list[str] | None) -> Any:
     path = LAYOUT.index_table(source, generation, name)
     with readable(f"index of {source}"):
         return pq.read_table(lake.store.absolute(path), columns=columns, partitioning=None)

@@ -143,10 +143,14 @@ class Lake:
                 return True
         return False
 
-    def _next_epoch(self) -> int:
+    def epoch(self) -> int:
+        """Return how many drivers there were so far, the one at work included."""
         path = LAYOUT.driver_epoch()
-        epoch = int(self.store.get(path)) + 1 if self.store.exists(path) else 1
-        self.store.swap_pointer(path, f"{epoch}\n".encode())
+        return int(self.store.get(path)) if self.store.exists(path) else 0
+
+    def _next_epoch(self) -> int:
+        epoch = self.epoch() + 1
+        self.store.swap_pointer(LAYOUT.driver_epoch(), f"{epoch}\n".encode())
         return epoch
 
 

@@ -7,20 +7,24 @@ from collections.abc import Mapping
 
 from medpipe.errors import IntegrityError
 from medpipe.keys import bytes_digest, digest
+from medpipe.lake.durable import ensure_folder, storage_faults, write_file
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 
 
 def put_model(lake: Lake, package_digest: str, files: Mapping[str, bytes], *, name: str | None) -> None:
-    """Keep a package's files under its digest; with a name, register it as the newest of it.
+    """Keep a package's files under its digest, whole or not at all; with a name, register it as the newest of it.
 
     Raises
     ------
+    IntegrityError
+        If a damaged package is there under this digest.
     StoppedError
         If the disk is full.
     """
-    for file, data in sorted(files.items()):
-        lake.store.put_if_absent(LAYOUT.model_file(package_digest, file), data)
+    if not lake.store.exists(LAYOUT.model(package_digest)):
+        _publish(lake, package_digest, files)
+    model_files(lake, package_digest)
     if name is None:
         return
     known = lake_models(lake)
@@ -30,6 +34,16 @@ def put_model(lake: Lake, package_digest: str, files: Mapping[str, bytes], *, na
         return
     entry = {"name": name, "digest": package_digest, "order": latest + 1}
     lake.store.put_if_absent(LAYOUT.model_entry(name, latest + 1), json.dumps(entry, sort_keys=True).encode())
+
+
+def _publish(lake: Lake, package_digest: str, files: Mapping[str, bytes]) -> None:
+    folder = LAYOUT.model(package_digest)
+    with storage_faults(folder), lake.store.attempt("model") as attempt:
+        ensure_folder(attempt)
+        for path in (LAYOUT.model_file(package_digest, file) for file in sorted(files)):
+            name = path.rpartition("/")[2]
+            write_file(attempt / name, files[name])
+        lake.store.publish_tree(attempt, folder)
 
 
 def lake_models(lake: Lake) -> list[tuple[str, str, int]]:
@@ -49,5 +63,7 @@ def model_files(lake: Lake, package_digest: str) -> dict[str, bytes]:
     folder = LAYOUT.model(package_digest)
     files = {path.rpartition("/")[2]: lake.store.get(path) for path in lake.store.list(folder)}
     if digest({name: bytes_digest(data) for name, data in files.items()}) != package_digest:
-        raise IntegrityError(f"model {package_digest[:16]}: its files are missing or altered; register it again")
+        raise IntegrityError(
+            f"model {package_digest[:16]}: its files are missing or altered; remove the folder and run again"
+        )
     return files

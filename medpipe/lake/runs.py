@@ -79,10 +79,14 @@ class Run:
         """Open the event record of one driver of this run for appending."""
         return EventRecord(self.lake, self.lake.layout.run_events(self.name, epoch))
 
+    def epoch(self) -> int:
+        """Return the epoch of the driver that worked on this run last; 0 where none came to its events."""
+        paths = self.lake.store.list(self._events_folder())
+        return max((int(path.rpartition("/")[2].partition(".")[0]) for path in paths), default=0)
+
     def read_events(self) -> Iterator[dict[str, Any]]:
         """Yield all events in order; a line torn by a kill is passed over."""
-        folder = self.lake.layout.run_events(self.name, 0).rpartition("/")[0]
-        for path in self.lake.store.list(folder):
+        for path in self.lake.store.list(self._events_folder()):
             for line in self.lake.store.get(path).splitlines():
                 try:
                     yield json.loads(line)
@@ -109,6 +113,9 @@ class Run:
             return None
         summary: dict[str, Any] = json.loads(self.lake.store.get(path))
         return summary
+
+    def _events_folder(self) -> str:
+        return self.lake.layout.run_events(self.name, 0).rpartition("/")[0]
 
     def _sealed_shard(self, shard: int) -> str:
         return f"plan/{self.name}/{shard:05d}"

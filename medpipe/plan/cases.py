@@ -17,6 +17,9 @@ from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Route
 
+_PASSING = frozenset({"E_CHANGED", "E_VANISHED"})
+"""Files were not as the scan had seen them: a scan that sees them so again says that they can be read."""
+
 
 class History(Protocol):
     """What the lake has committed so far."""
@@ -28,7 +31,7 @@ class History(Protocol):
         """Tell whether a product is committed."""
 
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
-        """Return (volume digest, companions digest) read at this source version, or None."""
+        """Return (volume digest, companions digest or empty) read at this source version, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ class Plan:
     cases : tuple of Case
         Every case the snapshot must account for, sorted by key of its series and volume.
     pending : tuple of Case
-        Those without a committed record.
+        Those without a committed record that stands.
     skipped : mapping of str to str
         Volume key to the reason code it is left out for.
     """
@@ -128,8 +131,13 @@ def make_plan(
             skipped[key] = "S_LIMIT"
         else:
             cases.append(_case(lock, route, volume, versions[key], history, numeric_class=numeric_class))
-    pending = tuple(case for case in cases if history.case(case.key) is None)
+    pending = tuple(case for case in cases if not is_settled(history.case(case.key)))
     return Plan(cases=tuple(cases), pending=pending, skipped=skipped)
+
+
+def is_settled(record: CaseRecord | None) -> bool:
+    """Tell whether a case with this record need not run again."""
+    return record is not None and record.code not in _PASSING
 
 
 def _route_of(lock: LockedRecipe, volume: Mapping[str, Any]) -> tuple[Route | None, str]:
@@ -148,8 +156,7 @@ def _case(
 ) -> Case:
     volume_key = volume["volume_key"]
     identity = {"volume": volume_key, "version": version, "route": lock.route_digest(route), "class": numeric_class}
-    known = history.content_of(volume_key, version)
-    content = None if known is None else Content(volume=known[0], companions=known[1], numeric_class=numeric_class)
+    content = _known_content(route, history.content_of(volume_key, version), numeric_class)
     unknown = Content(volume="", companions="", numeric_class=numeric_class)
     wanted = wanted_products(lock, route, content or unknown)
     missing = wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key))
@@ -164,6 +171,14 @@ def _case(
         content=content,
         missing=missing,
     )
+
+
+def _known_content(route: Route, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
+    """Return what was read before; None where companions are wanted that nobody has looked at."""
+    uses_companions = any(op.uses_companions for op in route.regions)
+    if known is None or (uses_companions and not known[1]):
+        return None
+    return Content(volume=known[0], companions=known[1] if uses_companions else "", numeric_class=numeric_class)
 
 
 def shards_of(cases: Sequence[Case], *, size: int) -> list[tuple[Case, ...]]:

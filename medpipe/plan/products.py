@@ -28,7 +28,7 @@ class Content:
     volume : str
         Digest of voxels, geometry and unit.
     companions : str
-        Digest of the companions' masks and names, or an empty string if there are none.
+        Digest of the companions' masks and names, or an empty string if the route uses none.
     numeric_class : str
         Class whose arithmetic makes the products.
     """
@@ -107,8 +107,8 @@ def _features(route: Route, content: Content, regions: tuple[Wanted, ...]) -> It
 
 
 def _scores(lock: LockedRecipe, route: Route, features: tuple[Wanted, ...]) -> Iterator[Wanted]:
-    inputs = [[entry.extraction.name if entry.extraction else "", entry.key] for entry in features]
+    named = [(entry.extraction.name if entry.extraction else "", entry.key) for entry in features]
     for pin in lock.models[route.name]:
-        yield Wanted(
-            kind="scores", key=product_key("scores", inputs=inputs, model=pin.digest, name=pin.name), model=pin
-        )
+        # of extractions the model does not name only the regions count, and those are in every one
+        used = [list(entry) for entry in named if entry[0] in pin.extractions] or [list(entry) for entry in named]
+        yield Wanted(kind="scores", key=product_key("scores", inputs=used, model=pin.digest, name=pin.name), model=pin)

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from medpipe.errors import ConfigError, IntegrityError
 from medpipe.keys import digest
 from medpipe.recipe.recipe import Recipe, Route, parse_recipe
 
@@ -29,10 +30,14 @@ class ModelPin:
     name : str
     digest : str
         Digest of the package's bytes.
+    extractions : tuple of str
+        Names of the extractions its inputs come from; empty where that is not known. The digest
+        stands for them.
     """
 
     name: str
     digest: str
+    extractions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ class LockedRecipe:
             "format": RESULT_VERSION,
             "digest": self.digest,
             "models": {
-                route: [{"name": pin.name, "digest": pin.digest} for pin in pins]
+                route: [{"name": pin.name, "digest": pin.digest, "extractions": list(pin.extractions)} for pin in pins]
                 for route, pins in sorted(self.models.items())
             },
             "resolved": {route.name: _toml(route.spec()) for route in self.recipe.routes},
@@ -96,19 +101,41 @@ def lock_recipe(recipe: Recipe, resolve: Callable[[str], ModelPin]) -> LockedRec
     recipe : Recipe
     resolve : callable
         Model reference to its pin; raises ``ConfigError`` for an unknown one.
+
+    Raises
+    ------
+    ConfigError
+        If two references of a route mean one model.
     """
     pins = {route.name: tuple(resolve(reference) for reference in route.models) for route in recipe.routes}
+    for place, route in enumerate(recipe.routes):
+        if len(set(pins[route.name])) < len(pins[route.name]):
+            raise ConfigError(f"route.{place}.models: one model is named twice")
     return LockedRecipe(recipe=recipe, models=pins)
 
 
 def read_lock(text: str) -> LockedRecipe:
-    """Read what :meth:`LockedRecipe.to_toml` wrote."""
+    """Read what :meth:`LockedRecipe.to_toml` wrote.
+
+    Raises
+    ------
+    IntegrityError
+        If this medpipe makes other keys of it: it was altered, or another version wrote it.
+    """
     lock = tomllib.loads(text)
     models = {
-        route: tuple(ModelPin(name=pin["name"], digest=pin["digest"]) for pin in pins)
+        route: tuple(
+            ModelPin(name=pin["name"], digest=pin["digest"], extractions=tuple(pin.get("extractions", ())))
+            for pin in pins
+        )
         for route, pins in lock["models"].items()
     }
-    return LockedRecipe(recipe=parse_recipe(lock["recipe"]), models=models)
+    locked = LockedRecipe(recipe=parse_recipe(lock["recipe"]), models=models)
+    if locked.digest != lock["digest"]:
+        raise IntegrityError(
+            "recipe.lock.toml: its digest differs here; use one medpipe for the whole run, or run again"
+        )
+    return locked
 
 
 def _toml(value: Any) -> Any:

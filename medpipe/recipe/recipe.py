@@ -199,14 +199,19 @@ def _route(table: RouteTable, where: str) -> Route:
         raise ConfigError(f"{where}.features: two extractions bear one name")
     if features and not table.regions:
         raise ConfigError(f"{where}.regions: features need at least one region source")
+    if "original" not in table.keep:
+        raise ConfigError(f"{where}.keep: 'original' is always stored; name it")
+    regions = tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
+    if len({op.name for op in regions}) != len(regions):
+        raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
     return Route(
         name=table.name,
         where=_where(table.where),
         image=tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image)),
-        regions=tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions)),
+        regions=regions,
         features=features,
         models=tuple(table.models),
-        keep=tuple(table.keep),
+        keep=tuple(sorted(set(table.keep))),
     )
 
 

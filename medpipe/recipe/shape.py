@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 """A name that is safe in a path and in a column: lower case, digits, dash, underscore."""
@@ -22,17 +22,21 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_WORDS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
+
+Words = Annotated[list[str], BeforeValidator(_as_list), WithJsonSchema(_WORDS)]
+"""A list of words; one word may stand without brackets."""
+
+
 class WhereTable(_Table):
     """Which volumes a route takes; every condition given must hold."""
 
-    modality: list[str] = Field(default=[], description="DICOM modalities, such as CT")
-    kind: list[str] = Field(default=[], description="kinds of volume, such as volume or planar")
-    body_part: list[str] = Field(default=[], description="closed body parts, such as CHEST")
-    verdict: list[str] = Field(default=[], description="geometry verdicts, such as regular")
+    modality: Words = Field(default=[], description="DICOM modalities, such as CT")
+    kind: Words = Field(default=[], description="kinds of volume, such as volume or planar")
+    body_part: Words = Field(default=[], description="closed body parts, such as CHEST")
+    verdict: Words = Field(default=[], description="geometry verdicts, such as regular")
     min_slices: int = Field(default=1, ge=1, description="fewest slices along z")
     max_slices: int | None = Field(default=None, ge=1, description="most slices along z")
-
-    _lists = field_validator("modality", "kind", "body_part", "verdict", mode="before")(_as_list)
 
 
 class RouteTable(_Table):

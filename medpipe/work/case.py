@@ -321,7 +321,8 @@ def _companions_digest(companions: Companions | Rejected) -> str:
         ]
         for region in companions.regions
     ]
-    return digest([found, list(companions.problems)]) if found or companions.problems else ""
+    # a digest also where there are none: nothing found is not the same as nobody looked
+    return digest([found, list(companions.problems)])
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def test_tables_and_queries_agree(lake):
 
 def test_a_volume_is_lazy_and_its_values_give_the_mean_of_its_features(lake):
     opened = medpipe.open_lake(lake)
-    row = next(row for row in opened.table("volumes").to_pylist() if row["modality"] == "CT" and row["kind"] == "volume")
+    row = next(
+        row for row in opened.table("volumes").to_pylist() if row["modality"] == "CT" and row["kind"] == "volume"
+    )
     volume = opened.volume(row["volume_key"])
     values = volume.data.compute()
     assert values.dtype == np.float32
@@ -68,7 +70,9 @@ def test_a_refused_or_unknown_volume_is_a_clear_error(lake):
 def test_extract_gives_the_columns_of_its_ops():
     rng = np.random.default_rng(1)
     data = rng.normal(0, 100, (8, 16, 16)).astype(np.float32)
-    volume = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=(1.0, 1.0, 1.0)), unit="HU", modality="CT")
+    volume = Volume(
+        data=data, geometry=Geometry(shape=data.shape, spacing_mm=(1.0, 1.0, 1.0)), unit="HU", modality="CT"
+    )
     mask = np.zeros(data.shape, bool)
     mask[2:6, 4:12, 4:12] = True
     values = medpipe.extract(volume, mask, [{"op": "ibsi", "families": ["statistics"]}, {"op": "lbp"}])

@@ -1,0 +1,57 @@
+"""What archives are asked for: checked before a lake is made or touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medpipe.archive.source import FolderSource
+from medpipe.errors import ConfigError, StoppedError
+from medpipe.lake.lake import is_lake
+
+
+def check_archives(archives: Sequence[Path], lake: Path) -> None:
+    """Refuse archives that cannot be scanned into a lake, before anything is written.
+
+    An archive that is empty now may have held files before: of a lake that exists already only
+    the scan can tell, so it decides there.
+
+    Raises
+    ------
+    ConfigError
+        If an archive is no folder, is empty, or holds the lake or lies in it.
+    StoppedError
+        If an archive cannot be looked into.
+    """
+    for archive in archives:
+        _check_folder(archive)
+        _check_apart(archive.resolve(), lake.resolve())
+        first = next(FolderSource(archive).scan(), None)
+        if first is None and not is_lake(lake):
+            raise empty_archive(archive)
+
+
+def empty_archive(archive: Path) -> ConfigError:
+    """Return the error for an archive that has never held a file."""
+    return ConfigError(f"archive {archive} holds no file: check the path")
+
+
+def _check_folder(archive: Path) -> None:
+    try:
+        if archive.is_dir():
+            return
+        why = "is a file, not a folder: name the folder it lies in" if archive.exists() else "no such folder"
+    except OSError as error:
+        raise StoppedError(
+            f"archive {archive}: cannot be looked into ({error.strerror}): check the permissions"
+        ) from None
+    raise ConfigError(f"archive {archive}: {why}")
+
+
+def _check_apart(archive: Path, lake: Path) -> None:
+    if lake.is_relative_to(archive):
+        raise ConfigError(
+            f"lake {lake} lies in archive {archive}: its own files would be scanned; choose another folder"
+        )
+    if archive.is_relative_to(lake):
+        raise ConfigError(f"archive {archive} lies in lake {lake}: keep images apart from results; move one of them")

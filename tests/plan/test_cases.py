@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+
+from medpipe.plan.cases import make_plan, shards_of
+from medpipe.plan.products import Content, wanted_products
+from tests.plan.planning import Known, locked, volume
+
+CLASS = "cpu-x86-64-v3"
+
+
+def plan_of(*rows, lock=None, history=None, versions=None, chosen=None, numeric_class=CLASS):
+    known = {row["volume_key"]: "1" for row in rows} | (versions or {})
+    return make_plan(lock or locked(), rows, known, history or Known(), numeric_class=numeric_class, chosen=chosen)
+
+
+def routes(plan):
+    return {case.volume_key: case.route for case in plan.cases}
+
+
+def test_the_first_route_that_fits_takes_the_volume():
+    plan = plan_of(volume("a"), volume("b", shape=(2, 64, 64)), volume("c", kind="enhanced"))
+    assert routes(plan) == {"a": "ct", "b": "thick", "c": "thick"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"modality": "US"}, "S_NO_ROUTE"),
+        ({"modality": None}, "S_NO_ROUTE"),
+        ({"modality": "PT", "shape": [7, 64, 64]}, "S_TOO_FEW_SLICES"),
+        ({"kind": "enhanced", "shape": [51, 64, 64]}, "S_NO_ROUTE"),
+    ],
+)
+def test_a_volume_no_route_takes_is_left_out_with_its_reason(changes, code):
+    plan = plan_of(volume("a", **changes))
+    assert plan.cases == ()
+    assert plan.skipped == {"a": code}
+
+
+def test_slices_of_a_series_in_time_are_counted_along_z():
+    few = volume("a", modality="PT", shape=(30, 7, 64, 64), axes="tzyx")
+    enough = volume("b", modality="PT", shape=(2, 8, 64, 64), axes="tzyx")
+    plan = plan_of(few, enough)
+    assert plan.skipped == {"a": "S_TOO_FEW_SLICES"}
+    assert routes(plan) == {"b": "pet"}
+
+
+def test_a_refused_volume_is_neither_planned_nor_left_out_by_a_rule():
+    plan = plan_of(volume("a", verdict="refused", shape=[]), volume("b"))
+    assert routes(plan) == {"b": "ct"}
+    assert plan.skipped == {}
+
+
+def test_a_choice_leaves_the_others_out_by_name():
+    plan = plan_of(volume("a"), volume("b"), volume("c", modality="US"), chosen=frozenset({"a"}))
+    assert routes(plan) == {"a": "ct"}
+    assert plan.skipped == {"b": "S_LIMIT", "c": "S_NO_ROUTE"}
+
+
+def test_every_volume_that_is_not_refused_is_accounted_for_once():
+    rows = [volume("a"), volume("b", modality="US"), volume("c", verdict="refused"), volume("d", shape=(2, 4, 4))]
+    plan = plan_of(*rows)
+    assert sorted([case.volume_key for case in plan.cases] + list(plan.skipped)) == ["a", "b", "d"]
+
+
+def test_the_plan_does_not_depend_on_the_order_of_the_index():
+    rows = [volume(key) for key in "dbca"]
+    assert plan_of(*rows) == plan_of(*reversed(rows))
+    assert [case.volume_key for case in plan_of(*rows).cases] == ["a", "b", "c", "d"]
+
+
+def test_a_case_that_ended_is_not_pending():
+    (first,) = plan_of(volume("a")).cases
+    plan = plan_of(volume("a"), volume("b"), history=Known(cases={first.key: ""}))
+    assert [case.volume_key for case in plan.cases] == ["a", "b"]
+    assert [case.volume_key for case in plan.pending] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "pending"), [("E_CODEC_ERROR", 0), ("E_TIMEOUT", 0), ("E_CHANGED", 1), ("E_VANISHED", 1)]
+)
+def test_a_case_whose_files_were_not_as_scanned_is_pending_again(code, pending):
+    (first,) = plan_of(volume("a")).cases
+    assert len(plan_of(volume("a"), history=Known(cases={first.key: code})).pending) == pending
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"versions": {"a": "2"}},
+        {"numeric_class": "cuda-cc90"},
+        {"lock": locked(("sigma_mm = 1.0", "sigma_mm = 2.0"))},
+        {"lock": locked(('models = [ "nodule" ]', "models = []"))},
+    ],
+)
+def test_a_case_is_another_when_what_it_depends_on_changes(change):
+    assert plan_of(volume("a")).cases[0].key != plan_of(volume("a"), **change).cases[0].key
+
+
+@pytest.mark.parametrize("change", [("min_slices = 3", "min_slices = 4"), ('name = "ct"', 'name = "chest"')])
+def test_a_case_stays_the_same_when_only_its_choosing_changes(change):
+    assert plan_of(volume("a")).cases[0].key == plan_of(volume("a"), lock=locked(change)).cases[0].key
+
+
+def test_an_unknown_content_plans_everything_as_an_upper_bound():
+    plan = plan_of(volume("a"))
+    assert plan.counts() == {"features": 4, "regions": 2, "scores": 1, "volume": 1}
+    assert plan.cases[0].content is None
+
+
+def test_a_known_content_plans_what_is_missing_exactly():
+    lock = locked(("bins = 32", "bins = 64"))
+    read = ("11" * 32, "22" * 32)
+    content = Content(volume=read[0], companions=read[1], numeric_class=CLASS)
+    before = locked()
+    done = [one.key for one in wanted_products(before, before.recipe.routes[0], content)]
+    plan = plan_of(volume("a"), lock=lock, history=Known(products=done, contents={("a", "1"): read}))
+    assert plan.counts() == {"features": 2, "scores": 1}
+    assert plan.cases[0].content == content
+
+
+def test_content_read_without_a_look_at_companions_is_none_for_who_uses_them():
+    history = Known(contents={("a", "1"): ("11" * 32, "")})
+    assert plan_of(volume("a"), history=history).cases[0].content is None
+    thick = plan_of(volume("a", shape=(2, 64, 64)), history=history).cases[0]
+    assert thick.route == "thick"
+    assert thick.content is not None
+
+
+def test_content_read_at_another_version_says_nothing():
+    history = Known(contents={("a", "1"): ("11" * 32, "")})
+    assert plan_of(volume("a"), versions={"a": "2"}, history=history).cases[0].content is None
+
+
+def test_shards_hold_every_case_once_and_the_largest_first():
+    rows = [volume(f"{size:02}", shape=(size, 64, 64)) for size in range(3, 20)]
+    cases = plan_of(*rows).cases
+    shards = shards_of(cases, size=5)
+    assert [len(shard) for shard in shards] == [5, 5, 5, 2]
+    flat = [case for shard in shards for case in shard]
+    assert sorted(case.key for case in flat) == sorted(case.key for case in cases)
+    sizes = [case.projected_bytes for case in flat]
+    assert sizes == sorted(sizes, reverse=True)
+    assert shards_of(tuple(reversed(cases)), size=5) == shards
+
+
+def test_no_case_makes_no_shard():
+    assert shards_of((), size=5) == []

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medpipe.contracts.records import CaseResult
+from medpipe.plan.products import Content, wanted_products
+from medpipe.reasons import REASONS
+from medpipe.types import Companions, Geometry, Volume
+from medpipe.work.case import run_case, volume_digest
+from tests.work.rooms import Room, a_volume, an_order, locked
+
+
+def run(room=None, order=None):
+    marks = []
+    result = run_case(order or an_order(), room or Room(), lambda stage, subject: marks.append((stage, subject)))
+    return result, marks
+
+
+def products(result):
+    return {(record.kind, place): record for place, record in enumerate(result.products)}
+
+
+def rows(result, kind):
+    return [row for record in result.products if record.kind == kind for row in record.rows]
+
+
+def read_content(result):
+    case = result.case
+    return Content(volume=case.content_digest, companions=case.companions_digest, numeric_class=case.numeric_class)
+
+
+def test_a_case_yields_every_product_under_the_key_the_planner_names():
+    result, _ = run()
+    room = Room()
+    wanted = wanted_products(room.lock, room.lock.recipe.routes[0], read_content(result))
+    assert result.case.status == "done"
+    assert result.case.products == tuple(one.key for one in wanted)
+    assert [record.key for record in result.products] == [one.key for one in wanted]
+
+
+def test_the_voxels_are_read_and_stored_once():
+    room = Room()
+    run(room)
+    assert room.asked == {"read": 1, "companions": 1, "store": 1, "scorer": 1}
+
+
+def test_every_step_is_marked_before_it_is_done_and_names_only_the_key():
+    _, marks = run()
+    stages = list(dict.fromkeys(stage for stage, _ in marks))
+    assert stages == ["read", "companions", "store", "regions", "features", "image", "scores", "done"]
+    assert {subject for _, subject in marks} == {"v1"}
+
+
+def test_two_runs_give_equal_results():
+    first, second = run()[0], run()[0]
+    assert first.case.result_digest == second.case.result_digest
+    assert [one.content_digest for one in first.products] == [one.content_digest for one in second.products]
+
+
+def test_a_result_survives_its_way_through_json():
+    result, _ = run()
+    text = json.dumps(result.to_json(), allow_nan=False)
+    again = CaseResult.from_json(json.loads(text))
+    assert again.case.result_digest == result.case.result_digest
+    assert [one.content_digest for one in again.products] == [one.content_digest for one in result.products]
+
+
+def test_no_text_of_a_companion_leaves_the_case():
+    result, _ = run()
+    assert "patient" not in json.dumps(result.to_json())
+    assert [row["name"] for row in rows(result, "regions")] == ["body", "gtv"]
+
+
+def test_the_frame_of_reference_does_not_enter_the_content():
+    volume = a_volume()
+    named = replace(volume, geometry=replace(volume.geometry, frame_of_reference_key="f" * 32))
+    assert volume_digest(named) == volume_digest(volume)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "HU"},
+        {"modality": "CT"},
+        {"verdict": "tilted"},
+        {"geometry": Geometry(shape=(8, 24, 24), spacing_mm=(2.0, 1.0, 1.5))},
+        {"data": a_volume(seed=2).data},
+    ],
+)
+def test_the_content_changes_with_voxels_and_geometry(change):
+    assert volume_digest(replace(a_volume(), **change)) != volume_digest(a_volume())
+
+
+# what is committed ----------------------------------------------------------------------------
+
+
+def test_committed_products_are_taken_and_not_computed_again():
+    before, _ = run()
+    result, _ = run(order=an_order(committed=before.products))
+    assert result.products == ()
+    assert result.case.products == before.case.products
+
+
+def test_only_scores_are_computed_when_only_the_model_changed():
+    before, _ = run()
+    room = Room(locked(model="cd" * 32))
+    kept = [record for record in before.products if record.kind != "scores"]
+    result, marks = run(room, an_order(committed=kept, content=read_content(before)))
+    assert room.asked == {"scorer": 1}
+    assert [record.kind for record in result.products] == ["scores"]
+    assert [stage for stage, _ in marks] == ["scores", "done"]
+    assert {row["model_digest"] for row in rows(result, "scores")} == {"cd" * 32}
+    assert read_content(result) == read_content(before)
+
+
+def test_a_new_extraction_computes_itself_and_the_scores():
+    before, _ = run()
+    room = Room(locked(("features = [", 'features = [ { name = "more", op = "lbp" },')))
+    result, _ = run(room, an_order(committed=before.products, content=read_content(before)))
+    assert [record.kind for record in result.products] == ["features", "features", "scores"]
+    assert "store" not in room.asked
+
+
+def test_another_filter_leaves_the_volume_its_regions_and_the_features_of_the_original():
+    before, _ = run()
+    room = Room(locked(("sigma_mm = 1.0", "sigma_mm = 2.0")))
+    result, _ = run(room, an_order(committed=before.products, content=read_content(before)))
+    extractions = [set(record.rows[0]["values"]) for record in result.products if record.kind == "features"]
+    assert [record.kind for record in result.products] == ["features", "features", "scores"]
+    assert all("lbp_0" in names for names in extractions)
+
+
+def test_what_is_read_counts_and_not_the_hint_about_it():
+    before, _ = run()
+    hint = Content(volume="00" * 32, companions="", numeric_class="cpu-x86-64-v3")
+    result, _ = run(order=an_order(committed=before.products, content=hint))
+    assert result.case.content_digest == before.case.content_digest
+    assert result.products == ()
+
+
+# what cannot be used --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("what", "stage"), [("read", "read"), ("store", "store")])
+def test_data_that_cannot_be_used_ends_the_case_with_stage_and_code(what, stage):
+    result, _ = run(Room(refuse={what: "E_CODEC_ERROR"}))
+    case = result.case
+    assert (case.status, case.stage, case.code) == ("rejected", stage, "E_CODEC_ERROR")
+    assert (case.products, case.content_digest) == ((), "")
+    assert case.code in REASONS
+
+
+def test_companions_that_cannot_be_read_cost_their_regions_only():
+    result, _ = run(Room(refuse={"companions": "E_GRID"}))
+    codes = [(record.kind, record.code, len(record.rows)) for record in result.products]
+    assert result.case.status == "done"
+    assert codes[:3] == [("volume", "", 1), ("regions", "", 1), ("regions", "E_GRID", 0)]
+    assert {row["region"] for row in rows(result, "features")} == {"body"}
+    assert {row["region"] for row in rows(result, "scores")} == {"body"}
+
+
+def test_a_companion_that_cannot_be_used_does_not_cost_the_others():
+    good = Room()
+    companions = replace(good.companions(a_volume()), problems=("E_CONTOUR",))
+    result, _ = run(Room(companions=companions))
+    found = [(record.code, len(record.rows)) for record in result.products if record.kind == "regions"]
+    assert found == [("", 1), ("E_CONTOUR", 1)]
+
+
+def test_a_case_without_companions_has_no_regions_of_theirs():
+    result, _ = run(Room(companions=Companions()))
+    assert result.case.companions_digest  # looked for, and none found
+    assert {row["region"] for row in rows(result, "features")} == {"body"}
+
+
+def test_the_masks_of_companions_enter_the_keys_of_their_regions():
+    with_mask, without = run()[0], run(Room(companions=Companions()))[0]
+    changed = [
+        place
+        for place, keys in enumerate(zip(with_mask.case.products, without.case.products, strict=True))
+        if len(set(keys)) == 2
+    ]
+    kinds = [record.kind for record in with_mask.products]
+    assert [kinds[place] for place in changed] == ["regions", "features", "features", "scores"]
+
+
+def test_a_filter_that_refuses_costs_the_features_of_its_image_only():
+    given = a_volume()
+    bare = Volume(data=given.data, geometry=Geometry(shape=given.data.shape), modality="MR")
+    result, _ = run(Room(volume=bare))
+    assert result.case.status == "done"
+    found = [record for record in result.products if record.kind == "features"]
+    assert [record.code for record in found] == ["", "", "E_SPACING", "E_SPACING"]
+    assert [len(record.rows) for record in found] == [1, 1, 0, 0]
+
+
+def test_a_constant_image_is_no_bug():
+    given = a_volume()
+    flat = replace(given, data=np.zeros_like(given.data))
+    result, _ = run(Room(volume=flat))
+    assert result.case.status == "done"
+    assert next(record.code for record in result.products if record.kind == "regions") == "E_CONSTANT"
+
+
+def test_scores_hold_numbers_or_nothing():
+    result, _ = run()
+    found = rows(result, "scores")
+    assert all(math.isfinite(row["value"]) for row in found)
+    assert {row["lower"] for row in found} == {None}
+
+
+def test_a_final_image_is_stored_where_the_recipe_keeps_it():
+    room = Room(locked(('models = [ "nodule" ]', 'keep = [ "original", "final" ]')))
+    run(room)
+    (final,) = room.stored.values()
+    assert final.data.std() < a_volume().data.std()
+    plain = Room()
+    run(plain)
+    assert list(plain.stored.values()) == [None]
