@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.source import FolderSource
 from medpipe.errors import Rejected
-from medpipe.keys import bytes_digest
 
 
 class Files(Mapping[str, Header]):
@@ -33,18 +32,25 @@ class Files(Mapping[str, Header]):
         Raises
         ------
         Rejected
-            ``E_CHANGED`` if they are not what the scan saw, or why the file cannot be opened.
+            Why the file cannot be opened.
         """
         if self._last[0] != path:
-            data = self._source.open(path)
-            if bytes_digest(data) != self._digests[path]:
-                raise Rejected("E_CHANGED")
-            self._last = (path, data)
+            self._last = (path, self._source.open(path))
         return self._last[1]
 
     def __getitem__(self, path: str) -> Header:
+        """Return a file's header.
+
+        Raises
+        ------
+        Rejected
+            ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
+        """
         data = self.open(path)
-        return read_header(data, path=path, size=len(data), version="")
+        header = read_header(data, path=path, size=len(data), version="")
+        if header.bytes_digest != self._digests[path]:
+            raise Rejected("E_CHANGED")
+        return header
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._digests)

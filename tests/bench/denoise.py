@@ -1,0 +1,70 @@
+"""Denoisers on a crop of about a million voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from skimage.restoration import denoise_tv_chambolle
+
+from medpipe.kernels.gaussian import TRUNCATE, gaussian
+from medpipe.kernels.median import median
+from medpipe.kernels.total_variation import total_variation
+from tests.bench.paired import Bench
+
+SHAPE = (64, 128, 128)
+ITERATIONS = 30
+WEIGHT = 60.0
+
+
+def thorax() -> np.ndarray:
+    """Return steps of tissue with noise, in HU."""
+    rng = np.random.default_rng(3)
+    z, y, x = np.indices(SHAPE)
+    body = np.where((y - 64) ** 2 + (x - 64) ** 2 < 55**2, 40.0, -1000.0)
+    lungs = np.where((y - 64) ** 2 + ((x - 64) % 50 - 25) ** 2 < 300 + z, -850.0, body)
+    return (lungs + rng.normal(0, 30, SHAPE)).astype(np.float32)
+
+
+def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest difference of two arrays of one type; of others, infinity."""
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        return np.inf
+    return float(np.abs(ours.astype(np.float64) - theirs).max())
+
+
+def benches(folder: Path) -> Iterator[Bench]:
+    """Yield the comparisons."""
+    x = thorax()
+    size = "64x128x128 float32"
+    yield Bench(
+        subject="median 3x3x3",
+        size=size,
+        ours=lambda: median(x, size=3),
+        peer="scipy",
+        theirs=lambda: ndimage.median_filter(x, size=3, mode="nearest"),
+        difference=largest,
+        moved_bytes=2 * x.nbytes,
+    )
+    yield Bench(
+        subject="tv chambolle",
+        size=f"{size}, {ITERATIONS} steps",
+        ours=lambda: total_variation(x, weight=WEIGHT, iterations=ITERATIONS),
+        peer="skimage, eps=0",
+        theirs=lambda: denoise_tv_chambolle(x, weight=WEIGHT, eps=0, max_num_iter=ITERATIONS),
+        difference=largest,
+        # float32 arithmetic in another order, on values of a thousand HU
+        tolerance=2e-3,
+        moved_bytes=2 * x.nbytes,
+    )
+    yield Bench(
+        subject="gaussian 1 mm",
+        size=size,
+        ours=lambda: gaussian(x, sigma_mm=1.0, spacing_mm=(1.0, 1.0, 1.0)),
+        peer="scipy",
+        theirs=lambda: ndimage.gaussian_filter(x, 1.0, mode="nearest", truncate=TRUNCATE),
+        difference=largest,
+        moved_bytes=2 * x.nbytes,
+    )

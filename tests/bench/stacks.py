@@ -1,0 +1,171 @@
+"""From the files of a series to its voxels in HU.
+
+The series is 100 uncompressed CT slices, their names in another order than their positions.
+The peers are a pydicom loop as a careful person writes it (int16, preallocated, rescaled in
+place) and SimpleITK's series reader. medpipe returns float32 and checks the SHA-256 of every
+file against the scan's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from medpipe.archive.assemble import Assembly, assemble
+from medpipe.archive.header import Header, read_header
+from medpipe.archive.source import FolderSource
+from medpipe.archive.voxels import load_volume
+from medpipe.types import Volume
+from medpipe.work.files import Files
+from tests.bench.paired import Bench
+
+SHAPE = (100, 512, 512)
+INTERCEPT = -1024
+
+
+def benches(folder: Path) -> Iterator[Bench]:
+    """Yield the comparisons: order known to both, then from the bare folder."""
+    stored = _stored()
+    names = [str(path) for path in write_series(folder, stored)]
+    source = FolderSource(folder)
+    headers = read_headers(source)
+    assembly = assemble(list(headers.values()))
+    moved = {"moved_bytes": stored.nbytes + 4 * stored.size}
+    fresh = {"fresh_bytes": 12 * stored.size}
+    mb = {"items": stored.nbytes >> 20, "item": "MB stored"}
+    size = "100x512x512 int16"
+
+    def at_hand() -> np.ndarray:
+        return load_volume(assembly.stacks[0], headers, source.open)[0].data
+
+    def as_a_case() -> np.ndarray:
+        files = Files(source, {path: header.bytes_digest for path, header in headers.items()})
+        return load_volume(assembly.stacks[0], files, files.open)[0].data
+
+    for subject, ours in (("stack, headers known", at_hand), ("stack, as a case", as_a_case)):
+        yield Bench(
+            subject=subject,
+            size=size,
+            ours=ours,
+            peer="pydicom loop, int16",
+            theirs=lambda: pydicom_loop(names),
+            difference=largest,
+            **fresh,
+            **moved,
+            **mb,
+        )
+    yield Bench(
+        subject="stack, headers known",
+        size=size,
+        ours=at_hand,
+        peer="SimpleITK, files given",
+        theirs=lambda: sitk_series(names),
+        difference=largest,
+        **fresh,
+        **moved,
+    )
+    yield Bench(
+        subject="stack, from a folder",
+        size=size,
+        ours=lambda: _from_folder(folder).data,
+        peer="pydicom, sorted",
+        theirs=lambda: pydicom_loop(_sorted_names(folder)),
+        difference=largest,
+        **fresh,
+    )
+    yield Bench(
+        subject="stack, from a folder",
+        size=size,
+        ours=lambda: _from_folder(folder).data,
+        peer="SimpleITK, GDCM names",
+        theirs=lambda: sitk_series(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))),
+        difference=largest,
+        **fresh,
+    )
+
+
+def write_series(folder: Path, stored: np.ndarray) -> list[Path]:
+    """Write a CT series; return its files in the order of their positions."""
+    order = np.random.default_rng(5).permutation(len(stored))
+    return [_write_slice(folder / f"IM{order[k]:04d}", pixels, k) for k, pixels in enumerate(stored)]
+
+
+def read_headers(source: FolderSource) -> dict[str, Header]:
+    """Return the headers of a folder by path."""
+    return {
+        item.path: read_header(source.open(item.path), path=item.path, size=item.size, version=item.version)
+        for item in source.scan()
+    }
+
+
+def pydicom_loop(names: list[str]) -> np.ndarray:
+    """Return the HU of slices given in order, as int16."""
+    first = pydicom.dcmread(names[0], stop_before_pixels=True)
+    volume = np.empty((len(names), first.Rows, first.Columns), dtype=np.int16)
+    for place, name in enumerate(names):
+        dataset = pydicom.dcmread(name)
+        np.multiply(dataset.pixel_array, int(dataset.RescaleSlope), out=volume[place], casting="unsafe")
+        volume[place] += int(dataset.RescaleIntercept)
+    return volume
+
+
+def sitk_series(names: list[str]) -> np.ndarray:
+    """Return the HU of slices given in order, as SimpleITK reads them."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(names)
+    return sitk.GetArrayFromImage(reader.Execute())
+
+
+def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest difference, whatever the types."""
+    return float(np.abs(ours - theirs.astype(np.float32)).max()) if ours.shape == theirs.shape else np.inf
+
+
+def _from_folder(folder: Path) -> Volume:
+    source = FolderSource(folder)
+    headers = read_headers(source)
+    assembly: Assembly = assemble(list(headers.values()))
+    return load_volume(assembly.stacks[0], headers, source.open)[0]
+
+
+def _sorted_names(folder: Path) -> list[str]:
+    placed = []
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["ImagePositionPatient"])
+        placed.append((float(dataset.ImagePositionPatient[2]), str(path)))
+    return [name for _, name in sorted(placed)]
+
+
+def _stored() -> np.ndarray:
+    rng = np.random.default_rng(9)
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    body = np.where((y - 256) ** 2 + (x - 256) ** 2 < (200 + z % 9) ** 2, 1064, 24)
+    return (body + rng.integers(-20, 21, SHAPE)).astype(np.int16)
+
+
+def _write_slice(path: Path, pixels: np.ndarray, k: int) -> Path:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = f"2.25.1234{k:04d}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "2.25.1", "2.25.2", "2.25.3"
+    dataset.PatientID, dataset.Modality = "PHANTOM", "CT"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.InstanceNumber = len(pixels) - k
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *pixels.shape, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
+    dataset.PixelSpacing, dataset.SliceThickness = [0.7, 0.7], 2.5
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.ImagePositionPatient = [-180.0, -180.0, -100.0 + 2.5 * k]
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, INTERCEPT
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
