@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from medpipe.contracts import tables as schemas
+from medpipe.contracts.protocols import Extractor
 from medpipe.contracts.records import CaseRecord, ProductRecord
 from medpipe.contracts.tables import TableSchema, features_schema
 from medpipe.keys import digest
@@ -19,11 +20,15 @@ from medpipe.plan.cases import Case, Plan
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.reasons import reason
 from medpipe.recipe.lock import LockedRecipe
+from medpipe.types import Column
 
 LENGTH_DIGITS = 5
 """Lengths of the ``volumes`` table are given to 1e-5 mm; the Zarr attributes hold all digits."""
 
 _LENGTHS = ("spacing_mm", "affine_lps", "slice_positions_mm")
+
+_UNBINNED = frozenset({"statistics", "morphology"})
+"""Families measured on the values themselves."""
 
 Row = dict[str, Any]
 Tables = dict[str, tuple[TableSchema, list[Row]]]
@@ -197,12 +202,16 @@ def _dictionary_rows(lock: LockedRecipe) -> list[Row]:
                     "unit": column.unit,
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
-                    "discretisation": extraction.op.discretisation or None,
+                    "discretisation": _discretisation(extraction.op, column),
                     "compliance": extraction.op.compliance,
                     "low": None if math.isnan(column.low) else column.low,
                     "high": None if math.isnan(column.high) else column.high,
                 }
     return list(rows.values())
+
+
+def _discretisation(extractor: Extractor, column: Column) -> str | None:
+    return None if column.family in _UNBINNED else extractor.discretisation or None
 
 
 def _quarantine_rows(instances: Sequence[Row], volumes: Sequence[Row], ended: Sequence[_Ended]) -> list[Row]:

@@ -163,13 +163,16 @@ def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:
     """
     empty = Header(path=path, size=size, version=version, bytes_digest=bytes_digest(data))
     layout = inspect(data)
-    if layout.code:
+    # a cut file still says whose it is, if its header came through
+    if layout.code and not (layout.code == "E_TRUNCATED" and layout.data):
         return replace(empty, code=layout.code, transfer_syntax=layout.transfer_syntax)
     try:
         with quiet():
             header = _read(parse(layout.data), layout, empty)
     except Exception:  # noqa: BLE001  # pydicom raises errors of 19 classes on damaged headers
-        return replace(empty, code="E_HEADER", transfer_syntax=layout.transfer_syntax)
+        return replace(empty, code=layout.code or "E_HEADER", transfer_syntax=layout.transfer_syntax)
+    if layout.code:
+        return replace(header, code=layout.code)
     return replace(header, code=_code(header, layout)) if not header.code else header
 
 
