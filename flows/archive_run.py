@@ -9,20 +9,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.bugs import told_by_place
 from medpipe.app.progress import Progress, Silent
 from medpipe.app.run import ActiveRun, RunReport, RunRequest, begin_run
 from medpipe.app.site import load_site
+from medpipe.errors import ConfigError, IntegrityError, LakeError, SecurityError
 
 SHARDS_AT_A_TIME = 4
+RETRY_S = 5
 
 _ACTIVE: dict[str, ActiveRun] = {}
 """Runs of this process by their id: tasks carry the id, never the run."""
+
+_STOPPING: set[str] = set()
+"""Ids of the runs whose flow has ended or was interrupted: their shards are not tried again."""
 
 
 def _run_name() -> str:
@@ -30,10 +38,27 @@ def _run_name() -> str:
     return f"{recipe}-{flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
 
 
-@task(name="shard", task_run_name="shard-{shard}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
-def run_shard(run: str, shard: int) -> dict[str, int]:
+def _may_pass(_task: object, _run: object, state: State[Any]) -> bool:
+    return not isinstance(state.data, ConfigError | SecurityError | LakeError | IntegrityError)
+
+
+@task(
+    name="shard",
+    task_run_name="shard-{shard}",
+    retries=2,
+    retry_delay_seconds=RETRY_S,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+)
+def run_shard(run: str, shard: int) -> dict[str, int] | State[Any]:
     """Run the cases of one shard; what is committed already is not run again."""
-    return _ACTIVE[run].run_shard(shard)
+    try:
+        with told_by_place():
+            return _ACTIVE[run].run_shard(shard)
+    except Exception:
+        if run in _STOPPING:
+            return Cancelled(message="the run was stopped; the next one goes on from here")
+        raise
 
 
 @flow(
@@ -56,13 +81,14 @@ def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = 
     site : str, optional
         Site file; also says which engine runs the cases.
     """
-    request = RunRequest(
-        recipe=recipe,
-        archives=tuple(Path(archive) for archive in archives),
-        lake=Path(lake),
-        site=load_site(Path(site) if site else None),
-    )
-    return drive(request, Silent()).facts()
+    with told_by_place():
+        request = RunRequest(
+            recipe=recipe,
+            archives=tuple(Path(archive) for archive in archives),
+            lake=Path(lake),
+            site=load_site(Path(site) if site else None),
+        )
+        return drive(request, Silent()).facts()
 
 
 def drive(request: RunRequest, progress: Progress) -> RunReport:
@@ -70,14 +96,27 @@ def drive(request: RunRequest, progress: Progress) -> RunReport:
     with begin_run(request, progress) as active:
         _ACTIVE[active.name] = active
         try:
-            futures = [run_shard.submit(active.name, shard) for shard in range(len(active.shards))]
-            for future in futures:
-                future.result()
+            _run_shards(active)
             report = active.finish()
         finally:
             del _ACTIVE[active.name]
     _show(report)
     return report
+
+
+def _run_shards(active: ActiveRun) -> None:
+    futures = [run_shard.submit(active.name, shard) for shard in range(len(active.shards))]
+    try:
+        for future in futures:
+            future.result()
+    except BaseException:
+        # a shard that failed for good, Ctrl-C or a cancelled flow run: the others end soon, and
+        # only then is the engine closed that they run on
+        _STOPPING.add(active.name)
+        if active.engine is not None:
+            active.engine.stop()
+        wait(futures)
+        raise
 
 
 def _show(report: RunReport) -> None:

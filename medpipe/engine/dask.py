@@ -24,7 +24,7 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
-from medpipe.engine.dask_window import Window
+from medpipe.engine.dask_window import LOST, Window
 from medpipe.engine.dask_worker import MEMORY_RESOURCE, Sealed, WorkplacePlugin, leave, seal
 from medpipe.engine.ledger import Ledger
 from medpipe.engine.replies import error_named
@@ -90,8 +90,7 @@ class DaskEngine:
                 self._work(iter(tasks), window, ledger, on_event)
             except BaseException:
                 self._stopping.set()
-                window.cancel()
-                self._leave(ledger, on_event)
+                self._leave(window, ledger, on_event)
                 raise
 
     def stop(self) -> None:
@@ -145,7 +144,7 @@ class DaskEngine:
         if self._stopping.is_set():
             raise StoppedError("the run was stopped; give the same command again to go on")
         if self._client.status != "running":
-            raise StoppedError("the Dask scheduler was lost; give the same command again to go on")
+            raise StoppedError(LOST)
         if time.monotonic() - self._looked_s > _LOOK_S:
             self._look()
         if time.monotonic() - self._seen_s > _PATIENCE_S:
@@ -154,7 +153,8 @@ class DaskEngine:
     def _look(self) -> None:
         # how many threads there are, and whether they ration memory, may change as hosts come and go
         self._looked_s = time.monotonic()
-        workers = self._client.scheduler_info()["workers"].values()
+        with _lost_if_silent():
+            workers = self._client.scheduler_info()["workers"].values()
         if workers:
             self._seen_s = self._looked_s
         memory = [worker["resources"].get(MEMORY_RESOURCE) for worker in workers]
@@ -170,15 +170,18 @@ class DaskEngine:
                 raise error_named(answer.error, answer.message)
         return ledger.lost()
 
-    def _leave(self, ledger: Ledger, on_event: Callable[[Event], None]) -> None:
-        # the reason to stop is on its way up: what goes wrong from here on adds nothing to it
-        if self._client.status == "running":
-            self._ask(leave)
+    def _leave(self, window: Window, ledger: Ledger, on_event: Callable[[Event], None]) -> None:
+        # the reason to stop is on its way up: a scheduler that is lost by now adds nothing to it
+        with contextlib.suppress(StoppedError), _lost_if_silent():
+            window.cancel()
+            if self._client.status == "running":
+                self._ask(leave)
         for event in ledger.settle(dict(self._sealed)):
             on_event(event)
 
     def _ask(self, question: Callable[[str], Sealed]) -> list[Sealed]:
-        answers = self._client.run(question, self._token, on_error="ignore")
+        with _lost_if_silent():
+            answers = self._client.run(question, self._token, on_error="ignore")
         known = [answer for answer in (answers or {}).values() if answer.workplace]
         for answer in known:
             self._note(answer.workplace, answer.number)
@@ -189,6 +192,15 @@ class DaskEngine:
 
     def _note(self, workplace: str, number: int) -> None:
         self._sealed[workplace] = max(number, self._sealed.get(workplace, 0))
+
+
+@contextlib.contextmanager
+def _lost_if_silent() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        # the client may not have noticed yet that nobody answers
+        raise StoppedError(LOST) from error
 
 
 def _local_cluster(spec: EngineSpec) -> LocalCluster:

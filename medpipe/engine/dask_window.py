@@ -14,7 +14,7 @@ from medpipe.engine.tasks import Receipt, Task
 from medpipe.errors import MedpipeError, StoppedError
 
 _FETCH_S = 1.0
-_LOST = "the Dask scheduler was lost; give the same command again to go on"
+LOST = "the Dask scheduler was lost; give the same command again to go on"
 
 
 class Window:
@@ -60,7 +60,7 @@ class Window:
                 work, self._token, task, key=key, pure=False, retries=0, resources=self._resources(task)
             )
         except (OSError, RuntimeError) as error:
-            raise StoppedError(_LOST) from error
+            raise StoppedError(LOST) from error
         self._out[key] = (future, task)
         future.add_done_callback(self._on_done)  # type: ignore[no-untyped-call]  # distributed is typed in part
 
@@ -104,7 +104,7 @@ class Window:
     def _fetched(self, key: str) -> Receipt | None:
         future, task = self._out[key]
         if _is_cancelled(future):
-            raise StoppedError(_LOST)
+            raise StoppedError(LOST)
         try:
             receipt: Receipt = future.result(timeout=_FETCH_S)
         except TimeoutError:
@@ -120,7 +120,7 @@ class Window:
             raise
         except Exception as error:
             if _is_cancelled(future) or self._client.status != "running":
-                raise StoppedError(_LOST) from error
+                raise StoppedError(LOST) from error
             raise MedpipeError(f"a worker failed at case {task.shard}/{task.row} ({type(error).__name__})") from error
         return receipt
 

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.flows.conftest import driven, free_port, job_of, parameters_of, tables_digest, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Cluster:
+    """A scheduler and a worker as a site would start them, always at one port."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.address = f"127.0.0.1:{free_port()}"
+        self.processes = []
+
+    def start(self):
+        host, _, port = self.address.partition(":")
+        self._start("dask_scheduler", "--host", host, "--port", port)
+        self._start("dask_worker", f"tcp://{self.address}", "--host", host, "--nthreads", "1", "--no-nanny")
+
+    def kill(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
+
+    def _start(self, module, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *arguments]
+        process = subprocess.Popen(
+            command, env=self.bench.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.processes.append(process)
+
+
+def events(lake, kind):
+    lines = [line for path in lake.glob("runs/*/events/*") for line in path.read_text().splitlines()]
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def test_shards_of_a_lost_cluster_go_on_at_the_next(bench, server, by_command, tmp_path):
+    lake, cluster = tmp_path / "lake", Cluster(bench)
+    site = bench.site("cluster", f'[cluster]\naddress = "tcp://{cluster.address}"\n')
+    committed = []
+
+    def lose_it_once():
+        wait_until(lambda: events(lake, "case"))
+        cluster.kill()
+        committed.extend(events(lake, "case"))
+        cluster.start()
+
+    cluster.start()
+    other = threading.Thread(target=lose_it_once)
+    other.start()
+    try:
+        job = job_of(parameters_of(bench, lake, site=site), retry_s=3)
+        run = driven(bench, job, **server.environment)
+        other.join(30)
+    finally:
+        cluster.kill()
+    assert 0 < len(committed) < 12
+    assert run.state == "COMPLETED", (run.message, run.log)
+    assert {state for _, state, _ in run.tasks} == {"COMPLETED"}
+    assert max(run_count for *_, run_count in run.tasks) > 1
+    assert tables_digest(lake) == by_command
