@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,6 @@ def home(tmp_path: Path) -> Path:
 def bench(phantoms: Path, small_recipe: Path, tmp_path: Path, home: Path) -> Bench:
     """Return a copy of the phantom archive that may be changed, and a lake that does not exist yet."""
     return make_bench(phantoms, small_recipe, tmp_path, home)
-
-
-@pytest.fixture(scope="session")
-def key_maker() -> Callable[[Path], Path]:
-    """Return a maker of key files."""
-    return write_key
 
 
 def make_bench(phantoms: Path, recipe: Path, folder: Path, home: Path) -> Bench:

@@ -52,6 +52,11 @@ def test_a_hang_in_a_batch_costs_an_item_its_own_time(pool):
     assert time.monotonic() - start_s < 3.0
 
 
+def test_one_death_of_an_item_that_is_alone_is_not_held_against_it(pool, tmp_path):
+    item = f"crash_once {tmp_path / 'flag'}"
+    assert next(iter(pool.map_batches("headers", [[item], ["crash-1"]], item_s=5))) == [item.upper()]
+
+
 def test_without_a_mark_halving_finds_the_guilty(pool):
     (results,) = pool.map_batches("unmarked", [["a", "b", "c", "crash", "d"]], item_s=5)
     assert codes(results) == ["a", "b", "c", "E_CRASH", "d"]
