@@ -309,6 +309,7 @@ def remount(point, option):
     subprocess.run(["mount", "-o", f"remount,{option}", str(point)], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_stops_and_the_same_command_resumes(given, disk):
     words = run_words(given, lake=disk / "lake")
     for size in ("64k", "160k", "320k"):

@@ -29,6 +29,7 @@ def assert_engines_agree(folder: Path, archive: Path, recipe: str, *options: str
     assert len({path.split("/")[0] for path in tables_of(folder / "serial")}) == 9
 
 
+@pytest.mark.slow
 def test_engines_agree_on_phantoms(phantoms, small_recipe, tmp_path):
     assert_engines_agree(tmp_path, phantoms, str(small_recipe))
 

@@ -109,6 +109,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, small_recipe: Path) -> Arena
     return arena
 
 
+@pytest.mark.slow
 def test_a_kill_at_each_named_point_costs_no_byte(arena):
     points = [f"{point}:1" for point in FAILPOINTS]
     ended, again = arena.killed_at(points)
@@ -158,7 +159,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory, phantoms: Path, small_recipe:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "trial" in metafunc.fixturenames:
         trials = range(metafunc.config.getoption("--kills"))
-        metafunc.parametrize("trial", trials, ids=[f"{number}-{VICTIMS[number % len(VICTIMS)]}" for number in trials])
+        params = [
+            pytest.param(
+                number, id=f"{number}-{VICTIMS[number % len(VICTIMS)]}", marks=pytest.mark.slow if number else ()
+            )
+            for number in trials
+        ]
+        metafunc.parametrize("trial", params)
 
 
 def test_a_kill_at_a_random_instant_costs_no_byte(calm, home, tmp_path, trial):

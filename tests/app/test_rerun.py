@@ -92,6 +92,7 @@ def test_a_touched_file_is_nothing_new(first):
     assert tables_of(first.lake) == before
 
 
+@pytest.mark.slow
 def test_a_moved_series_changes_where_its_files_are_and_nothing_else(first):
     before, volumes = tables_of(first.lake), volumes_of(first.lake)
     series(first.archive, "PT")[0].parent.rename(first.archive / "moved")
@@ -106,6 +107,7 @@ def test_a_moved_series_changes_where_its_files_are_and_nothing_else(first):
 # changed files ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [RLELossless, DeflatedExplicitVRLittleEndian])
 def test_a_reencoded_series_is_decoded_and_nothing_computed(first, syntax):
     before, volumes = tables_of(first.lake), volumes_of(first.lake)
@@ -135,6 +137,7 @@ def test_one_changed_voxel_costs_its_volume_and_what_stands_on_it(first):
     assert_whole(first.lake)
 
 
+@pytest.mark.slow
 def test_a_change_that_is_taken_back_costs_nothing(first):
     before = tables_of(first.lake)
     path = series(first.archive, "PT")[12]
@@ -154,6 +157,7 @@ def change_voxel(path: Path) -> None:
     image.save_as(path)
 
 
+@pytest.mark.slow
 def test_a_deleted_image_leaves_the_tables_and_nothing_is_computed(first):
     (path,) = series(first.archive, "DX")
     path.unlink()
@@ -162,6 +166,7 @@ def test_a_deleted_image_leaves_the_tables_and_nothing_is_computed(first):
     assert rows(first.lake, "volumes", modality="DX") == rows(first.lake, "series", modality="DX") == []
 
 
+@pytest.mark.slow
 def test_a_deleted_slice_costs_its_stack(first):
     series(first.archive, "PT")[12].unlink()
     again = first.run()
@@ -173,6 +178,7 @@ def test_a_deleted_slice_costs_its_stack(first):
     }
 
 
+@pytest.mark.slow
 def test_a_mask_that_comes_later_is_used_whatever_recipe_sees_it_first(bench, tmp_path):
     (mask,) = series(bench.archive, "SEG")
     shutil.move(mask, tmp_path / "mask")
@@ -191,6 +197,7 @@ def test_a_mask_that_comes_later_is_used_whatever_recipe_sees_it_first(bench, tm
 # changed recipes and models ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_new_extraction_computes_only_itself(first):
     lbp = '{ name = "first", op = "ibsi", families = ["statistics"] },'
     recipe = first.recipe_with({lbp: lbp + '\n    { name = "shape", op = "ibsi", families = ["morphology"] },'})
@@ -202,6 +209,7 @@ def test_a_new_extraction_computes_only_itself(first):
     assert after - before == {"shape": before["first"]}
 
 
+@pytest.mark.slow
 def test_a_new_extraction_that_a_model_does_not_name_changes_no_score(first):
     scores = rows(first.lake, "scores")
     radiomics = '{ name = "radiomics", op = "ibsi", resample_mm = [4, 4, 4], bins = 32 }'
@@ -229,6 +237,7 @@ def test_a_changed_model_scores_again_and_opens_no_file(first):
     assert {row["model_digest"] for row in rows(first.lake, "scores")} == {changed.digest}
 
 
+@pytest.mark.slow
 def test_two_recipes_in_one_lake_do_not_wipe_each_other(first):
     small = tables_of(first.lake, "small")
     other = first.recipe_with(
@@ -247,6 +256,7 @@ def test_two_recipes_in_one_lake_do_not_wipe_each_other(first):
 # archives that go -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_emptied_archive_stops_the_run_and_changes_nothing(first):
     before, volumes = tables_of(first.lake), volumes_of(first.lake)
     away = first.archive.with_name("away")
@@ -263,6 +273,7 @@ def test_an_emptied_archive_stops_the_run_and_changes_nothing(first):
     assert tables_of(first.lake) == before
 
 
+@pytest.mark.slow
 def test_an_archive_that_goes_during_the_run_costs_no_case(bench):
     away = bench.archive.with_name("away")
     with begin_run(bench.request(), Silent()) as active:
@@ -276,6 +287,7 @@ def test_an_archive_that_goes_during_the_run_costs_no_case(bench):
     assert {row["outcome"] for row in rows(bench.lake, "cases")} == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["vanished", "changed"])
 def test_a_file_that_was_away_for_one_run_is_read_by_the_next(bench, fault):
     path = series(bench.archive, "PT")[12]
@@ -308,6 +320,7 @@ def halves(bench):
     return halves
 
 
+@pytest.mark.slow
 def test_two_archives_in_one_lake_do_not_wipe_each_other(bench, halves):
     one, two = halves
     first = bench.run(archives=[one])
@@ -324,6 +337,7 @@ def test_two_archives_in_one_lake_do_not_wipe_each_other(bench, halves):
     assert tables_of(bench.lake) == both
 
 
+@pytest.mark.slow
 def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home):
     one, two = halves
     lakes = {f"pointer.after_replace:{number}": bench.lake.with_name(f"lake-{number}") for number in (2, 3, 4)}
@@ -343,6 +357,7 @@ def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home)
 # what is not lasting ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_that_could_not_be_opened_once_is_opened_again(first):
     before = tables_of(first.lake)
     lake = Lake.open(first.lake, secret=load_secret(first.key))

@@ -121,6 +121,7 @@ def asked(place):
         return None
 
 
+@pytest.mark.slow
 def test_status_tells_the_truth_of_a_process_in_mid_run_and_after_its_death(place):
     # a few volumes large enough that the run is still at work when it is asked about
     for place_z in range(48):

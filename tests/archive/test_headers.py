@@ -48,6 +48,19 @@ def test_a_file_without_preamble_and_meta_is_read(read, whole):
     assert header.transfer_syntax == gate.EXPLICIT_LITTLE
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("said", [b"abc ", b"nan ", b"-inf", b"1,50"])
+def test_rescale_values_that_are_no_numbers_are_refused(read, slice_of, bytes_of, keyword, said):
+    data = bytes_of(slice_of(PIXELS, **{keyword: "7.25"}))
+    assert read(data).code == ""
+    assert read(data.replace(b"7.25", said)).code == "E_NONFINITE"
+
+
+def test_an_empty_rescale_value_is_as_good_as_none(read, slice_of, bytes_of):
+    header = read(bytes_of(slice_of(PIXELS, RescaleSlope="7.25")).replace(b"7.25", b"    "))
+    assert (header.code, header.top.slope) == ("", None)
+
+
 @pytest.mark.parametrize("share", [0.75, 0.9, 0.999])
 def test_cut_pixel_data_is_truncated(read, whole, share):
     assert read(whole[: int(len(whole) * share)]).code == "E_TRUNCATED"

@@ -181,11 +181,19 @@ def test_series_are_never_joined(stack_of, archive_of):
         ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0], "E_ORIENTATION"),
         ("PixelSpacing", [0, 0.5], "E_SPACING"),
         ("PixelSpacing", None, "E_SPACING"),
+        ("PixelSpacing", [1e300, 1e300], "E_SPACING"),
+        ("PixelSpacing", [1e-300, 1e-300], "E_SPACING"),
+        ("SliceThickness", 1e300, "E_SPACING"),
     ],
 )
 def test_broken_geometry_is_refused(slice_of, archive_of, element, broken, code):
     archive = archive_of([slice_of(np.zeros((6, 8), np.uint16), **{element: broken})])
     assert (only(archive).verdict, only(archive).code) == ("refused", code)
+
+
+def test_slices_farther_apart_than_any_image_has_them_are_refused(stack_of, archive_of):
+    stack = only(archive_of(stack_of(4, step=(0, 0, 1e200))))
+    assert (stack.verdict, stack.code, stack.spacing_mm) == ("refused", "E_SPACING", None)
 
 
 def test_an_image_without_a_place_is_planar(slice_of, archive_of):

@@ -15,6 +15,12 @@ from tests.bench.paired import Bench, Clock, Skipped, line, measure
 from tests.bench.stacks import read_headers, write_series
 
 
+@pytest.fixture(autouse=True)
+def quick_laps(monkeypatch):
+    # a toy leaves no garbage, and collecting that of a whole test run takes a while
+    monkeypatch.setattr("tests.bench.paired.gc.collect", lambda: 0)
+
+
 class Work:
     """A clock that shows what was worked, by two sides with times of their own per call."""
 

@@ -30,6 +30,7 @@ def assert_nothing_told(run, words):
     assert [line for line in everything.splitlines() if "distributed" in line] == []
 
 
+@pytest.mark.slow
 def test_a_flow_without_a_server_makes_the_tables_of_the_command_line(bench, by_command, told_in_headers, tmp_path):
     parameters = parameters_of(bench, tmp_path / "lake", site=bench.site("serial", 'engine = "serial"\n'))
     run = driven(bench, job_of(parameters), PREFECT_HOME=str(tmp_path / "prefect"))

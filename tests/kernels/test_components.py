@@ -34,6 +34,13 @@ def test_the_larger_of_two_boxes_stays():
     np.testing.assert_array_equal(largest_component(mask), expected)
 
 
+@pytest.mark.parametrize("spacing_mm", [(1e-300, 1e-300, 1e-300), (1.0, 1e-9, 1e-9)])
+def test_a_radius_of_more_voxels_than_the_array_has_costs_no_more_than_the_array(spacing_mm):
+    mask = np.zeros((1, 6, 7), bool)
+    mask[0, 2, 3] = True
+    assert dilation(mask, radius_mm=2.0, spacing_mm=spacing_mm).all()
+
+
 def test_corners_touch():
     mask = np.zeros((2, 2, 2), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True

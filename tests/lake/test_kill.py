@@ -76,6 +76,7 @@ def lakes(tmp_path_factory):
     return folder, ended, again
 
 
+@pytest.mark.slow
 def test_every_named_point_was_met(lakes):
     _, ended, _ = lakes
     assert {name: signal.Signals(status) for name, status in ended.items() if status} == {
@@ -83,6 +84,7 @@ def test_every_named_point_was_met(lakes):
     }
 
 
+@pytest.mark.slow
 def test_after_a_kill_at_any_point_the_same_command_gives_the_same_bytes(lakes):
     folder, _, again = lakes
     assert set(again.values()) == {0}
@@ -93,6 +95,7 @@ def test_after_a_kill_at_any_point_the_same_command_gives_the_same_bytes(lakes):
         assert content(folder / name) == expected, name
 
 
+@pytest.mark.slow
 def test_no_case_is_lost_or_doubled_by_a_kill(lakes):
     folder, _, again = lakes
     for name in again:

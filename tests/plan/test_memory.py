@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medpipe.plan.memory import BASE_BYTES, projected_bytes
+from medpipe.plan.memory import BASE_BYTES, MOST_BYTES, projected_bytes
 from medpipe.recipe.recipe import load_recipe, parse_recipe
 from tests.plan.planning import volume
 
@@ -38,3 +38,7 @@ def test_an_op_more_never_lowers_the_projection():
         return parse_recipe(tables).routes[0]
 
     assert projected_bytes(route(), volume()) <= projected_bytes(route({"op": "median"}), volume())
+
+
+def test_a_need_beyond_every_host_still_fits_the_plan():
+    assert projected_bytes(ROUTES[0], volume(spacing_mm=[1e40, 1e40, 1e40])) == MOST_BYTES < 2**63

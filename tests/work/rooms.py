@@ -88,17 +88,18 @@ class Room:
 
     device = "cpu"
 
-    def __init__(self, lock=None, *, volume=None, companions=None, refuse=None):
+    def __init__(self, lock=None, *, volume=None, companions=None, refuse=None, quantization=None):
         self.lock = lock or locked()
         self.asked = Counter()
         self.stored = {}
         self._volume = a_volume() if volume is None else volume
         self._companions = a_companion(self._volume) if companions is None else companions
         self._refuse = refuse or {}
+        self._quantization = quantization
 
     def read(self):
         self._note("read")
-        return Reading(volume=self._volume, quantization=None)
+        return Reading(volume=self._volume, quantization=self._quantization)
 
     def companions(self, volume):
         self._note("companions")

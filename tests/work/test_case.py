@@ -96,6 +96,13 @@ def test_the_content_changes_with_voxels_and_geometry(change):
     assert volume_digest(replace(a_volume(), **change)) != volume_digest(a_volume())
 
 
+def test_equal_values_made_of_other_integers_are_other_content():
+    halves = run(Room(quantization=(0.5, -100.0)))[0].case
+    shifted = run(Room(quantization=(0.5, -1100.0)))[0].case
+    assert halves.content_digest != shifted.content_digest
+    assert not set(halves.products) & set(shifted.products)
+
+
 # what is committed ----------------------------------------------------------------------------
 
 
