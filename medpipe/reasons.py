@@ -59,22 +59,20 @@ REASONS: dict[str, Reason] = {
         "the object does not say what it is (SOP class)", "export the object again from its source"
     ),
     "E_UNSUPPORTED_SOP": _info("an object without pixels of its own", "nothing to do: it is catalogued"),
-    "E_TOO_LARGE": _error("the file is larger than the limit for one object", "raise limits.file_bytes in site.toml"),
+    "E_TOO_LARGE": _error("the file is larger than the limit for one object", "raise limits.file_mb in the site file"),
     # instances
     "E_DUP_UID_SAME": _info("a copy of another instance, with the same pixels", "nothing to do: it is read once"),
     "E_DUP_UID_DIFF": _warning("another instance bears this UID with other pixels", "find out which one is right"),
-    "E_DIMENSIONS": _error(
-        "image dimensions are missing or beyond limits", "check the file; raise limits if it is right"
-    ),
+    "E_DIMENSIONS": _error("image dimensions are missing or beyond limits", "check the file and its exporter"),
     "E_FRAME_COUNT": _error("the number of frames does not fit the pixel data", "export the file again"),
-    "E_UNSUPPORTED_TS": _error("no decoder for this transfer syntax", "install the codec extra, or transcode the file"),
+    "E_UNSUPPORTED_TS": _error("no decoder for this transfer syntax", "transcode the file"),
     "E_CODEC_ERROR": _error("the pixel data cannot be decoded", "export the file again, uncompressed if need be"),
     "E_CODEC_CRASH": _error("the decoder crashed on this input", "report the file's syntax; transcode it"),
     "E_CODEC_PANIC": _error("the decoder gave up on this input", "report the file's syntax; transcode it"),
     "E_NONFINITE": _error("values are not finite", "check the rescale values and the pixel data"),
     # series and volumes
     "E_ORIENTATION": _error("the image orientation is no pair of unit vectors at right angles", "check the exporter"),
-    "E_SPACING": _error("pixel spacing is missing, zero or negative", "check the exporter"),
+    "E_SPACING": _error("pixel spacing is missing, or no length an image can have", "check the exporter"),
     "E_MIXED_SERIES": _error("the series cannot be split into stacks of one kind", "sort the series at its source"),
     "E_REPEATED_POSITIONS": _error("slice positions repeat unevenly", "check for missing or doubled instances"),
     "E_AMBIGUOUS_4D": _error("positions repeat and nothing tells the repeats apart", "export with temporal elements"),
@@ -104,13 +102,15 @@ REASONS: dict[str, Reason] = {
     "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),
     "E_MODEL_INPUT": _error("the model's inputs do not fit the extraction", "use the extraction the model names"),
     # running
-    "E_TIMEOUT": _error("the case took longer than its deadline", "raise limits.case_s in site.toml"),
-    "E_OOM": _error("the case needed more memory than its share", "raise limits.memory or use fewer workers"),
-    "E_CRASH": _error("the case ended its process", "replay the case; report the subject if it repeats"),
+    "E_TIMEOUT": _error("the case took longer than its deadline", "raise limits.case_s in the site file"),
+    "E_OOM": _error(
+        "the case needed more memory than its share", "raise limits.memory_mb in the site file, or use fewer workers"
+    ),
+    "E_CRASH": _error("the case ended its process", "run it alone (--only); report the code and the stage if it repeats"),
     "E_CHANGED": _error("the file changed between scan and reading", "scan again"),
     "E_VANISHED": _error("the file was gone when it was to be read", "check the archive, then scan again"),
     "E_INTERNAL": _error("medpipe made a mistake on this subject", "report it with the code and the stage"),
-    "E_GPU_MEMORY": _warning("the device ran out of memory", "the case can run on the CPU: allow it in site.toml"),
+    "E_GPU_MEMORY": _warning("the device ran out of memory", "run it with --device cpu"),
 }
 
 

@@ -48,10 +48,8 @@ class Index:
 
     def payload(self, case: Case, committed: Committed) -> dict[str, Any]:
         """Return what a sandbox needs to run a case; private."""
-        products = [committed.product(key) for key in sorted(committed.products_of(case.volume_key))]
-        return case_payload(
-            case, self.locators[case.volume_key], [product for product in products if product is not None]
-        )
+        keys = sorted(key for key in committed.products_of(case.volume_key) if committed.has_product(key))
+        return case_payload(case, self.locators[case.volume_key], [committed.product(key) for key in keys])
 
 
 def load_index(lake: Lake) -> Index:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def _row(package: Package, digest: str, origin: str) -> dict[str, Any]:
         "digest": digest[:16],
         "from": origin,
         "target": card.target,
-        "algorithm": json.dumps(card.metrics.get("algorithm")) if "algorithm" in card.metrics else None,
+        "algorithm": card.algorithm,
         "auc": card.metrics.get("auc"),
         "demonstration": card.demonstration,
     }

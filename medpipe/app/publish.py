@@ -17,8 +17,8 @@ from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import tables_path
 from medpipe.lake.runs import EventRecord, Run, run_names
-from medpipe.lake.snapshot import Snapshot, make_snapshot, write_snapshot
-from medpipe.lake.tables import publish_tables, published_state, set_published_state
+from medpipe.lake.snapshot import Snapshot, has_snapshot, make_snapshot, write_snapshot
+from medpipe.lake.tables import is_readable, publish_tables, published_state, set_published_state
 from medpipe.plan.cases import Plan
 from medpipe.recipe.lock import LockedRecipe
 
@@ -79,8 +79,10 @@ def state_of(lake: Lake, index: Index, snapshot: Snapshot) -> str:
 
 
 def is_published(lake: Lake, lock: LockedRecipe, index: Index, snapshot: Snapshot) -> bool:
-    """Tell whether exactly these tables were published by an earlier run."""
-    return published_state(lake, lock.name) == state_of(lake, index, snapshot)
+    """Tell whether exactly these tables were published by an earlier run, and are there with their snapshot."""
+    if published_state(lake, lock.name) != state_of(lake, index, snapshot):
+        return False
+    return is_readable(lake, lock.name) and has_snapshot(lake, snapshot)
 
 
 def publish_run(

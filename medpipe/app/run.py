@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,8 @@ from medpipe.engine.renewed import RenewedEngine
 from medpipe.errors import StoppedError
 from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
-from medpipe.lake.runs import EventRecord, Run, now
-from medpipe.plan.cases import Case, Plan, is_settled, make_plan, shards_of
+from medpipe.lake.runs import EventRecord, Run, new_run_name, now
+from medpipe.plan.cases import Case, Plan, has_ended, make_plan, shards_of
 from medpipe.privacy.secret import Secret
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
 from medpipe.recipe.recipe import load_recipe
@@ -160,7 +158,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
             index=index,
             committed=committed,
             plan=_plan(request, lock, prepared, index, committed),
-            run=Run(prepared.lake, _run_name()),
+            run=Run(prepared.lake, new_run_name(prepared.lake)),
             progress=progress,
             started=started,
         )
@@ -271,7 +269,7 @@ class ActiveRun:
 
     def _has_ended(self, case_key: str) -> bool:
         record = self.committed.case(case_key)
-        return is_settled(record) or (record is not None and record.run == self.name)
+        return has_ended(case_key, self.committed) or (record is not None and record.run == self.name)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -383,7 +381,3 @@ def _engine_spec(request: RunRequest, prepared: _Prepared, run: Run) -> EngineSp
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _run_name() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3] + "-" + secrets.token_hex(2)

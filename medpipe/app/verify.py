@@ -26,5 +26,5 @@ def verify_lake(root: Path) -> dict[str, Any]:
         try:
             check()
         except IntegrityError as error:
-            damaged.append(f"{kind} {what}: {error}")
+            damaged.append(f"{kind} {what}: {str(error).removeprefix(f'{what}: ')}")
     return {**counts, "damaged": damaged}

@@ -23,6 +23,8 @@ OutcomeName = Literal["used", "catalogued", "duplicate", "skipped", "quarantined
 
 _CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP", "tilted": "W_TILTED"}
 _SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
+_PLAUSIBLE_MM: Final = (1e-6, 1e4)
+"""Steps between voxels that an image can have, from electron microscopy to far beyond a body."""
 _LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
 
 
@@ -225,12 +227,25 @@ def _code(slices: Sequence[Slice], lattice: Lattice) -> str:
 
 
 def _finished(stack: Stack, sizes: Mapping[str, int], conflicting: set[str]) -> Stack:
+    stack = stack if _is_plausible(stack) else _unplaced(stack)
     code = stack.code
     if not stack.refused and conflicting & set(stack.paths):
         code = "E_DUP_UID_DIFF"
     elif not code and stack.lossy:
         code = "W_LOSSY"
     return replace(stack, code=code, n_source_bytes=sum(sizes[path] for path in stack.paths))
+
+
+def _is_plausible(stack: Stack) -> bool:
+    """Tell whether the steps are ones an image can have: what is resampled grows with them without bound."""
+    least, most = _PLAUSIBLE_MM
+    return stack.refused or stack.spacing_mm is None or all(least <= step <= most for step in stack.spacing_mm)
+
+
+def _unplaced(stack: Stack) -> Stack:
+    return replace(
+        stack, verdict="refused", code="E_SPACING", spacing_mm=None, affine_lps=None, slice_positions_mm=None
+    )
 
 
 def _stack_outcomes(stacks: Sequence[Stack]) -> dict[str, Outcome]:

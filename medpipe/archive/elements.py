@@ -52,6 +52,16 @@ def value(dataset: Any, tag: Tag) -> Any:
     return found
 
 
+def is_unreadable_number(dataset: Any, keyword: str) -> bool:
+    """Tell whether an element holds something that is no finite number; absent or empty is nothing."""
+    if keyword not in dataset or number(dataset, keyword) is not None:
+        return False
+    # as it stands in the file: what cannot be converted has no value to ask for
+    said = dataset.get_item(keyword).value
+    plain = said if isinstance(said, bytes) else str("" if said is None else said).encode()
+    return bool(plain.strip(b" \0"))
+
+
 def text(dataset: Any, tag: Tag) -> str:
     """Return an element's first value as text without padding; empty where there is none."""
     values = texts(dataset, tag)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from medpipe.archive.closed import closed_modality
-from medpipe.archive.elements import integer, items, number, numbers, parse, quiet, text
+from medpipe.archive.elements import integer, is_unreadable_number, items, number, numbers, parse, quiet, text
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
@@ -192,6 +192,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     mosaic = is_mosaic(dataset, plane)
     return replace(
         empty,
+        code=_rescale_code(dataset) if layout.pixel_keyword else "",
         transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
         sop_class_uid=text(dataset, "SOPClassUID"),
         sop_instance_uid=text(dataset, "SOPInstanceUID"),
@@ -225,6 +226,12 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         frame_offsets_mm=numbers(dataset, "GridFrameOffsetVector"),
         facts=read_facts(dataset),
     )
+
+
+def _rescale_code(dataset: Any) -> str:
+    """Refuse rescale values that cannot be read: taken as 1 and 0 they would give wrong numbers silently."""
+    broken = any(is_unreadable_number(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    return "E_NONFINITE" if broken else ""
 
 
 def _code(header: Header, layout: Layout) -> str:

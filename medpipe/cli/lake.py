@@ -84,5 +84,9 @@ def verify(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
     from medpipe.app.verify import verify_lake
 
     facts = verify_lake(lake)
-    print_json(facts) if as_json else print_pairs("verify", facts)
+    if as_json:
+        print_json(facts)
+    else:
+        print_pairs("verify", {**facts, "damaged": len(facts["damaged"])})
+        print("".join(f"{line}\n" for line in facts["damaged"]), end="")
     return 3 if facts["damaged"] else 0

@@ -6,6 +6,7 @@ Importing this module is cheap; each command imports what it needs when it is ca
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with the documented exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # as Ctrl-C, so that whoever stops a service or closes a terminal gets the exit code for it
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     sys.exit(run(arguments))
 
 

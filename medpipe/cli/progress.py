@@ -28,8 +28,8 @@ class PlainProgress:
         self._is_read = True
         self._name = ""
         self._total: int | None = None
-        self._done = 0
-        self._began = self._said = time.monotonic()
+        self._done = self._first_steps = 0
+        self._began = self._said = self._first_step = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +48,8 @@ class PlainProgress:
 
     def advance(self, steps: int = 1) -> None:
         """Count steps and print a line if the last one is old."""
+        if not self._done:
+            self._first_step, self._first_steps = time.monotonic(), steps
         self._done += steps
         if time.monotonic() - self._said >= EVERY_S:
             self._said = time.monotonic()
@@ -70,9 +72,11 @@ class PlainProgress:
         return f" of {self._total}" if self._total else ""
 
     def _eta(self) -> str:
-        if not self._total or not self._done:
+        # counted from the first step: until then processes start, which says nothing of the rest
+        measured = self._done - self._first_steps
+        if not self._total or not measured:
             return ""
-        left = (time.monotonic() - self._began) / self._done * max(0, self._total - self._done)
+        left = (time.monotonic() - self._first_step) / measured * max(0, self._total - self._done)
         return f", about {left:.0f} s left"
 
 

@@ -22,7 +22,7 @@ def print_pairs(title: str, facts: Mapping[str, Any]) -> None:
 def _pairs(facts: Mapping[str, Any], indent: str) -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             print(f"{indent}{name}")
             _pairs(value, indent + "  ")
         else:
@@ -43,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, limit:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value == {}:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"

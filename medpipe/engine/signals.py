@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on the first SIGINT or SIGTERM within; raise KeyboardInterrupt on the second.
+    """Call ``stop`` on the first SIGINT, SIGTERM or SIGHUP within; raise KeyboardInterrupt on the second.
 
-    Does nothing in a thread other than the main one, which alone receives signals.
+    A SIGHUP that is ignored, as under nohup, stays ignored. Does nothing in a thread other than the main one, which alone receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,7 +27,10 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             raise KeyboardInterrupt
         stop()
 
-    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    former = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:

@@ -156,7 +156,7 @@ def dilation(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
     wide = mask.copy()
     result = mask.copy()
     width = 0
-    for run, shift_z, shift_y in sorted(_runs(radius_mm, spacing_mm)):
+    for run, shift_z, shift_y in sorted(_runs(radius_mm, spacing_mm, mask.shape)):
         while width < run:
             width += 1
             _add_shifted(wide, mask, (0, 0, width))
@@ -165,16 +165,18 @@ def dilation(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
     return result
 
 
-def _runs(radius_mm: float, spacing_mm: Spacing) -> list[tuple[int, int, int]]:
-    """Return (half length, z, y) of each run of the ellipsoid's voxels along x."""
+def _runs(radius_mm: float, spacing_mm: Spacing, shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Return (half length, z, y) of each run of the ellipsoid's voxels along x, as far as the array reaches."""
     step_z, step_y, step_x = spacing_mm
-    reach_z, reach_y = int(radius_mm / step_z + 1e-9), int(radius_mm / step_y + 1e-9)
+    # a radius of very many voxels must not cost more than the array has
+    reach_z = min(int(radius_mm / step_z + 1e-9), shape[0])
+    reach_y = min(int(radius_mm / step_y + 1e-9), shape[1])
     runs = []
     for z in range(-reach_z, reach_z + 1):
         for y in range(-reach_y, reach_y + 1):
             left = radius_mm**2 * (1.0 + 1e-9) - (z * step_z) ** 2 - (y * step_y) ** 2
             if left >= 0.0:
-                runs.append((int(left**0.5 / step_x + 1e-9), z, y))
+                runs.append((min(int(left**0.5 / step_x + 1e-9), shape[2]), z, y))
     return runs
 
 

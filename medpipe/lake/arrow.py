@@ -99,6 +99,8 @@ def parquet_bytes(table: pa.Table) -> bytes:
         use_dictionary=_names(table, pa.types.is_string),
         use_byte_stream_split=_names(table, pa.types.is_floating),
         write_statistics=True,
+        # zstd frames hold no checksum: without these a rotten byte would be read as another number
+        write_page_checksum=True,
         store_schema=True,
     )
     data: bytes = sink.getvalue().to_pybytes()
@@ -119,7 +121,7 @@ def readable(what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException):
-        raise IntegrityError(f"{what}: its files are damaged; remove them and run again") from None
+        raise IntegrityError(f"{what}: its files are damaged; medpipe verify names what to remove") from None
 
 
 def _names(table: pa.Table, test: Any) -> list[str]:

@@ -8,6 +8,7 @@ from medpipe.contracts.records import CaseRecord, CaseResult, ProductRecord
 from medpipe.errors import IntegrityError
 from medpipe.keys import canonical
 from medpipe.lake.lake import Lake
+from medpipe.lake.layout import LAYOUT
 from medpipe.lake.segments import list_segments, read_segment
 
 
@@ -33,6 +34,7 @@ class Committed:
         self._products: dict[str, ProductRecord] = {}
         self._contents: dict[tuple[str, str], tuple[str, str]] = {}
         self._by_volume: dict[str, set[str]] = {}
+        self._lost: set[str] = set()
 
     @classmethod
     def load(cls, lake: Lake) -> Committed:
@@ -45,6 +47,7 @@ class Committed:
         """
         committed = cls(lake)
         committed.refresh()
+        committed._lost = set(committed._lost_volumes())
         return committed
 
     def refresh(self) -> int:
@@ -68,6 +71,7 @@ class Committed:
             known = self._products.setdefault(product.key, product)
             if known is not product and known.content_digest != product.content_digest:
                 raise _alarm("product", product.key)
+            self._lost.discard(product.key)
         self._add_case(result.case)
 
     def case(self, case_key: str) -> CaseRecord | None:
@@ -93,8 +97,8 @@ class Committed:
         return found
 
     def has_product(self, key: str) -> bool:
-        """Tell whether a product is committed."""
-        return key in self._products
+        """Tell whether a product is committed, and nobody has removed the volume it stored."""
+        return key in self._products and key not in self._lost
 
     def products_of(self, volume_key: str) -> frozenset[str]:
         """Return the keys of all products that cases of a volume stand on."""
@@ -109,6 +113,15 @@ class Committed:
 
     def __len__(self) -> int:
         return len(self._cases)
+
+    def _lost_volumes(self) -> Iterator[str]:
+        """Yield the products whose stored volume is gone, by listing folders: no volume is opened."""
+        objects = self._lake.store.absolute(LAYOUT.objects())
+        there = {path.relative_to(self._lake.root).as_posix() for path in objects.glob("[0-9a-f][0-9a-f]/*")}
+        for product in self._products.values():
+            stored = {row.get(name) for row in product.rows for name in ("store", "final_store")}
+            if product.kind == "volume" and not there.issuperset(stored - {None}):
+                yield product.key
 
     def _add_case(self, case: CaseRecord) -> None:
         # A case that ended early may not have come to its companions, and not every route looks at them.

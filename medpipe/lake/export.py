@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import xlsxwriter
 
 from medpipe.errors import ConfigError
+from medpipe.lake.arrow import readable
 from medpipe.lake.durable import storage_faults
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import open_table
@@ -52,6 +53,8 @@ def export_table(lake: Lake, name: str, out_path: Path, *, recipe: str | None = 
         For another suffix, a folder that does not exist, or a table too large for Excel.
     LakeError
         If there is no such table.
+    IntegrityError
+        If its files are damaged.
     StoppedError
         If the disk is full; nothing half-written stays.
     """
@@ -71,10 +74,16 @@ def export_table(lake: Lake, name: str, out_path: Path, *, recipe: str | None = 
     return rows
 
 
+def _batches(table: Any) -> Iterator[Any]:
+    """Yield a table's rows; what is read from the disk and what is written to it fail apart."""
+    with readable("the table"):
+        yield from table.to_batches()
+
+
 def _write_parquet(table: Any, path: Path) -> int:
     rows = 0
     with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
-        for batch in table.to_batches():
+        for batch in _batches(table):
             writer.write_batch(batch)
             rows += batch.num_rows
     return rows
@@ -83,7 +92,7 @@ def _write_parquet(table: Any, path: Path) -> int:
 def _write_csv(table: Any, path: Path) -> int:
     rows = 0
     with pcsv.CSVWriter(path, _plain(table.schema.empty_table()).schema) as writer:
-        for batch in table.to_batches():
+        for batch in _batches(table):
             writer.write_table(_plain(pa.Table.from_batches([batch])))
             rows += batch.num_rows
     return rows
@@ -101,7 +110,7 @@ def _write_xlsx(table: Any, path: Path) -> int:
         header = _plain(table.schema.empty_table()).column_names
         sheet.write_row(0, 0, header)
         place = 0
-        for batch in table.to_batches():
+        for batch in _batches(table):
             plain = _plain(pa.Table.from_batches([batch]))
             for values in zip(*(column.to_pylist() for column in plain.columns), strict=True):
                 place += 1

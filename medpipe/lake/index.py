@@ -121,4 +121,6 @@ def _current(lake: Lake, source: str) -> str:
 def _read(lake: Lake, source: str, name: str, generation: str, columns: list[str] | None) -> Any:
     path = LAYOUT.index_table(source, generation, name)
     with readable(f"index of {source}"):
-        return pq.read_table(lake.store.absolute(path), columns=columns, partitioning=None)
+        return pq.read_table(
+            lake.store.absolute(path), columns=columns, partitioning=None, page_checksum_verification=True
+        )

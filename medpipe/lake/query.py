@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from medpipe.contracts.tables import TableSchema
-from medpipe.errors import ConfigError, LakeError
+from medpipe.errors import ConfigError, IntegrityError, LakeError
 from medpipe.lake.arrow import Row, readable, to_table
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
@@ -20,6 +20,13 @@ from medpipe.lake.tables import latest_publication
 
 _READING = {"SELECT", "EXPLAIN", "PRAGMA", "MULTI"}
 """Statements that read; PIVOT is a MULTI."""
+
+_CHECKED = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+
+_ROTTEN = "checksum verification failed"
+"""What Arrow says of a page with another checksum; DuckDB passes it on in an error of its own."""
 
 
 def tables_path(lake: Lake, recipe: str | None = None) -> Path:
@@ -86,7 +93,7 @@ def open_table(lake: Lake, name: str, *, recipe: str | None = None) -> Any:
         raise LakeError(f"there is no table {name!r} (there are {', '.join(known)})")
     files = sorted(tables_path(lake, recipe).joinpath(name).glob("*.parquet"))
     with readable(f"table {name}"):
-        return ds.dataset([str(file) for file in files], format="parquet")
+        return ds.dataset([str(file) for file in files], format=_CHECKED)
 
 
 def sql(lake: Lake, text: str, *, recipe: str | None = None) -> pa.Table:
@@ -101,6 +108,8 @@ def sql(lake: Lake, text: str, *, recipe: str | None = None) -> pa.Table:
         If the text is no query, or the query is wrong; says what DuckDB says.
     LakeError
         If nothing was published yet.
+    IntegrityError
+        If the files it has to read are damaged.
     """
     return _answer({name: open_table(lake, name, recipe=recipe) for name in table_names(lake, recipe)}, text)
 
@@ -137,6 +146,8 @@ def _answer(tables: Mapping[str, Any], text: str) -> pa.Table:
             _refuse_writing(connection, text)
             return connection.sql(text).to_arrow_table()
         except duckdb.Error as error:
+            if _ROTTEN in str(error):
+                raise IntegrityError("a table's files are damaged; medpipe verify names what to remove") from None
             raise ConfigError(f"the query cannot be answered: {error}") from None
 
 

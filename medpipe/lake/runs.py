@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Self
 
 import pyarrow as pa
@@ -18,6 +20,8 @@ import pyarrow.parquet as pq
 from medpipe.errors import LakeError
 from medpipe.lake.durable import ensure_folder, storage_faults
 from medpipe.lake.lake import Lake
+
+_STAMP = "%Y%m%dT%H%M%S%f"
 
 _PLAN_SCHEMA = pa.schema(
     [
@@ -149,6 +153,19 @@ class EventRecord:
         with storage_faults(self._where):
             os.fsync(self._file.fileno())
             self._file.close()
+
+
+def new_run_name(lake: Lake) -> str:
+    """Return an id for a new run: UTC time of its start and a few random digits.
+
+    It sorts after every run before it, also where the clock went back: the latest run is told by it.
+    """
+    stamp = datetime.now(UTC)
+    for name in run_names(lake)[-1:]:
+        with suppress(ValueError):  # not named by this function
+            last = datetime.strptime(name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+            stamp = max(stamp, last + timedelta(milliseconds=1))
+    return stamp.strftime(_STAMP)[:-3] + "-" + secrets.token_hex(2)
 
 
 def run_names(lake: Lake) -> list[str]:

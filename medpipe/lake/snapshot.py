@@ -142,6 +142,11 @@ def write_snapshot(lake: Lake, snapshot: Snapshot, *, run: str) -> None:
     hit("snapshot.after_run")
 
 
+def has_snapshot(lake: Lake, snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot is recorded."""
+    return lake.store.exists(LAYOUT.snapshot(snapshot.id))
+
+
 def read_snapshot(lake: Lake, snapshot: str) -> Snapshot:
     """Return a snapshot by its id.
 

@@ -91,6 +91,12 @@ def latest_publication(lake: Lake, recipe_name: str) -> str | None:
     return lake.store.get(pointer).decode().strip() if lake.store.exists(pointer) else None
 
 
+def is_readable(lake: Lake, recipe_name: str) -> bool:
+    """Tell whether a recipe's current tables are there, and the link that readers follow leads somewhere."""
+    folder = latest_publication(lake, recipe_name)
+    return folder is not None and lake.store.exists(LAYOUT.manifest(folder)) and lake.store.exists(LAYOUT.tables())
+
+
 def published_state(lake: Lake, recipe_name: str) -> str | None:
     """Return the digest of what a recipe's current tables were derived from, or None."""
     pointer = LAYOUT.published_state(recipe_name)
@@ -111,7 +117,7 @@ def _write_part(target: Path, data: bytes, known: Mapping[str, Path]) -> None:
 
 def _published_parts(lake: Lake, recipe_name: str) -> dict[str, Path]:
     folder = latest_publication(lake, recipe_name)
-    if folder is None:
+    if folder is None or not lake.store.exists(folder):
         return {}
     root = lake.store.absolute(folder)
     return {entry.sha256: root / entry.path for entry in read_manifest(lake.store, folder)}

@@ -28,7 +28,7 @@ class History(Protocol):
         """Return the terminal record of a case, or None."""
 
     def has_product(self, key: str) -> bool:
-        """Tell whether a product is committed."""
+        """Tell whether a product is committed and still there."""
 
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
         """Return (volume digest, companions digest or empty) read at this source version, or None."""
@@ -131,13 +131,16 @@ def make_plan(
             skipped[key] = "S_LIMIT"
         else:
             cases.append(_case(lock, route, volume, versions[key], history, numeric_class=numeric_class))
-    pending = tuple(case for case in cases if not is_settled(history.case(case.key)))
+    pending = tuple(case for case in cases if not has_ended(case.key, history))
     return Plan(cases=tuple(cases), pending=pending, skipped=skipped)
 
 
-def is_settled(record: CaseRecord | None) -> bool:
-    """Tell whether a case with this record need not run again."""
-    return record is not None and record.code not in _PASSING
+def has_ended(case_key: str, history: History) -> bool:
+    """Tell whether a case need not run again: its record stands, and all it stands on is there."""
+    record = history.case(case_key)
+    if record is None or record.code in _PASSING:
+        return False
+    return all(history.has_product(key) for key in record.products)
 
 
 def _route_of(lock: LockedRecipe, volume: Mapping[str, Any]) -> tuple[Route | None, str]:

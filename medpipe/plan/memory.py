@@ -12,6 +12,9 @@ from medpipe.types import Geometry
 BASE_BYTES = 350 << 20
 """A sandbox with its libraries loaded, before it has read anything."""
 
+MOST_BYTES = 1 << 62
+"""What is more fits no host either; the plan holds 64-bit integers."""
+
 
 def geometry_of(volume: Mapping[str, Any]) -> Geometry:
     """Return the geometry a ``volumes`` row describes."""
@@ -24,7 +27,7 @@ def geometry_of(volume: Mapping[str, Any]) -> Geometry:
 
 
 def projected_bytes(route: Route, volume: Mapping[str, Any]) -> int:
-    """Return the projected peak of a case in bytes.
+    """Return the projected peak of a case in bytes, at most ``MOST_BYTES``.
 
     The decoded volume in float32 with its float64 reading buffer, the final image where there
     are image ops, a mask per region source, and the largest single need among the ops.
@@ -36,7 +39,7 @@ def projected_bytes(route: Route, volume: Mapping[str, Any]) -> int:
     needs += [op.memory(geometry) for op in route.regions]
     needs += [entry.op.memory(geometry) for entry in route.features]
     reading = 8 * voxels
-    return BASE_BYTES + held + max([reading, *needs])
+    return min(BASE_BYTES + held + max([reading, *needs]), MOST_BYTES)
 
 
 def _triple(values: Any) -> tuple[float, float, float] | None:

@@ -100,15 +100,31 @@ def _named_file(environment: Mapping[str, str]) -> Path | None:
 
 def _own_file(environment: Mapping[str, str]) -> Path:
     named = environment.get("XDG_CONFIG_HOME")
-    folder = Path(named) if named else Path.home() / ".config"
+    try:
+        folder = Path(named) if named else Path.home() / ".config"
+    except RuntimeError:  # no HOME, and a user the system does not know, as in many containers
+        raise SecurityError(f"there is no home to keep a key in: name a key file in {KEY_FILE_VARIABLE}") from None
     return folder / "medpipe" / "key"
 
 
 def _create(path: Path) -> bool:
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = path.with_name(f".key.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_exclusively(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise SecurityError(
+            f"the key file {path} cannot be created ({error.strerror}): make the folder writable, "
+            f"or name a key file in {KEY_FILE_VARIABLE}"
+        ) from error
+    return True
+
+
+def _write_exclusively(aside: Path, path: Path) -> None:
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -117,16 +133,8 @@ def _create(path: Path) -> bool:
             os.fsync(file.fileno())
         # A link is exclusive and whole: a second process never reads half a key.
         os.link(aside, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise SecurityError(
-            f"the key file {path} cannot be created ({error.strerror}): make the folder writable, "
-            f"or name a key file in {KEY_FILE_VARIABLE}"
-        ) from error
     finally:
         aside.unlink(missing_ok=True)
-    return True
 
 
 def _read(path: Path) -> Secret:

@@ -164,7 +164,7 @@ class _Work:
             return known
         uses_companions = any(op.uses_companions for op in self.route.regions)
         return Content(
-            volume=volume_digest(self.reading.volume),
+            volume=volume_digest(self.reading.volume, quantization=self.reading.quantization),
             companions=_companions_digest(self.companions) if uses_companions else "",
             numeric_class=self.order.numeric_class,
         )
@@ -290,10 +290,11 @@ class _Work:
         return rows
 
 
-def volume_digest(volume: Volume) -> str:
-    """Return the content digest of a volume: voxels, geometry, unit and modality.
+def volume_digest(volume: Volume, *, quantization: tuple[float, float] | None = None) -> str:
+    """Return the content digest of a volume: voxels, geometry, unit, modality and quantization.
 
-    The frame of reference is an identity, not content, and stays out.
+    The frame of reference is an identity, not content, and stays out. Two series may hold equal
+    values as different integers, and the integers are what is stored.
     """
     geometry = volume.geometry
     facts = {
@@ -304,6 +305,7 @@ def volume_digest(volume: Volume) -> str:
         "unit": volume.unit,
         "modality": volume.modality,
         "verdict": volume.verdict,
+        "quantization": quantization,
     }
     return digest({"voxels": array_digest(to_numpy(volume.data)), **facts})
 

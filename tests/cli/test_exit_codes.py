@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import pytest
 
 from medpipe.app.publish import Published
@@ -8,6 +11,7 @@ from medpipe.cli import main
 from medpipe.cli.options import share
 from medpipe.errors import ConfigError
 from medpipe.lake.snapshot import Snapshot
+from tests.cli.commands import MEDPIPE, environment
 
 
 @pytest.mark.parametrize(
@@ -112,3 +116,16 @@ def test_a_share_is_written_as_percent_or_fraction(text, value):
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(ConfigError, match="--allow-quarantined"):
         share(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_scan_that_is_stopped_from_outside_exits_with_4_and_one_line(number, archive, home, tmp_path):
+    command = [*MEDPIPE, "scan", str(archive), "--lake", str(tmp_path / "lake")]
+    with subprocess.Popen(command, env=environment(home), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("scan: "):
+            assert process.poll() is None
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 4
+    assert said == "medpipe: interrupted; the same command resumes\n"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
 
 from medpipe.cli import main
+from medpipe.cli.show import print_pairs
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table
 from tests.cli.commands import MEDPIPE, environment, medpipe
@@ -64,6 +66,29 @@ def test_status_and_explain_are_lines_for_people(lake, capsys):
     assert "state           finished" in shown(capsys, "status", lake)
     key = read_table(Lake.open(lake), "volumes").column("volume_key")[0].as_py()
     assert "computed by" in shown(capsys, "explain", lake, key)
+
+
+def test_nothing_is_a_dash_and_no_empty_heading(capsys):
+    print_pairs("facts", {"codes": {}, "more": {"a": 1}})
+    assert capsys.readouterr().out.splitlines() == ["facts", "  codes  -", "  more", "    a  1"]
+
+
+def test_every_model_is_listed_with_its_algorithm(lake, capsys):
+    rows = json.loads(shown(capsys, "models", lake, "--json"))
+    assert {row["algorithm"] for row in rows} == {"logistic"}
+
+
+def test_every_damage_is_a_line_of_its_own(lake, tmp_path, capsys):
+    shutil.copytree(lake, tmp_path / "lake", symlinks=True)
+    damaged = [*tmp_path.glob("lake/objects/??/*/zarr.json")][:2]
+    for path in damaged:
+        path.write_text("{}")
+    assert main.run(["verify", str(tmp_path / "lake")]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].split() == ["damaged", "2"]
+    assert sorted(line.split(": ")[0] for line in lines[-2:]) == sorted(
+        f"volume {path.parent.relative_to(tmp_path / 'lake')}" for path in damaged
+    )
 
 
 def test_a_closed_pipe_ends_a_command_quietly(lake, home):

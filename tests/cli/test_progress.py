@@ -34,8 +34,22 @@ def test_plain_lines_come_now_and_then_with_what_is_left(monkeypatch):
     with PlainProgress(stream) as progress:
         progress.stage("cases", 4)
         progress.advance()
-    assert "cases: 1 of 4, about " in stream.getvalue()
+        progress.advance()
+    assert "cases: 2 of 4, about " in stream.getvalue()
     assert " s left" in stream.getvalue()
+
+
+def test_what_is_left_is_not_told_by_the_time_processes_took_to_start(monkeypatch):
+    monkeypatch.setattr(module, "EVERY_S", 0.0)
+    stream = io.StringIO()
+    with PlainProgress(stream) as progress:
+        progress.stage("cases", 100)
+        time.sleep(0.5)
+        for _ in range(5):
+            progress.advance()
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "cases: 1 of 100"
+    assert lines[5] == "cases: 5 of 100, about 0 s left"
 
 
 def test_plain_lines_are_few(monkeypatch):

@@ -12,6 +12,7 @@ from medpipe.keys import bytes_digest, digest
 from medpipe.lake.audit import audited
 from medpipe.lake.lake import Lake
 from medpipe.lake.models import put_model
+from medpipe.lake.tables import set_published_state
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,20 @@ def test_a_volume_that_is_gone_is_missed_by_the_tables(full):
     folder = min(full.root.glob("objects/??/*"))
     (folder / "manifest.json").unlink()
     assert damaged(full) == ["volume", "link"]
+
+
+def test_a_link_to_the_tables_that_is_gone_is_missed_once_a_run_has_ended(full):
+    (full.root / "tables").unlink()
+    assert damaged(full) == []
+    set_published_state(full, "demo", "ab" * 32)
+    assert damaged(full) == ["link"]
+
+
+def test_a_segment_that_is_gone_is_missed_by_the_published_snapshot(full):
+    min(full.root.glob("objects/segments/run-1/*")).unlink()
+    assert damaged(full) == ["results"]
+
+
+def test_a_published_snapshot_that_is_gone_is_missed(full):
+    min(full.root.glob("objects/snapshots/*")).unlink()
+    assert damaged(full) == ["snapshot"]

@@ -1,11 +1,14 @@
 import itertools
+import shutil
 
 import pytest
 
+from medpipe.contracts.records import CaseResult, ProductRecord
 from medpipe.errors import IntegrityError
 from medpipe.keys import digest
 from medpipe.lake.committed import Committed
 from medpipe.lake.segments import SegmentWriter
+from medpipe.lake.volumes import put_volume
 
 
 def seal(lake, results, *, run="run-1", writer="w"):
@@ -92,3 +95,17 @@ def test_the_last_run_stands_among_failures(lake, make_result):
     committed.add(make_result(1, status="failed", run="run-2"))
     committed.add(make_result(1, status="failed", run="run-1", attempts=9))
     assert committed.case(make_result(1).case.case_key).run == "run-2"
+
+
+def test_a_volume_somebody_removed_is_not_there_until_it_is_stored_again(lake, make_volume, make_result):
+    stored = put_volume(lake, digest("one"), make_volume())
+    product = ProductRecord(key=digest("one"), kind="volume", rows=({"store": stored["store"], "final_store": None},))
+    result = CaseResult(case=make_result(1).case, products=(product,))
+    seal(lake, [result], writer="a")
+    assert Committed.load(lake).has_product(product.key)
+    shutil.rmtree(lake.root / stored["store"])
+    committed = Committed.load(lake)
+    assert not committed.has_product(product.key)
+    seal(lake, [result], writer="b")
+    committed.refresh()
+    assert committed.has_product(product.key)

@@ -1,10 +1,12 @@
 import datetime as dt
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from medpipe.contracts.tables import SCORES, VOLUMES
-from medpipe.errors import ConfigError, LakeError
+from medpipe.errors import ConfigError, IntegrityError, LakeError
+from medpipe.lake.export import export_table
 from medpipe.lake.query import filter_rows, open_table, read_table, sql, table_names, tables_path
 from medpipe.lake.tables import publish_tables
 
@@ -113,3 +115,32 @@ def test_rows_in_memory_are_filtered_by_their_schemas_columns():
     for wrong in ("SELECT other FROM volumes", "SELECT * FROM read_text('/etc/hostname')", "DROP VIEW volumes"):
         with pytest.raises(ConfigError):
             filter_rows(tables, wrong)
+
+
+@pytest.fixture
+def rotten(published):
+    """Return the lake with one bit of a page of numbers turned over: still a sound Parquet file, but for its sums."""
+    (path,) = tables_path(published).joinpath("scores").glob("*.parquet")
+    chunks = pq.ParquetFile(path).metadata.row_group(0)
+    column = next(
+        chunks.column(place) for place in range(chunks.num_columns) if chunks.column(place).path_in_schema == "value"
+    )
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+    return published
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda lake: read_table(lake, "scores"), lambda lake: sql(lake, "SELECT sum(value) FROM scores")]
+)
+def test_a_number_that_rotted_on_the_disk_is_an_alarm_and_no_number(rotten, ask):
+    with pytest.raises(IntegrityError, match="medpipe verify"):
+        ask(rotten)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+def test_a_table_that_rotted_is_not_exported(rotten, tmp_path, suffix):
+    with pytest.raises(IntegrityError, match="medpipe verify"):
+        export_table(rotten, "scores", tmp_path / f"out{suffix}")
+    assert list(tmp_path.glob("*out*")) == []

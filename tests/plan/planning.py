@@ -63,17 +63,21 @@ def volume(key="v1", *, shape=(20, 64, 64), **changes):
 
 
 class Known:
-    """A history: cases that ended (key to code), committed products, contents that were read."""
+    """A history: cases that ended (key to code) and the products they stand on, what is committed, contents read."""
 
-    def __init__(self, *, cases=None, products=(), contents=None):
+    def __init__(self, *, cases=None, products=(), contents=None, stands_on=None):
         self.cases, self.products, self.contents = cases or {}, set(products), contents or {}
+        self.stands_on = stands_on or {}
 
     def case(self, case_key):
         if case_key not in self.cases:
             return None
         code = self.cases[case_key]
         status = "rejected" if code else "done"
-        return CaseRecord(case_key=case_key, volume_key="", route="", status=status, stage="done", code=code)
+        products = self.stands_on.get(case_key, ())
+        return CaseRecord(
+            case_key=case_key, volume_key="", route="", status=status, stage="done", code=code, products=products
+        )
 
     def has_product(self, key):
         return key in self.products

@@ -77,6 +77,13 @@ def test_a_case_that_ended_is_not_pending():
     assert [case.volume_key for case in plan.pending] == ["b"]
 
 
+def test_a_case_that_ended_is_pending_again_when_a_product_of_it_is_gone():
+    (first,) = plan_of(volume("a")).cases
+    stands_on = {"stands_on": {first.key: ("aa", "bb")}}
+    assert plan_of(volume("a"), history=Known(cases={first.key: ""}, products=["aa", "bb"], **stands_on)).pending == ()
+    assert len(plan_of(volume("a"), history=Known(cases={first.key: ""}, products=["aa"], **stands_on)).pending) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "pending"), [("E_CODEC_ERROR", 0), ("E_TIMEOUT", 0), ("E_CHANGED", 1), ("E_VANISHED", 1)]
 )

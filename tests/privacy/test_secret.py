@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from medpipe.errors import SecurityError
-from medpipe.privacy.secret import Secret, load_secret, new_secret
+from medpipe.privacy.secret import KEY_FILE_VARIABLE, Secret, load_secret, new_secret
 
 
 @pytest.fixture
@@ -71,6 +71,21 @@ def test_a_named_file_that_is_missing_is_refused_and_not_made(home):
     with pytest.raises(SecurityError, match="cannot be read"):
         load_secret(home / "missing")
     assert not (home / "missing").exists()
+
+
+def test_a_home_where_nothing_can_be_made_is_refused_with_what_to_do(home, monkeypatch):
+    (home / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "file" / "config"))
+    with pytest.raises(SecurityError, match=f"cannot be created .*{KEY_FILE_VARIABLE}"):
+        load_secret()
+
+
+def test_a_user_without_a_home_is_told_to_name_a_key_file(home, monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    with pytest.raises(SecurityError, match=f"no home .*{KEY_FILE_VARIABLE}"):
+        load_secret()
 
 
 def test_the_key_is_never_shown():
