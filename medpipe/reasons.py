@@ -106,7 +106,9 @@ REASONS: dict[str, Reason] = {
     "E_OOM": _error(
         "the case needed more memory than its share", "raise limits.memory_mb in the site file, or use fewer workers"
     ),
-    "E_CRASH": _error("the case ended its process", "run it alone (--only); report the code and the stage if it repeats"),
+    "E_CRASH": _error(
+        "the case ended its process", "run it alone (--only); report the code and the stage if it repeats"
+    ),
     "E_CHANGED": _error("the file changed between scan and reading", "scan again"),
     "E_VANISHED": _error("the file was gone when it was to be read", "check the archive, then scan again"),
     "E_INTERNAL": _error("medpipe made a mistake on this subject", "report it with the code and the stage"),
