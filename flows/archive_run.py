@@ -19,7 +19,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.bugs import told_by_place
 from medpipe.app.progress import Progress, Silent
-from medpipe.app.run import ActiveRun, RunReport, RunRequest, begin_run
+from medpipe.app.publish import RunReport
+from medpipe.app.run import ActiveRun, RunRequest, begin_run
 from medpipe.app.site import load_site
 from medpipe.errors import ConfigError, IntegrityError, LakeError, SecurityError
 

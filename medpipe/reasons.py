@@ -102,9 +102,12 @@ REASONS: dict[str, Reason] = {
     "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),
     "E_MODEL_INPUT": _error("the model's inputs do not fit the extraction", "use the extraction the model names"),
     # running
-    "E_TIMEOUT": _error("the case took longer than its deadline", "raise limits.case_s in the site file"),
+    "E_TIMEOUT": _error(
+        "the case took longer than its deadline", "raise limits.case_s in the site file, run with --retry E_TIMEOUT"
+    ),
     "E_OOM": _error(
-        "the case needed more memory than its share", "raise limits.memory_mb in the site file, or use fewer workers"
+        "the case needed more memory than its share",
+        "raise limits.memory_mb or use fewer workers, run with --retry E_OOM",
     ),
     "E_CRASH": _error(
         "the case ended its process", "run it alone (--only); report the code and the stage if it repeats"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunReport, RunRequest, plan_run, run_archive
+from medpipe.app.publish import RunReport
+from medpipe.app.run import RunRequest, plan_run, run_archive
 from medpipe.app.scan import ScanReport, scan_archives
 from medpipe.app.site import load_site
 from medpipe.contracts.protocols import Extractor

@@ -51,6 +51,53 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """How a run ended."""
+
+    run: str
+    recipe: str
+    lake: Path
+    planned: int
+    executed: int
+    skipped: int
+    seconds: float
+    published: Published
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as plain values, in reading order."""
+        counts = self.published.snapshot.counts
+        return {
+            "run": self.run or "none was needed",
+            "recipe": self.recipe,
+            "files": dict(self.published.outcomes),
+            "volumes": {name: dict(counts) for name, counts in self.published.modalities.items()},
+            "cases": {
+                "planned": self.planned,
+                "executed": self.executed,
+                "committed": counts["committed"],
+                "quarantined": counts["quarantined"],
+                "volumes left out": self.skipped,
+            },
+            "reasons": dict(self.published.codes),
+            "seconds": round(self.seconds, 1),
+            "snapshot": self.published.snapshot.id,
+            "tables": str(self.published.tables),
+            "note": self._note(),
+        }
+
+    def _note(self) -> str:
+        if not self.run:
+            return "nothing to do: everything was committed and published before"
+        if "S_LIMIT" in self.published.snapshot.skipped.values():
+            return "complete for the part that was chosen: the published tables hold no more until a run without it"
+        return "complete"
+
+    def exit_code(self, allowed_share: float = 0.0) -> int:
+        """Return 0, or 2 if more than the allowed share of subjects is quarantined."""
+        return 2 if self.published.bad_subjects > allowed_share * self.published.subjects else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """What the tables of a run are derived from."""
 

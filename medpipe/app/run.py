@@ -19,19 +19,20 @@ from medpipe.app.index import Index, load_index
 from medpipe.app.lakes import open_or_create
 from medpipe.app.models import check_models, resolver
 from medpipe.app.progress import Progress
-from medpipe.app.publish import Ending, Published, is_published, library_versions, publish_run, snapshot_of
+from medpipe.app.publish import Ending, Published, RunReport, is_published, library_versions, publish_run, snapshot_of
 from medpipe.app.scan import scan_into
 from medpipe.app.select import chosen_volumes
 from medpipe.app.site import Site
 from medpipe.engine import Engine, EngineSpec, Event, Task
 from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.engine.renewed import RenewedEngine
-from medpipe.errors import StoppedError
+from medpipe.errors import ConfigError, StoppedError
 from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
 from medpipe.lake.runs import EventRecord, Run, new_run_name, now
 from medpipe.plan.cases import Case, Plan, has_ended, make_plan, shards_of
 from medpipe.privacy.secret import Secret
+from medpipe.reasons import REASONS
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
 from medpipe.recipe.recipe import load_recipe
 from medpipe.xp import cuda_class, resolve_device
@@ -54,6 +55,9 @@ class RunRequest:
         SQL condition on the index table ``volumes`` (joined with ``series``).
     limit : int or None
         At most so many volumes.
+    retry : tuple of str
+        Reason codes whose cases run again although they ended so before: after a limit was
+        raised, or a codec installed.
     """
 
     recipe: str
@@ -62,46 +66,7 @@ class RunRequest:
     site: Site = field(default_factory=Site)
     only: str | None = None
     limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """How a run ended."""
-
-    run: str
-    recipe: str
-    lake: Path
-    planned: int
-    executed: int
-    skipped: int
-    seconds: float
-    published: Published
-
-    def facts(self) -> dict[str, Any]:
-        """Return the report as plain values, in reading order."""
-        counts = self.published.snapshot.counts
-        return {
-            "run": self.run or "none was needed",
-            "recipe": self.recipe,
-            "files": dict(self.published.outcomes),
-            "volumes": {name: dict(counts) for name, counts in self.published.modalities.items()},
-            "cases": {
-                "planned": self.planned,
-                "executed": self.executed,
-                "committed": counts["committed"],
-                "quarantined": counts["quarantined"],
-                "volumes left out": self.skipped,
-            },
-            "reasons": dict(self.published.codes),
-            "seconds": round(self.seconds, 1),
-            "snapshot": self.published.snapshot.id,
-            "tables": str(self.published.tables),
-            "note": "complete" if self.run else "nothing to do: everything was committed and published before",
-        }
-
-    def exit_code(self, allowed_share: float = 0.0) -> int:
-        """Return 0, or 2 if more than the allowed share of subjects is quarantined."""
-        return 2 if self.published.bad_subjects > allowed_share * self.published.subjects else 0
+    retry: tuple[str, ...] = ()
 
 
 def run_archive(request: RunRequest, progress: Progress) -> RunReport:
@@ -269,7 +234,8 @@ class ActiveRun:
 
     def _has_ended(self, case_key: str) -> bool:
         record = self.committed.case(case_key)
-        return has_ended(case_key, self.committed) or (record is not None and record.run == self.name)
+        is_of_this_run = record is not None and record.run == self.name
+        return is_of_this_run or has_ended(case_key, self.committed, retry=frozenset(self.request.retry))
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -316,6 +282,9 @@ def _prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, _Pr
     """Check everything that was asked for, before anything is written."""
     recipe = load_recipe(request.recipe)
     check_archives(request.archives, request.lake)
+    for code in request.retry:
+        if code not in REASONS:
+            raise ConfigError(f"--retry: {code!r} is no reason code (they are in docs/reference/reasons.md)")
     if request.only is not None:
         chosen_volumes(Index(), only=request.only, limit=request.limit)
     device = resolve_device(request.site.device)
@@ -337,7 +306,13 @@ def _plan(request: RunRequest, lock: LockedRecipe, prepared: _Prepared, index: I
     if request.only is not None or request.limit is not None:
         chosen = chosen_volumes(index, only=request.only, limit=request.limit)
     return make_plan(
-        lock, index.candidates(), index.versions, committed, numeric_class=prepared.numeric_class, chosen=chosen
+        lock,
+        index.candidates(),
+        index.versions,
+        committed,
+        numeric_class=prepared.numeric_class,
+        chosen=chosen,
+        retry=frozenset(request.retry),
     )
 
 

@@ -18,6 +18,9 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
 Privacy = Annotated[str | None, typer.Option(help="pseudonymized (default) or identified, for a new lake")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="site file (TOML): paths, workers, limits, key")]
 Only = Annotated[str | None, typer.Option(help="SQL condition on the volumes to take, such as \"modality = 'CT'\"")]
+Retry = Annotated[
+    list[str] | None, typer.Option(help="reason code whose cases run again, such as E_OOM; may be repeated")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="at most so many volumes")]
 
 
@@ -79,6 +82,7 @@ def run(
     privacy: Privacy = None,
     only: Only = None,
     limit: Limit = None,
+    retry: Retry = None,
     allow_quarantined: Annotated[
         str, typer.Option(help="share of subjects, such as 2%, that keeps exit code 0")
     ] = "0%",
@@ -95,7 +99,15 @@ def run(
     settings = site_of(site, privacy=privacy, device=device, workers=workers, engine=engine)
     if settings.engine == "serial":
         restart_pinned()
-    request = RunRequest(recipe=recipe, archives=tuple(archives), lake=lake, site=settings, only=only, limit=limit)
+    request = RunRequest(
+        recipe=recipe,
+        archives=tuple(archives),
+        lake=lake,
+        site=settings,
+        only=only,
+        limit=limit,
+        retry=tuple(retry or ()),
+    )
     allowed = share(allow_quarantined)
     with make_progress() as progress:
         report = run_archive(request, progress)

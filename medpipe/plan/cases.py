@@ -102,6 +102,7 @@ def make_plan(
     *,
     numeric_class: str,
     chosen: frozenset[str] | None = None,
+    retry: frozenset[str] = frozenset(),
 ) -> Plan:
     """Return the cases of a recipe over the indexed volumes.
 
@@ -117,6 +118,8 @@ def make_plan(
         Class the cases run in.
     chosen : frozenset of str, optional
         Volume keys to keep; others are left out by the user's own choice (``S_LIMIT``).
+    retry : frozenset of str
+        Codes whose cases run again although they ended so before.
     """
     cases: list[Case] = []
     skipped: dict[str, str] = {}
@@ -131,14 +134,14 @@ def make_plan(
             skipped[key] = "S_LIMIT"
         else:
             cases.append(_case(lock, route, volume, versions[key], history, numeric_class=numeric_class))
-    pending = tuple(case for case in cases if not has_ended(case.key, history))
+    pending = tuple(case for case in cases if not has_ended(case.key, history, retry=retry))
     return Plan(cases=tuple(cases), pending=pending, skipped=skipped)
 
 
-def has_ended(case_key: str, history: History) -> bool:
+def has_ended(case_key: str, history: History, *, retry: frozenset[str] = frozenset()) -> bool:
     """Tell whether a case need not run again: its record stands, and all it stands on is there."""
     record = history.case(case_key)
-    if record is None or record.code in _PASSING:
+    if record is None or record.code in _PASSING | retry:
         return False
     return all(history.has_product(key) for key in record.products)
 

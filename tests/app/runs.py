@@ -25,7 +25,8 @@ import psutil
 import pyarrow.dataset as ds
 
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunReport, RunRequest, run_archive
+from medpipe.app.publish import RunReport
+from medpipe.app.run import RunRequest, run_archive
 from medpipe.app.site import Limits, Site
 from medpipe.app.verify import verify_lake
 from medpipe.engine.numeric import pinned_environment

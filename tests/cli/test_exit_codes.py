@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from medpipe.app.publish import Published
-from medpipe.app.run import RunReport
+from medpipe.app.publish import Published, RunReport
 from medpipe.cli import main
 from medpipe.cli.options import share
 from medpipe.errors import ConfigError

@@ -154,3 +154,12 @@ def test_shards_hold_every_case_once_and_the_largest_first():
 
 def test_no_case_makes_no_shard():
     assert shards_of((), size=5) == []
+
+
+def test_only_cases_of_the_codes_to_retry_are_pending_again():
+    first, second = plan_of(volume("a"), volume("b")).cases
+    history = Known(cases={first.key: "E_OOM", second.key: "E_TIMEOUT"})
+    volumes, versions = [volume("a"), volume("b")], {"a": "1", "b": "1"}
+    plan = make_plan(locked(), volumes, versions, history, numeric_class=CLASS, retry=frozenset({"E_OOM"}))
+    assert [case.volume_key for case in plan.pending] == ["a"]
+    assert len(plan.cases) == 2
