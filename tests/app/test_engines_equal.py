@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ ENGINES = {
 }
 
 
-def assert_engines_agree(folder: Path, archive: Path, recipe: str, *options: str) -> None:
+def assert_engines_agree(
+    folder: Path, archive: Path, recipe: str, *options: str, engines: Sequence[str] = tuple(ENGINES)
+) -> None:
     """Run an archive by every engine into lakes of their own, and hold them against each other."""
     write_key(folder)
-    for name, engine in ENGINES.items():
+    for name in engines:
+        engine = ENGINES[name]
         medpipe(command([archive], folder / name, recipe, *engine, *options), folder, exit_code=2)
         assert_whole(folder / name)
         assert {row["numeric_class"] for row in rows(folder / name, "cases")} == {
@@ -36,10 +40,12 @@ def test_engines_agree_on_phantoms(phantoms, small_recipe, tmp_path):
 
 @pytest.mark.slow
 def test_engines_agree_on_phantoms_by_the_shipped_recipe(phantoms, tmp_path):
-    assert_engines_agree(tmp_path, phantoms, "whole-archive")
+    assert_engines_agree(tmp_path, phantoms, "whole-archive", engines=("serial", "dask-1"))
 
 
 @pytest.mark.slow
 @pytest.mark.data
 def test_engines_agree_on_the_real_archive(data_root, tmp_path):
-    assert_engines_agree(tmp_path, data_root / "archive", "whole-archive", "--privacy", "identified")
+    assert_engines_agree(
+        tmp_path, data_root / "archive", "whole-archive", "--privacy", "identified", engines=("serial", "dask-2")
+    )

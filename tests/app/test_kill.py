@@ -120,7 +120,9 @@ def test_a_kill_at_each_named_point_costs_no_byte(arena):
 
 
 @pytest.mark.slow
-def test_a_kill_at_later_hits_of_a_point_costs_no_byte(arena):
+def test_a_kill_at_later_hits_of_a_point_costs_no_byte(arena, pytestconfig):
+    if pytestconfig.getoption("--kills") < MANY:
+        pytest.skip(f"34 kills more: with --kills {MANY} and above (make kill)")
     points = [f"{point}:{nth}" for point, hits in LATER.items() for nth in hits]
     ended, again = arena.killed_at(points)
     assert dict(zip(points, ended, strict=True)) == dict.fromkeys(points, -signal.SIGKILL)
@@ -130,6 +132,9 @@ def test_a_kill_at_later_hits_of_a_point_costs_no_byte(arena):
 
 
 # at random instants -----------------------------------------------------------------------------
+
+
+MANY = 10
 
 
 @dataclass(frozen=True, slots=True)
