@@ -173,6 +173,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("trial", params)
 
 
+@pytest.mark.slow
 def test_a_kill_at_a_random_instant_costs_no_byte(calm, home, tmp_path, trial):
     write_key(home)
     rng = random.Random(trial)

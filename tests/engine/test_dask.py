@@ -34,6 +34,7 @@ def wait_until(condition, seconds=10.0):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_lethal_cases_cost_themselves_and_no_neighbour(tmp_path):
     lethal = {
         "segfault": ("failed", "E_CRASH", "read", 2),
@@ -139,6 +140,7 @@ def test_ctrl_c_stops_in_order_and_leaves_nothing_behind(tmp_path):
     wait_until(lambda: not any(child.is_running() for child in family))
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_driver(tmp_path):
     body = "        engine.run(map(task, range(500)), lambda event: print(event.case_key, flush=True))\n"
     process = driver(tmp_path, ["sleep 0.02"] * 499 + ["hold_gil"], body)

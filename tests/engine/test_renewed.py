@@ -18,6 +18,7 @@ def kind(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_a_failed_engine_is_followed_by_another(kind, tmp_path):
     events = []
     with RenewedEngine(engine_spec(kind, tmp_path, ["ok", "stop", "ok"])) as engine:
@@ -28,6 +29,7 @@ def test_a_failed_engine_is_followed_by_another(kind, tmp_path):
     assert "case-2" in {case.case_key for case in sealed_cases(tmp_path)}
 
 
+@pytest.mark.slow
 def test_calls_that_fail_together_are_tried_again_on_one_engine(kind, tmp_path):
     script = ["sleep 0.05", "stop", *["sleep 0.05"] * 18]
     ended = []

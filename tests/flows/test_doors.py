@@ -13,6 +13,7 @@ print(code, sorted({name.partition(".")[0] for name in sys.modules} & {"prefect"
 """
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line_never_imports_prefect(bench, tmp_path):
     done = bench.run(
         *("-c", COMMAND, "run", str(bench.archive), "--lake", str(tmp_path / "lake"), "-r", "whole-archive"),
