@@ -6,6 +6,7 @@ names and artifacts hold paths the site chose, counts and codes: nothing out of 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.bugs import told_by_place
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Progress, Silent
-from medpipe.app.publish import RunReport
-from medpipe.app.run import ActiveRun, RunRequest, begin_run
+from medpipe.app.run import ActiveRun, begin_run
+from medpipe.app.run_report import RunReport
 from medpipe.app.site import load_site
 from medpipe.errors import ConfigError, IntegrityError, LakeError, SecurityError
 
 SHARDS_AT_A_TIME = 4
+MOST_TASKS = 400
+"""Tasks of a flow run: a larger run gives each several shards."""
+
 RETRY_S = 5
 
 _ACTIVE: dict[str, ActiveRun] = {}
@@ -51,11 +56,14 @@ def _may_pass(_task: object, _run: object, state: State[Any]) -> bool:
     retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
 )
-def run_shard(run: str, shard: int) -> dict[str, int] | State[Any]:
-    """Run the cases of one shard; what is committed already is not run again."""
+def run_shard(run: str, shard: int, beyond: int) -> dict[str, int] | State[Any]:
+    """Run the cases of the shards from one to another; what has ended already is not run again."""
     try:
         with told_by_place():
-            return _ACTIVE[run].run_shard(shard)
+            ended: Counter[str] = Counter()
+            for number in range(shard, beyond):
+                ended.update(_ACTIVE[run].run_shard(number))
+            return dict(ended)
     except Exception:
         if run in _STOPPING:
             return Cancelled(message="the run was stopped; the next one goes on from here")
@@ -106,7 +114,9 @@ def drive(request: RunRequest, progress: Progress) -> RunReport:
 
 
 def _run_shards(active: ActiveRun) -> None:
-    futures = [run_shard.submit(active.name, shard) for shard in range(len(active.shards))]
+    count = len(active.shards)
+    step = max(1, -(-count // MOST_TASKS))
+    futures = [run_shard.submit(active.name, shard, min(shard + step, count)) for shard in range(0, count, step)]
     try:
         for future in futures:
             future.result()

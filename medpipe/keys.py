@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,9 +51,29 @@ def array_digest(array: np.ndarray[Any, Any]) -> str:
     return state.hexdigest()
 
 
+class Rendered(NamedTuple):
+    """A value as its canonical JSON already, so that a spec is rendered once and not per case."""
+
+    text: str
+
+
+def rendered(value: Any) -> Rendered:
+    """Return a value as its canonical JSON."""
+    return Rendered(canonical(value))
+
+
 def product_key(kind: str, /, **parts: Any) -> str:
-    """Return the key of a product: a digest of its kind and everything it depends on."""
-    return digest({"kind": kind, **parts})
+    """Return the key of a product: a digest of its kind and everything it depends on.
+
+    The same as ``digest({"kind": kind, **parts})``; parts may be :class:`Rendered`.
+    """
+    named = sorted({"kind": kind, **parts}.items())
+    text = ",".join(f'"{name}":{_text(value)}' for name, value in named)
+    return hashlib.sha256(f"{{{text}}}".encode("ascii")).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return value.text if isinstance(value, Rendered) else canonical(value)
 
 
 def combine(digests: Iterable[str]) -> str:

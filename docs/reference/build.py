@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, Field
+from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, Field, TableSchema
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.reasons import REASONS
@@ -27,12 +27,18 @@ def tables_page() -> str:
         "",
     ]
     for schema in SCHEMAS.values():
-        lines += [f"## `{schema.name}`", "", f"A row is {schema.row}. Sorted by {', '.join(schema.order)}.", ""]
+        lines += [f"## `{schema.name}`", "", f"A row is {schema.row}. {_order(schema)}", ""]
         lines += _field_rows(schema.fields)
     features = "A row is a region, an image and an extraction: these columns, then one float64 column per feature."
     lines += ["## `features`", "", features, ""]
     lines += _field_rows(FEATURE_KEYS)
     return "\n".join(lines)
+
+
+def _order(schema: TableSchema) -> str:
+    own = f" A row without a series stands where its `{schema.own}` does." if schema.own else ""
+    cut = " Files hold one modality and a range of series keys." if schema.is_cut else ""
+    return f"Sorted by {', '.join(schema.order)}.{own}{cut}"
 
 
 def _field_rows(fields: tuple[Field, ...]) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.prepare import RunRequest, plan_run
 from medpipe.app.progress import Silent
-from medpipe.app.publish import RunReport
-from medpipe.app.run import RunRequest, plan_run, run_archive
+from medpipe.app.run import run_archive
+from medpipe.app.run_report import RunReport
 from medpipe.app.scan import ScanReport, scan_archives
 from medpipe.app.site import load_site
 from medpipe.contracts.protocols import Extractor
@@ -94,9 +95,32 @@ class OpenLake:
         """Names of the published tables."""
         return table_names(self._lake)
 
-    def table(self, name: str, *, recipe: str | None = None) -> Any:
-        """Return a table as a ``pyarrow.Table`` (``.to_pandas()`` gives a data frame)."""
-        return read_table(self._lake, name, recipe=recipe)
+    def table(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        modality: str | None = None,
+        series_key: str | None = None,
+        recipe: str | None = None,
+    ) -> Any:
+        """Return a table as a ``pyarrow.Table`` (``.to_pandas()`` gives a data frame).
+
+        Parameters
+        ----------
+        name : str
+        columns : sequence of str, optional
+            Only these columns.
+        modality, series_key : str, optional
+            Only the rows of one modality or series; files that hold none of them are not opened.
+        recipe : str, optional
+            The recipe's latest tables instead of the lake's.
+        """
+        asked = {"modality": modality, "series_key": series_key}
+        where = {column: value for column, value in asked.items() if value is not None}
+        return read_table(
+            self._lake, name, recipe=recipe, columns=None if columns is None else list(columns), where=where
+        )
 
     def sql(self, text: str, *, recipe: str | None = None) -> Any:
         """Return the answer to a DuckDB query over the tables, as a ``pyarrow.Table``."""
@@ -110,7 +134,7 @@ class OpenLake:
         LakeError
             If the tables hold no such volume, or it was refused.
         """
-        rows = [row for row in self.table("volumes").to_pylist() if row["volume_key"] == volume_key]
+        rows = read_table(self._lake, "volumes", where={"volume_key": volume_key}).to_pylist()
         if not rows or rows[0]["store"] is None:
             raise LakeError(f"volume {volume_key[:32]!r}: not in the tables, or it was refused")
         stored, how = open_array(self._lake, rows[0]["store"])

@@ -13,8 +13,8 @@ from medpipe.lake.lake import is_lake
 def check_archives(archives: Sequence[Path], lake: Path) -> None:
     """Refuse archives that cannot be scanned into a lake, before anything is written.
 
-    An archive that is empty now may have held files before: of a lake that exists already only
-    the scan can tell, so it decides there.
+    An archive that is empty or away now may have held files before: of a lake that exists
+    already only the scan can tell, so it decides there.
 
     Raises
     ------
@@ -23,11 +23,13 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
     StoppedError
         If an archive cannot be looked into.
     """
+    may_be_known = is_lake(lake)
     for archive in archives:
-        _check_folder(archive)
+        is_there = _is_folder(archive)
+        if not is_there and not may_be_known:
+            raise missing_archive(archive)
         _check_apart(archive.resolve(), lake.resolve())
-        first = next(FolderSource(archive).scan(), None)
-        if first is None and not is_lake(lake):
+        if is_there and not may_be_known and next(FolderSource(archive).scan(), None) is None:
             raise empty_archive(archive)
 
 
@@ -36,16 +38,23 @@ def empty_archive(archive: Path) -> ConfigError:
     return ConfigError(f"archive {archive} holds no file: check the path")
 
 
-def _check_folder(archive: Path) -> None:
+def missing_archive(archive: Path) -> ConfigError:
+    """Return the error for an archive that is not there and never was."""
+    return ConfigError(f"archive {archive}: no such folder")
+
+
+def _is_folder(archive: Path) -> bool:
     try:
         if archive.is_dir():
-            return
-        why = "is a file, not a folder: name the folder it lies in" if archive.exists() else "no such folder"
+            return True
+        is_there = archive.exists()
     except OSError as error:
         raise StoppedError(
             f"archive {archive}: cannot be looked into ({error.strerror}): check the permissions"
         ) from None
-    raise ConfigError(f"archive {archive}: {why}")
+    if is_there:
+        raise ConfigError(f"archive {archive}: is a file, not a folder: name the folder it lies in")
+    return False
 
 
 def _check_apart(archive: Path, lake: Path) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import tomli_w
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Progress
-from medpipe.app.publish import RunReport
 from medpipe.app.query import query_lake
-from medpipe.app.run import RunRequest
+from medpipe.app.run_report import RunReport
 from medpipe.app.site import Site
 from medpipe.app.train import Trained, TrainRequest, train_model
 from medpipe.recipe.recipe import shipped_recipes

@@ -1,25 +1,32 @@
-"""The index of a lake as a run needs it: all sources merged, with what is private beside it."""
+"""The index of a lake as a run needs it: all sources merged, range by range, with what is private beside it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from typing import Any, NamedTuple, Self
 
+from medpipe.app.rows import day_of
+from medpipe.app.scan_state import SourceState, known_sources, whole_generation
+from medpipe.errors import LakeError
+from medpipe.keys import bytes_digest, digest
 from medpipe.lake.committed import Committed
-from medpipe.lake.index import index_sources, read_index
+from medpipe.lake.index import INDEX_TABLES, Generation, read_shard
 from medpipe.lake.lake import Lake
+from medpipe.lake.marks import Least, Marks
 from medpipe.plan.cases import Case
+from medpipe.ranges import Range, all_ranges
 from medpipe.work.payload import case_payload
 
 Row = dict[str, Any]
 
+_TABLES = ("instances", "members", "series", "volumes")
+
 
 @dataclass(slots=True, kw_only=True)
 class Index:
-    """Index rows of all sources and the private locators of their volumes.
+    """Index rows of a range and the private locators of its volumes, all sources merged.
 
     Attributes
     ----------
@@ -29,8 +36,6 @@ class Index:
         Source version by volume key.
     locators : mapping of str to dict
         By volume key: stack, companions and root; private.
-    state : tuple of str
-        Generation of each source's index.
     """
 
     instances: list[Row] = field(default_factory=list)
@@ -39,7 +44,6 @@ class Index:
     volumes: list[Row] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     locators: dict[str, dict[str, Any]] = field(default_factory=dict)
-    state: tuple[str, ...] = ()
 
     def candidates(self) -> list[Row]:
         """Return the volumes with what a recipe may choose them by."""
@@ -52,74 +56,168 @@ class Index:
         return case_payload(case, self.locators[case.volume_key], [committed.product(key) for key in keys])
 
 
-def load_index(lake: Lake) -> Index:
-    """Read and merge the index of every source.
+class LakeIndex:
+    """The index of all sources of a lake, read range by range.
 
-    A series that a source (by order of their ids) has already given is not taken from a later
-    one; the later files are listed with ``S_OTHER_SOURCE``.
+    Attributes
+    ----------
+    generations : tuple of str
+        By source, its id and that of its generation; equal for equal indexes.
+    n_volumes, n_instances : int
+        Rows of all sources; a series that several sources hold is counted in each.
     """
-    index = Index()
-    dates: dict[str, tuple[str, str]] = {}
-    generations = []
-    for source in index_sources(lake):
-        # what is private is written last: a scan that was killed before has the generation of the scan before it,
-        # and a source that no scan has finished is not there yet
-        if not lake.private.exists(f"volumes/{source}"):
-            continue
-        private = json.loads(lake.private.get(f"volumes/{source}"))
-        generation = private["generation"]
-        generations.append(generation)
-        taken = {row["series_key"] for row in index.series}
-        _merge(
-            index,
-            {name: _rows(lake, name, source, generation) for name in ("instances", "members", "series", "volumes")},
-            taken,
-        )
-        for key, locator in private["volumes"].items():
-            if key not in index.locators:
-                index.locators[key] = {**locator, "root": private["root"]}
-                index.versions[key] = locator["version"]
-        dates |= {key: tuple(value) for key, value in private["dates"].items()}
-    index.state = tuple(generations)
-    _add_study_days(index.series, dates)
-    return index
+
+    def __init__(self, sources: Sequence[_Source]) -> None:
+        self._sources = sources
+        self._first_days = Least(source.dates for source in sources)
+        self.generations = tuple(f"{one.state.source}-{one.generation.id}" for one in sources)
+        self.n_volumes = sum(one.generation.rows.get("volumes", 0) for one in sources)
+        self.n_instances = sum(one.generation.rows.get("instances", 0) for one in sources)
+
+    @classmethod
+    def open(cls, lake: Lake) -> Self:
+        """Open the index; only what says where things are is read.
+
+        Raises
+        ------
+        LakeError
+            If the index of a source lacks a file: any scan makes it again.
+        """
+        sources = (_open_source(lake, source) for source in known_sources(lake))
+        return cls([source for source in sources if source is not None])
+
+    def digest_of(self, within: Range) -> str:
+        """Return a digest of everything :meth:`load` returns for a range.
+
+        It may change although that does not, where a source is cut more coarsely.
+        """
+        return digest([[one.state.source, *one.facts(within, self._first_days)] for one in self._sources])
+
+    def load(self, within: Range) -> Index:
+        """Return the rows and locators of a range.
+
+        A series that a source (by order of their ids) has already given is not taken from a
+        later one; the later files are listed with ``S_OTHER_SOURCE``.
+
+        Raises
+        ------
+        IntegrityError
+            If a file of the index is damaged.
+        """
+        index = Index()
+        for source in self._sources:
+            taken = {row["series_key"] for row in index.series}
+            tables = {name: source.rows(name, within) for name in _TABLES}
+            fresh = _merge(index, tables, taken)
+            self._add_private(index, source, within, fresh)
+        return index
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """Yield the rows of a table over all ranges, in the order of ranges.
+
+        Raises
+        ------
+        LakeError
+            For a table an index has not.
+        """
+        if name not in INDEX_TABLES:
+            raise LakeError(f"an index has no table {name} (it has {', '.join(INDEX_TABLES)})")
+        for within in all_ranges(max((source.state.bits for source in self._sources), default=0)):
+            if name in _TABLES:
+                yield from getattr(self.load(within), name)
+            else:
+                for source in self._sources:
+                    yield from source.rows(name, within)
+
+    def _add_private(self, index: Index, source: _Source, within: Range, fresh: _Fresh) -> None:
+        dates: dict[str, list[str]] = {}
+        for locators, companions in source.private(within):
+            dates |= locators["dates"]
+            for key in fresh.volumes & locators["volumes"].keys():
+                found = {**locators["volumes"][key], **companions.get(key, {}), "root": source.state.root}
+                index.locators[key] = found
+                index.versions[key] = found["version"]
+        for row in fresh.series:
+            row["study_day"] = self._study_day(dates.get(row["series_key"]))
+
+    def _study_day(self, dated: Sequence[str] | None) -> int | None:
+        """Return the days since the patient's first study in the lake."""
+        if dated is None:
+            return None
+        patient, text = dated
+        day, first = day_of(text), self._first_days.of(patient)
+        return None if day is None or first is None else day - first
 
 
-def _rows(lake: Lake, name: str, source: str, generation: str) -> list[Row]:
-    rows: list[Row] = read_index(lake, name, source=source, generation=generation).to_pylist()
-    return rows
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A source that is open for reading."""
+
+    lake: Lake
+    state: SourceState
+    generation: Generation
+    dates: Marks
+
+    def facts(self, within: Range, first_days: Least) -> list[Any]:
+        """Return what tells whether the rows of a range are the same: shards, sealed blobs, first days."""
+        numbers = within.cut(self.state.bits)
+        shards = [[name, number, one] for name in _TABLES for number, one in self._shards(name, numbers)]
+        kept = [self.state.ranges[number] for number in numbers if number in self.state.ranges]
+        days = first_days.bytes_of(self.dates.within(numbers[0], numbers[-1]))
+        return [shards, [[one.locators, one.companions] for one in kept], bytes_digest(days)]
+
+    def rows(self, name: str, within: Range) -> list[Row]:
+        """Return the rows of a table in a range."""
+        found: list[Row] = []
+        for number in within.cut(self.state.bits):
+            table = read_shard(self.lake, self.state.source, self.generation, name, number, within=within)
+            found += table.to_pylist()
+        return found
+
+    def private(self, within: Range) -> Iterator[tuple[Row, Row]]:
+        """Yield what is sealed of a range: locators and dates, and what companions change."""
+        for number in within.cut(self.state.bits):
+            kept = self.state.ranges.get(number)
+            if kept is None or kept.locators is None:
+                continue
+            companions = {} if kept.companions is None else json.loads(self.lake.private.get(kept.companions))
+            yield json.loads(self.lake.private.get(kept.locators)), companions
+
+    def _shards(self, name: str, numbers: range) -> Iterator[tuple[int, str]]:
+        shards = self.generation.shards.get(name, {})
+        return ((number, shards[number]) for number in numbers if number in shards)
 
 
-def _merge(index: Index, tables: Mapping[str, list[Row]], taken: set[str]) -> None:
+def _open_source(lake: Lake, source: str) -> _Source | None:
+    state = SourceState.load(lake, source)
+    if state is None:
+        return None
+    generation = whole_generation(lake, state)
+    if generation is None:
+        raise LakeError(f"the index of {source} lacks a file: any medpipe scan into this lake makes it again")
+    dates = Marks() if state.dates is None else Marks.from_bytes(lake.private.get(state.dates))
+    return _Source(lake=lake, state=state, generation=generation, dates=dates)
+
+
+class _Fresh(NamedTuple):
+    """What a source adds to those before it: keys of volumes, rows of series."""
+
+    volumes: set[str]
+    series: list[Row]
+
+
+def _merge(index: Index, tables: Mapping[str, list[Row]], taken: set[str]) -> _Fresh:
+    series = [row for row in tables["series"] if row["series_key"] not in taken]
+    volumes = [row for row in tables["volumes"] if row["series_key"] not in taken]
+    keys = {row["volume_key"] for row in volumes}
     index.instances += [_instance(row, taken) for row in tables["instances"]]
-    index.series += [row for row in tables["series"] if row["series_key"] not in taken]
-    fresh = [row for row in tables["volumes"] if row["series_key"] not in taken]
-    index.volumes += fresh
-    keys = {row["volume_key"] for row in fresh}
     index.members += [row for row in tables["members"] if row["volume_key"] in keys]
+    index.series += series
+    index.volumes += volumes
+    return _Fresh(keys, series)
 
 
 def _instance(row: Row, taken: set[str]) -> Row:
     if row["outcome"] == "used" and row["series_key"] in taken:
         return {**row, "outcome": "duplicate", "code": "S_OTHER_SOURCE"}
     return row
-
-
-def _add_study_days(series: Sequence[Row], dates: Mapping[str, tuple[str, str]]) -> None:
-    """Fill ``study_day``: days since the patient's first study in the lake."""
-    days = {key: _day(text) for key, (_patient, text) in dates.items()}
-    first: dict[str, int] = {}
-    for key, (patient, _text) in dates.items():
-        day = days[key]
-        if day is not None:
-            first[patient] = min(day, first.get(patient, day))
-    for row in series:
-        day = days.get(row["series_key"])
-        row["study_day"] = None if day is None else day - first[row["patient_key"]]
-
-
-def _day(text: str) -> int | None:
-    try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:8])).toordinal()
-    except ValueError:
-        return None

@@ -4,158 +4,191 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.ended import Shapes
 from medpipe.app.index import Index
-from medpipe.app.tables import IndexRows, Tables, build_tables
-from medpipe.keys import digest
+from medpipe.app.index_tables import IndexRows
+from medpipe.app.quarantine import bad_codes, count_new
+from medpipe.app.run_report import Published
+from medpipe.app.tables import basis_of, cut_schemas, range_rows, single_tables
+from medpipe.errors import IntegrityError
 from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
-from medpipe.lake.query import tables_path
+from medpipe.lake.opened import OpenTables
+from medpipe.lake.publication import NewPublication, last_publication, new_publication, read_ranges
+from medpipe.lake.query import open_tables, tables_path
 from medpipe.lake.runs import EventRecord, Run, run_names
-from medpipe.lake.snapshot import Snapshot, has_snapshot, make_snapshot, write_snapshot
-from medpipe.lake.tables import is_readable, publish_tables, published_state, set_published_state
+from medpipe.lake.snapshot import RangeCases, Snapshot, SnapshotRange, has_range, put_range, range_cases, write_snapshot
+from medpipe.lake.summaries import CaseCounts, RangeSummary, added
+from medpipe.lake.tables import set_published_state
 from medpipe.plan.cases import Plan
+from medpipe.ranges import Range, all_ranges
 from medpipe.recipe.lock import LockedRecipe
 
 _LIBRARIES = ("medpipe", "numpy", "scipy", "scikit-image", "scikit-learn", "numba", "pydicom", "zarr", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """What was published, counted.
-
-    Attributes
-    ----------
-    snapshot : Snapshot
-    tables : Path
-    outcomes, codes : mapping of str to int
-        Files by outcome; quarantine rows by code.
-    modalities : mapping of str to mapping
-        Volumes by modality and verdict.
-    bad_subjects : int
-        Subjects with a row of severity ``error`` in ``quarantine``.
-    """
-
-    snapshot: Snapshot
-    tables: Path
-    outcomes: Mapping[str, int]
-    modalities: Mapping[str, Mapping[str, int]]
-    codes: Mapping[str, int]
-    subjects: int
-    bad_subjects: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """How a run ended."""
-
-    run: str
-    recipe: str
-    lake: Path
-    planned: int
-    executed: int
-    skipped: int
-    seconds: float
-    published: Published
-
-    def facts(self) -> dict[str, Any]:
-        """Return the report as plain values, in reading order."""
-        counts = self.published.snapshot.counts
-        return {
-            "run": self.run or "none was needed",
-            "recipe": self.recipe,
-            "files": dict(self.published.outcomes),
-            "volumes": {name: dict(counts) for name, counts in self.published.modalities.items()},
-            "cases": {
-                "planned": self.planned,
-                "executed": self.executed,
-                "committed": counts["committed"],
-                "quarantined": counts["quarantined"],
-                "volumes left out": self.skipped,
-            },
-            "reasons": dict(self.published.codes),
-            "seconds": round(self.seconds, 1),
-            "snapshot": self.published.snapshot.id,
-            "tables": str(self.published.tables),
-            "note": self._note(),
-        }
-
-    def _note(self) -> str:
-        if not self.run:
-            return "nothing to do: everything was committed and published before"
-        if "S_LIMIT" in self.published.snapshot.skipped.values():
-            return "complete for the part that was chosen: the published tables hold no more until a run without it"
-        return "complete"
-
-    def exit_code(self, allowed_share: float = 0.0) -> int:
-        """Return 0, or 2 if more than the allowed share of subjects is quarantined."""
-        return 2 if self.published.bad_subjects > allowed_share * self.published.subjects else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """What the tables of a run are derived from."""
+class RangeEnding:
+    """What the rows of a range are made of."""
 
     index: Index
     plan: Plan
     committed: Committed
 
 
-def snapshot_of(lock: LockedRecipe, plan: Plan, committed: Committed) -> Snapshot:
-    """Return the snapshot of a plan all of whose cases have ended.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What tables are derived from, range by range.
+
+    Attributes
+    ----------
+    bits : int
+        How finely the keys are cut.
+    state : callable
+        Returns a digest of all that the rows of a range depend on: its index, its results, the
+        locked recipe, and what was chosen.
+    load : callable
+        Returns a range's index, plan and results.
+    on_range : callable
+        Called after each range.
+    """
+
+    bits: int
+    state: Callable[[Range], str]
+    load: Callable[[Range], RangeEnding]
+    on_range: Callable[[], None] = lambda: None
+
+
+def publish_run(
+    lake: Lake, lock: LockedRecipe, ending: Ending, *, run: Run | None, events: EventRecord | None, state: str
+) -> Published:
+    """End a run: write its snapshot, derive the tables from it and publish them.
+
+    Ranges whose state is that of the recipe's last publication are taken over from there. Without
+    a run (everything was published before) nothing is written, only counted.
+
+    Parameters
+    ----------
+    lake : Lake
+    lock : LockedRecipe
+    ending : Ending
+    run : Run or None
+    events : EventRecord or None
+    state : str
+        Digest of all the tables are derived from; remembered once they are published.
 
     Raises
     ------
     IntegrityError
-        If ``planned = committed + quarantined + skipped`` does not hold.
+        If ``planned = committed + quarantined + skipped`` does not hold for a range.
+    StoppedError
+        If the disk is full; readers go on seeing the tables from before.
     """
-    planned = [(case.key, case.volume_key) for case in plan.cases] + [("", key) for key in plan.skipped]
-    return make_snapshot(
-        recipe_name=lock.name, recipe_digest=lock.digest, planned=planned, committed=committed, skipped=plan.skipped
-    )
-
-
-def state_of(lake: Lake, index: Index, snapshot: Snapshot) -> str:
-    """Return a digest of all the published tables depend on, but for what happened."""
-    return digest({"index": list(index.state), "snapshot": snapshot.id, "privacy": lake.privacy})
-
-
-def is_published(lake: Lake, lock: LockedRecipe, index: Index, snapshot: Snapshot) -> bool:
-    """Tell whether exactly these tables were published by an earlier run, and are there with their snapshot."""
-    if published_state(lake, lock.name) != state_of(lake, index, snapshot):
-        return False
-    return is_readable(lake, lock.name) and has_snapshot(lake, snapshot)
-
-
-def publish_run(
-    lake: Lake, lock: LockedRecipe, ending: Ending, *, run: Run | None, events: EventRecord | None
-) -> Published:
-    """End a run: write its snapshot, derive the tables from it and publish them.
-
-    Without a run (everything was published before) nothing is written, only counted.
-    """
-    snapshot = snapshot_of(lock, ending.plan, ending.committed)
-    if run is not None and events is not None:
-        write_snapshot(lake, snapshot, run=run.name)
-        events.add("snapshot", {"snapshot": snapshot.id})
-    index = ending.index
-    rows = IndexRows(instances=index.instances, members=index.members, series=index.series, volumes=index.volumes)
-    tables = build_tables(lock, rows, ending.plan, ending.committed, list(_run_rows(lake, lock.name)))
-    if run is None:
-        return _counted(snapshot, tables_path(lake, lock.name), tables)
-    publication = publish_tables(lake, recipe_name=lock.name, snapshot=snapshot.id, tables=tables)
-    set_published_state(lake, lock.name, state_of(lake, index, snapshot))
-    return _counted(snapshot, lake.store.absolute(publication.path), tables)
+    if run is None or events is None:
+        return _as_published(lake, lock)
+    published = _publish(lake, lock, ending, run=run, events=events, reuse=True)
+    if published is None:
+        # what was published before is damaged: every range is derived again
+        published = _publish(lake, lock, ending, run=run, events=events, reuse=False)
+    if published is None:
+        raise IntegrityError("tables that stand on nothing published before were refused; report it")
+    set_published_state(lake, lock.name, state)
+    return published
 
 
 def library_versions() -> str:
     """Return the versions of the libraries that make numbers, as JSON."""
     return json.dumps({name: version(name) for name in _LIBRARIES}, sort_keys=True)
+
+
+def _publish(
+    lake: Lake, lock: LockedRecipe, ending: Ending, *, run: Run, events: EventRecord, reuse: bool
+) -> Published | None:
+    before = _tables_before(lake, lock.name)
+    with new_publication(
+        lake,
+        lock.name,
+        schemas=cut_schemas(lock),
+        bits=ending.bits,
+        basis=basis_of(lock, lake.privacy),
+        last=last_publication(lake, lock.name) if reuse else None,
+    ) as new:
+        maker = _RangeMaker(lake, Shapes(lock), new, before)
+        summaries = []
+        for one in all_ranges(ending.bits):
+            summaries.append(maker.make(one, ending))
+            ending.on_range()
+        snapshot = _snapshot(lock, ending.bits, summaries)
+        write_snapshot(lake, snapshot, run=run.name)
+        events.add("snapshot", {"snapshot": snapshot.id})
+        publication = new.publish(snapshot.id, single_tables(lock, list(_run_rows(lake, lock.name))))
+    if publication is None:
+        return None
+    path = lake.store.absolute(publication.path)
+    return _counted(snapshot, path, summaries, new_subjects=maker.new_subjects, written=publication.written)
+
+
+class _RangeMaker:
+    """Takes ranges over or makes them, and counts on the way."""
+
+    def __init__(self, lake: Lake, shapes: Shapes, new: NewPublication, before: OpenTables | None) -> None:
+        self.new_subjects = 0
+        self._lake, self._shapes, self._new, self._before = lake, shapes, new, before
+
+    def make(self, one: Range, ending: Ending) -> RangeSummary:
+        """Have the rows of a range in the publication; return them in numbers."""
+        state = ending.state(one)
+        kept = self._new.keep(one.number, state)
+        if kept is not None and self._is_recorded(kept.summary):
+            return kept.summary
+        given = ending.load(one)
+        cases = range_cases(given.plan.planned, given.committed, given.plan.skipped)
+        put_range(self._lake, cases)
+        index = given.index
+        rows = IndexRows(instances=index.instances, members=index.members, series=index.series, volumes=index.volumes)
+        tables = range_rows(self._shapes, rows, given.plan, given.committed)
+        bad = bad_codes(tables["quarantine"])
+        if bad:
+            self.new_subjects += count_new(bad, self._quarantined_before(one))
+        summary = _summary(cases, given.plan, tables, bad_subjects=len(bad))
+        self._new.add(one.number, state, summary, tables)
+        return summary
+
+    def _is_recorded(self, summary: RangeSummary) -> bool:
+        """Tell whether a snapshot can name the range's cases: somebody may have removed them."""
+        return not summary.cases.planned or has_range(self._lake, summary.snapshot)
+
+    def _quarantined_before(self, one: Range) -> dict[str, set[str]]:
+        if self._before is None:
+            return {}
+        try:
+            return bad_codes(self._before.within("quarantine", one, columns=["subject", "code", "severity"]))
+        except IntegrityError:
+            return {}  # what cannot be read any more is not known any more
+
+
+def _tables_before(lake: Lake, recipe: str) -> OpenTables | None:
+    return open_tables(lake, recipe) if last_publication(lake, recipe) is not None else None
+
+
+def _as_published(lake: Lake, lock: LockedRecipe) -> Published:
+    ranges = read_ranges(lake, lock.name)
+    if ranges is None:
+        raise IntegrityError(f"the published tables of {lock.name} are missing or damaged; run again to make them")
+    summaries = list(ranges.summaries())
+    snapshot = _snapshot(lock, ranges.bits, summaries)
+    return _counted(snapshot, tables_path(lake, lock.name), summaries, new_subjects=0, written=())
+
+
+def _snapshot(lock: LockedRecipe, bits: int, summaries: Sequence[RangeSummary]) -> Snapshot:
+    ranges = tuple(SnapshotRange(number, *summary.cases) for number, summary in enumerate(summaries))
+    return Snapshot(recipe_name=lock.name, recipe_digest=lock.digest, bits=bits, ranges=ranges)
 
 
 def _run_rows(lake: Lake, recipe: str) -> Iterator[dict[str, Any]]:
@@ -169,18 +202,37 @@ def _run_rows(lake: Lake, recipe: str) -> Iterator[dict[str, Any]]:
         yield {"run": name, **info, **summary, "ended": ended}
 
 
-def _counted(snapshot: Snapshot, path: Path, tables: Tables) -> Published:
+def _summary(
+    cases: RangeCases, plan: Plan, tables: Mapping[str, Sequence[Mapping[str, Any]]], *, bad_subjects: int
+) -> RangeSummary:
     volumes: dict[str, Counter[str]] = {}
-    for row in tables["volumes"][1]:
+    for row in tables["volumes"]:
         volumes.setdefault(row["modality"] or "?", Counter())[row["verdict"]] += 1
-    quarantine = tables["quarantine"][1]
-    instances = tables["instances"][1]
+    return RangeSummary(
+        cases=CaseCounts(cases.digest, **cases.counts),
+        by_route=plan.by_route(),
+        left_out=Counter(plan.skipped.values()),
+        outcomes=Counter(row["outcome"] for row in tables["instances"]),
+        volumes=volumes,
+        codes=Counter(row["code"] for row in tables["quarantine"]),
+        subjects=len(tables["instances"]) + len(tables["volumes"]),
+        bad_subjects=bad_subjects,
+    )
+
+
+def _counted(
+    snapshot: Snapshot, path: Path, summaries: Sequence[RangeSummary], *, new_subjects: int, written: tuple[str, ...]
+) -> Published:
+    total = added(summaries)
     return Published(
         snapshot=snapshot,
         tables=path,
-        outcomes=dict(sorted(Counter(row["outcome"] for row in instances).items())),
-        modalities={name: dict(sorted(counts.items())) for name, counts in sorted(volumes.items())},
-        codes=dict(sorted(Counter(row["code"] for row in quarantine).items())),
-        subjects=len(instances) + len(tables["volumes"][1]),
-        bad_subjects=len({row["subject"] for row in quarantine if row["severity"] == "error"}),
+        outcomes=total.outcomes,
+        modalities=total.volumes,
+        codes=total.codes,
+        left_out=total.left_out,
+        subjects=total.subjects,
+        bad_subjects=total.bad_subjects,
+        new_subjects=new_subjects,
+        written=written,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from medpipe.archive.assemble import Assembly, Outcome
@@ -13,16 +15,18 @@ from medpipe.archive.header import Header
 from medpipe.archive.series import series_facts
 from medpipe.archive.source import decode_path
 from medpipe.archive.stacks import Stack
-from medpipe.contracts.protocols import Item
 from medpipe.keys import digest
 from medpipe.privacy.pseudonyms import Pseudonyms
+from medpipe.ranges import placed
 
 Row = dict[str, Any]
+
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexedRows:
-    """The index of a source, public and private.
+    """The index of a range of a source, public and private.
 
     Attributes
     ----------
@@ -39,29 +43,56 @@ class IndexedRows:
     dates: dict[str, tuple[str, str]]
 
 
-@dataclass(slots=True, kw_only=True)
 class Naming:
-    """Turns raw identifiers of a source into keys."""
+    """Turns raw identifiers of a source into keys.
 
-    source: str
-    pseudonyms: Pseudonyms
-    identified: bool
+    The first digits of a key say in which range it lies: those of a series are its study's,
+    those of a volume its series'. What names no study has digits of its own.
+
+    Parameters
+    ----------
+    source : str
+        Id of the source.
+    pseudonyms : Pseudonyms
+    identified : bool
+        Whether raw identifiers may be in the rows.
+    """
+
+    def __init__(self, *, source: str, pseudonyms: Pseudonyms, identified: bool) -> None:
+        self.source = source
+        self.pseudonyms = pseudonyms
+        self.identified = identified
+        # files of a series come one after the other
+        self._series = lru_cache(_REMEMBERED)(self._series_key)
 
     def instance(self, path: str) -> str:
         """Return the key of a file."""
         return self.pseudonyms.key("instance", self.source, path)
 
     def series(self, thing: Header | Stack) -> str | None:
-        """Return the key of a series; None for a file that names neither series nor study."""
-        if thing.series_uid:
-            return self.pseudonyms.key("series", thing.series_uid)
-        if isinstance(thing, Stack) or thing.study_uid or thing.patient_id:
-            return self.pseudonyms.key("series", "", thing.study_uid, thing.patient_id, self.source)
-        return None
+        """Return the key of a series; None for a file that names none and is no image.
+
+        All images of a source that name neither patient nor study nor series are one series.
+        """
+        is_named = thing.series_uid or thing.study_uid or thing.patient_id
+        if not is_named and not isinstance(thing, Stack) and not _is_image(thing):
+            return None
+        return self._series(thing.series_uid, thing.study_uid, "" if thing.series_uid else thing.patient_id)
+
+    def _series_key(self, series_uid: str, study_uid: str, patient_id: str) -> str:
+        own = (series_uid,) if series_uid else ("", study_uid, patient_id, self.source)
+        key = self.pseudonyms.key("series", *own)
+        return placed(key, self.pseudonyms.key("study", study_uid)) if study_uid else key
+
+    def place(self, header: Header) -> str:
+        """Return the key that says in which range a file lies."""
+        return self.series(header) or self.instance(header.path)
 
     def volume(self, stack: Stack) -> str:
         """Return the key of a volume."""
-        return self.pseudonyms.key("volume", stack.identity)
+        series = self.series(stack)
+        assert series is not None, "every stack has a series"
+        return placed(self.pseudonyms.key("volume", stack.identity), series)
 
     def frame_of_reference(self, stack: Stack) -> str | None:
         """Return the key of a frame of reference, or None."""
@@ -73,62 +104,74 @@ class Naming:
         return value if self.identified and value else None
 
 
-def index_rows(
-    *,
-    source: str,
-    items: Sequence[Item],
-    headers: Mapping[str, Header],
-    assembly: Assembly,
-    companions: Mapping[str, Sequence[str]],
-    pseudonyms: Pseudonyms,
-    identified: bool,
-) -> IndexedRows:
-    """Return the index rows of a source."""
-    naming = Naming(source=source, pseudonyms=pseudonyms, identified=identified)
+def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) -> IndexedRows:
+    """Return the index rows of whole series of a source; companions are found later."""
     volumes = {naming.volume(stack): stack for stack in assembly.stacks}
-    series = list(_series_rows(naming, headers.values(), assembly.stacks))
+    series = list(_series_rows(naming, headers, assembly.stacks))
+    by_path = {header.path: header for header in headers}
     tables = {
-        "instances": [_instance_row(naming, item, headers[item.path], assembly.outcomes[item.path]) for item in items],
+        "instances": [_instance_row(naming, header, assembly.outcomes[header.path]) for header in headers],
         "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack)],
         "series": [row for row, _ in series],
         "volumes": [_volume_row(naming, key, stack) for key, stack in volumes.items()],
     }
     return IndexedRows(
         tables=tables,
-        locators={
-            key: _locator(naming, stack, headers, companions.get(stack.identity, ()))
-            for key, stack in volumes.items()
-            if not stack.refused
-        },
+        locators={key: _locator(naming, stack, by_path) for key, stack in volumes.items() if not stack.refused},
         dates={row["series_key"]: (row["patient_key"], date) for row, date in series},
     )
 
 
-def _instance_row(naming: Naming, item: Item, header: Header, outcome: Outcome) -> Row:
+def with_companions(locator: Row, companions: Sequence[tuple[str, str]]) -> Row:
+    """Return what companions, as (path, digest), change in a locator."""
+    digests = {**locator["digests"], **dict(companions)}
     return {
-        "instance_key": naming.instance(item.path),
+        "companions": [path for path, _ in companions],
+        "digests": digests,
+        "version": _version(digests, locator["stack"]["discriminator"]),
+    }
+
+
+def day_of(date: str) -> int | None:
+    """Return the number of a day, or None for a text that is no date (YYYYMMDD)."""
+    try:
+        return dt.date(int(date[:4]), int(date[4:6]), int(date[6:8])).toordinal()
+    except ValueError:
+        return None
+
+
+def _is_image(header: Header) -> bool:
+    return header.has_pixels and not header.code
+
+
+def _instance_row(naming: Naming, header: Header, outcome: Outcome) -> Row:
+    return {
+        "instance_key": naming.instance(header.path),
         "series_key": naming.series(header),
         "source": naming.source,
         "modality": header.modality or None,
         "sop_class_uid": standard_uid(header.sop_class_uid),
         "transfer_syntax": standard_uid(header.transfer_syntax),
-        "size_bytes": item.size,
+        "size_bytes": header.size,
         "n_frames": header.n_frames if header.has_pixels else 0,
         "lossy": header.lossy,
         "outcome": outcome.outcome,
         "code": outcome.code or None,
-        "path": naming.raw(decode_path(item.path).decode("utf-8", "backslashreplace")),
+        "path": naming.raw(decode_path(header.path).decode("utf-8", "backslashreplace")),
         "sop_instance_uid": naming.raw(header.sop_instance_uid),
     }
 
 
 def _member_rows(naming: Naming, key: str, stack: Stack) -> Iterator[Row]:
+    series = naming.series(stack)
     for index, member in enumerate(stack.members):
         yield {
             "instance_key": naming.instance(member.path),
             "frame": max(member.frame, 0),
             "volume_key": key,
             "index": index,
+            "series_key": series,
+            "modality": stack.modality or None,
         }
 
 
@@ -159,16 +202,20 @@ def _listed(values: Iterable[float] | None) -> list[float] | None:
     return None if values is None else [float(value) for value in values]
 
 
-def _locator(naming: Naming, stack: Stack, headers: Mapping[str, Header], companions: Sequence[str]) -> Row:
-    digests = {path: headers[path].bytes_digest for path in (*stack.paths, *companions)}
+def _locator(naming: Naming, stack: Stack, headers: Mapping[str, Header]) -> Row:
+    digests = {path: headers[path].bytes_digest for path in stack.paths}
     return {
         "stack": stack.to_json(),
-        "companions": list(companions),
+        "companions": [],
         "digests": digests,
         "frame_of_reference_key": naming.frame_of_reference(stack),
-        # the bytes in array order, not their names: a moved or touched file is the same source
-        "version": digest([list(digests.values()), stack.discriminator]),
+        "version": _version(digests, stack.discriminator),
     }
+
+
+def _version(digests: Mapping[str, str], discriminator: str) -> str:
+    # the bytes in array order, not their names: a moved or touched file is the same source
+    return digest([list(digests.values()), discriminator])
 
 
 def _series_rows(naming: Naming, headers: Iterable[Header], stacks: Iterable[Stack]) -> Iterator[tuple[Row, str]]:

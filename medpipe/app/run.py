@@ -11,62 +11,23 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from medpipe.app.archives import check_archives
-from medpipe.app.index import Index, load_index
-from medpipe.app.lakes import open_or_create
-from medpipe.app.models import check_models, resolver
+from medpipe.app.planning import PlanWriter, RangePlans, ShardInfo, Totals, may_pass
+from medpipe.app.prepare import Prepared, RunRequest, plans_of, prepare, scan
 from medpipe.app.progress import Progress
-from medpipe.app.publish import Ending, Published, RunReport, is_published, library_versions, publish_run, snapshot_of
-from medpipe.app.scan import scan_into
-from medpipe.app.select import chosen_volumes
-from medpipe.app.site import Site
+from medpipe.app.publish import Ending, library_versions, publish_run
+from medpipe.app.run_report import RunReport
 from medpipe.engine import Engine, EngineSpec, Event, Task
-from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.engine.renewed import RenewedEngine
-from medpipe.errors import ConfigError, StoppedError
-from medpipe.lake.committed import Committed
-from medpipe.lake.lake import Lake
+from medpipe.errors import StoppedError
 from medpipe.lake.runs import EventRecord, Run, new_run_name, now
-from medpipe.plan.cases import Case, Plan, has_ended, make_plan, shards_of
-from medpipe.privacy.secret import Secret
-from medpipe.reasons import REASONS
-from medpipe.recipe.lock import LockedRecipe, lock_recipe
-from medpipe.recipe.recipe import load_recipe
-from medpipe.xp import cuda_class, resolve_device
+from medpipe.lake.snapshot import has_snapshot
+from medpipe.lake.tables import is_readable, published_state, set_published_state
+from medpipe.recipe.lock import LockedRecipe
 
-SHARD_CASES = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What to run over what, into which lake.
-
-    Attributes
-    ----------
-    recipe : str
-        Recipe file or the name of a shipped one.
-    archives : tuple of Path
-    lake : Path
-    site : Site
-    only : str or None
-        SQL condition on the index table ``volumes`` (joined with ``series``).
-    limit : int or None
-        At most so many volumes.
-    retry : tuple of str
-        Reason codes whose cases run again although they ended so before: after a limit was
-        raised, or a codec installed.
-    """
-
-    recipe: str
-    archives: tuple[Path, ...]
-    lake: Path
-    site: Site = field(default_factory=Site)
-    only: str | None = None
-    limit: int | None = None
-    retry: tuple[str, ...] = ()
+PROGRESS_S = 1.0
+"""Seconds between two records of progress."""
 
 
 def run_archive(request: RunRequest, progress: Progress) -> RunReport:
@@ -87,67 +48,36 @@ def run_archive(request: RunRequest, progress: Progress) -> RunReport:
         return active.finish()
 
 
-def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
-    """Scan and plan; return what would run, without running it."""
-    lock, prepared = _prepare(request, progress)
-    with prepared.lake.driver():
-        index = _scan(request, prepared, progress)
-        plan = _plan(request, lock, prepared, index, Committed.load(prepared.lake))
-    largest = max((case.projected_bytes for case in plan.pending), default=0)
-    return {
-        "recipe": lock.name,
-        "recipe digest": lock.digest[:16],
-        "numeric class": prepared.numeric_class,
-        "cases": {"all": len(plan.cases), "to run": len(plan.pending), "current": len(plan.cases) - len(plan.pending)},
-        "by route": plan.by_route(),
-        "products to compute (at most)": plan.counts(),
-        "largest case, MB": largest >> 20,
-        "left out": dict(sorted(Counter(plan.skipped.values()).items())),
-        "refused": dict(sorted(Counter(row["code"] for row in index.volumes if row["verdict"] == "refused").items())),
-    }
-
-
 @contextmanager
 def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
     """Scan, plan, write the plan and start the engine; yield the run in progress."""
     started = time.monotonic()
-    lock, prepared = _prepare(request, progress)
+    lock, prepared = prepare(request, progress)
     with ExitStack() as stack:
         epoch = stack.enter_context(prepared.lake.driver())
-        index = _scan(request, prepared, progress)
-        committed = Committed.load(prepared.lake)
+        scanned = scan(request, prepared, progress)
         active = ActiveRun(
             request=request,
             lock=lock,
             prepared=prepared,
-            index=index,
-            committed=committed,
-            plan=_plan(request, lock, prepared, index, committed),
+            plans=plans_of(request, lock, prepared),
+            proposed_deletions=scanned.proposed_deletions,
             run=Run(prepared.lake, new_run_name(prepared.lake)),
             progress=progress,
             started=started,
+            epoch=epoch,
+            opened=stack,
         )
-        if active.is_current():
-            yield active
-            return
-        active.events = stack.enter_context(active.run.events(epoch))
-        active.write_plan()
+        active.make_plan()
         if active.shards:
             active.engine = stack.enter_context(RenewedEngine(_engine_spec(request, prepared, active.run)))
-            progress.stage("cases", len(active.plan.pending))
+            active.stage("cases", active.totals.pending)
         try:
             yield active
         except StoppedError:
-            active.events.add("stopped", {})
+            if active.events is not None:
+                active.events.add("stopped", {})
             raise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    lake: Lake
-    secret: Secret
-    device: str
-    numeric_class: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,86 +86,163 @@ class ActiveRun:
 
     Attributes
     ----------
-    plan : Plan
-    shards : list of tuple of Case
+    plans : RangePlans
+        What is planned, range by range.
+    totals : Totals
+        The plan in numbers.
+    shards : list of ShardInfo
         The pending cases, in shards; none where everything is committed already.
+    is_current : bool
+        Whether exactly this was run and published before.
     """
 
     request: RunRequest
     lock: LockedRecipe
-    prepared: _Prepared
-    index: Index
-    committed: Committed
-    plan: Plan
+    prepared: Prepared
+    plans: RangePlans
+    proposed_deletions: int
     run: Run
     progress: Progress
     started: float
+    epoch: int
+    opened: ExitStack
     events: EventRecord | None = None
     engine: Engine | None = None
-    shards: list[tuple[Case, ...]] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+    shards: list[ShardInfo] = field(default_factory=list)
+    is_current: bool = False
+    _ended: dict[int, set[int]] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
+    _codes: Counter[str] = field(default_factory=Counter)
+    _told_s: float = 0.0
 
     @property
     def name(self) -> str:
         """Id of the run."""
         return self.run.name
 
-    def is_current(self) -> bool:
-        """Tell whether exactly this was run and published before."""
-        if self.plan.pending:
-            return False
-        snapshot = snapshot_of(self.lock, self.plan, self.committed)
-        return is_published(self.prepared.lake, self.lock, self.index, snapshot)
+    def stage(self, name: str, total: int | None) -> None:
+        """Tell who watches, and who asks for the status, what is being done."""
+        if self.events is not None:
+            self.events.add("stage", {"stage": name})
+        self.progress.stage(name, total)
 
-    def write_plan(self) -> None:
-        """Write lock, facts and plan of the run; a sandbox reads its cases from there."""
-        assert self.events is not None, "a run that is not current has an event record"
-        self.run.write_lock(self.lock.to_toml())
+    def make_plan(self) -> None:
+        """Plan all ranges; write lock, facts and shards, from which sandboxes read their cases."""
+        if self._was_published(self.plans.run_state()):
+            self.is_current = True
+            return
+        self.progress.stage("plan", 1 << self.plans.bits)
+        writer = PlanWriter(self.plans, self._write_shard, self.progress.advance)
+        self.shards = writer.run()
+        self.totals = writer.totals
+        if not self.shards and writer.is_as_published() and self._has_same_index():
+            # another recipe or a removed volume changed the lake, and nothing of this recipe's
+            set_published_state(self.prepared.lake, self.lock.name, self.plans.run_state())
+            self.is_current = True
+            return
+        events = self._begun()
         self.run.write_info(self._info())
-        self.shards = shards_of(self.plan.pending, size=SHARD_CASES)
-        for number, cases in enumerate(self.shards):
-            rows = [_plan_row(case) for case in cases]
-            self.run.write_shard(number, rows, [self.index.payload(case, self.committed) for case in cases])
-        counts = {"planned": len(self.plan.cases), "pending": len(self.plan.pending), "shards": len(self.shards)}
-        self.events.add("planned", {"recipe": self.lock.name, **counts})
+        counts = {"planned": self.totals.planned, "pending": self.totals.pending, "shards": len(self.shards)}
+        events.add("planned", {"recipe": self.lock.name, **counts, "why": dict(self.totals.why)})
 
     def run_shard(self, shard: int) -> dict[str, int]:
-        """Run the cases of one shard that are not committed; return how many ended how.
+        """Run the cases of one shard that have not ended; return how many ended how.
 
         Several shards may run at once, and a shard may be run again after a failure.
+
+        Parameters
+        ----------
+        shard : int
+            Place in :attr:`shards`.
         """
         assert self.engine is not None, "a run with shards has an engine"
-        self.committed.refresh()
-        tasks = [task for task in self._tasks(shard) if not self._has_ended(task.case_key)]
+        number = self.shards[shard].number
+        done = self._ended.setdefault(number, set())
+        rows = self.run.shard_rows(number)
+        tasks = (self._task(number, place, row) for place, row in enumerate(rows) if place not in done)
         ended: Counter[str] = Counter()
 
         def on_event(event: Event) -> None:
             if event.kind != "finished":
                 return
+            done.add(event.row)
             ended[event.status] += 1
-            self.progress.advance()
-            facts = {"case_key": event.case_key, "status": event.status, "code": event.code, "wall_s": event.wall_s}
-            if self.events is not None:
-                self.events.add("case", {**facts, "shard": shard})
+            self._count(event)
 
-        self.engine.run(tasks, on_event)
+        try:
+            self.engine.run(tasks, on_event)
+        finally:
+            self._tell()
         return dict(ended)
 
     def finish(self) -> RunReport:
         """Check that every case has ended, write the snapshot and publish the tables."""
-        self.committed.refresh()
+        plans = self.plans
+        if not self.is_current:
+            self.stage("publish", 1 << plans.bits)
+            plans.results.absorb()
         published = publish_run(
             self.prepared.lake,
             self.lock,
-            Ending(index=self.index, plan=self.plan, committed=self.committed),
-            run=self.run if self.events is not None else None,
+            Ending(bits=plans.bits, state=plans.state, load=plans.load, on_range=self.progress.advance),
+            run=None if self.is_current else self.run,
             events=self.events,
+            state="" if self.is_current else plans.run_state(),
         )
-        return self._report(published)
+        return RunReport(
+            run="" if self.is_current else self.run.name,
+            recipe=self.lock.name,
+            lake=self.prepared.lake.root,
+            executed=self.totals.pending,
+            proposed_deletions=self.proposed_deletions,
+            is_partial=self.request.wish.is_partial,
+            seconds=time.monotonic() - self.started,
+            published=published,
+        )
 
-    def _has_ended(self, case_key: str) -> bool:
-        record = self.committed.case(case_key)
-        is_of_this_run = record is not None and record.run == self.name
-        return is_of_this_run or has_ended(case_key, self.committed, retry=frozenset(self.request.retry))
+    # what is written on the way ---------------------------------------------------------------
+
+    def _was_published(self, state: str) -> bool:
+        if self.request.retry or published_state(self.prepared.lake, self.lock.name) != state:
+            return False
+        last = self.plans.last
+        return self._is_readable() and last is not None and not any(may_pass(one) for one in last.summaries())
+
+    def _has_same_index(self) -> bool:
+        state = published_state(self.prepared.lake, self.lock.name)
+        return state is not None and state.endswith(self.plans.index_state()) and self._is_readable()
+
+    def _is_readable(self) -> bool:
+        last = self.plans.last
+        lake = self.prepared.lake
+        return last is not None and is_readable(lake, self.lock.name) and has_snapshot(lake, last.snapshot)
+
+    def _begun(self) -> EventRecord:
+        """Return the event record; the run's folder is made when there is something to write."""
+        if self.events is None:
+            self.run.write_lock(self.lock.to_toml())
+            self.run.write_request(self.request.kept())
+            self.events = self.opened.enter_context(self.run.events(self.epoch))
+            self.events.add("stage", {"stage": "plan"})
+        return self.events
+
+    def _write_shard(self, number: int, rows: list[dict[str, Any]], payloads: list[str]) -> None:
+        self._begun()
+        self.run.write_shard(number, rows, payloads)
+
+    def _count(self, event: Event) -> None:
+        self._counts[event.status] += 1
+        if event.code:
+            self._codes[event.code] += 1
+        self.progress.advance()
+        if time.monotonic() - self._told_s >= PROGRESS_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told_s = time.monotonic()
+        counts = {name: self._counts[name] for name in ("done", "rejected", "failed")}
+        self._begun().add("progress", {**counts, "codes": dict(self._codes)})
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -243,96 +250,32 @@ class ActiveRun:
             "recipe_digest": self.lock.digest,
             "started": now(),
             "engine": self.request.site.engine,
-            "executed": len(self.plan.pending),
+            "executed": self.totals.pending,
             "versions": library_versions(),
             "privacy": self.prepared.lake.privacy,
         }
 
-    def _report(self, published: Published) -> RunReport:
-        return RunReport(
-            run=self.run.name if self.events is not None else "",
-            recipe=self.lock.name,
-            lake=self.prepared.lake.root,
-            planned=len(self.plan.cases),
-            executed=len(self.plan.pending),
-            skipped=len(self.plan.skipped),
-            seconds=time.monotonic() - self.started,
-            published=published,
+    def _task(self, shard: int, place: int, row: dict[str, Any]) -> Task:
+        return Task(
+            run=self.run.name,
+            shard=shard,
+            row=place,
+            case_key=row["case_key"],
+            volume_key=row["volume_key"],
+            route=row["route"],
+            source_version=row["source_version"],
+            numeric_class=row["numeric_class"],
+            projected_bytes=row["projected_bytes"],
+            conditions=row["conditions"],
+            tries=row["tries"],
+            deadline_s=self.request.site.limits.case_s,
         )
 
-    def _tasks(self, shard: int) -> list[Task]:
-        return [
-            Task(
-                run=self.run.name,
-                shard=shard,
-                row=row,
-                case_key=case.key,
-                volume_key=case.volume_key,
-                route=case.route,
-                source_version=case.source_version,
-                numeric_class=case.numeric_class,
-                projected_bytes=case.projected_bytes,
-                deadline_s=self.request.site.limits.case_s,
-            )
-            for row, case in enumerate(self.shards[shard])
-        ]
 
-
-def _prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, _Prepared]:
-    """Check everything that was asked for, before anything is written."""
-    recipe = load_recipe(request.recipe)
-    check_archives(request.archives, request.lake)
-    for code in request.retry:
-        if code not in REASONS:
-            raise ConfigError(f"--retry: {code!r} is no reason code (they are in docs/reference/reasons.md)")
-    if request.only is not None:
-        chosen_volumes(Index(), only=request.only, limit=request.limit)
-    device = resolve_device(request.site.device)
-    check_models(recipe, request.lake)
-    lake, secret = open_or_create(request.lake, request.site, progress)
-    on_cpu = sandbox_class() if request.site.engine == "dask" else numeric_class()
-    arithmetic = cuda_class() if device == "cuda" else on_cpu
-    lock = lock_recipe(recipe, resolver(lake))
-    return lock, _Prepared(lake=lake, secret=secret, device=device, numeric_class=arithmetic)
-
-
-def _scan(request: RunRequest, prepared: _Prepared, progress: Progress) -> Index:
-    scan_into(prepared.lake, prepared.secret, request.archives, request.site, progress)
-    return load_index(prepared.lake)
-
-
-def _plan(request: RunRequest, lock: LockedRecipe, prepared: _Prepared, index: Index, committed: Committed) -> Plan:
-    chosen = None
-    if request.only is not None or request.limit is not None:
-        chosen = chosen_volumes(index, only=request.only, limit=request.limit)
-    return make_plan(
-        lock,
-        index.candidates(),
-        index.versions,
-        committed,
-        numeric_class=prepared.numeric_class,
-        chosen=chosen,
-        retry=frozenset(request.retry),
-    )
-
-
-def _plan_row(case: Case) -> dict[str, Any]:
-    return {
-        "case_key": case.key,
-        "volume_key": case.volume_key,
-        "series_key": case.series_key,
-        "route": case.route,
-        "source_version": case.source_version,
-        "numeric_class": case.numeric_class,
-        "projected_bytes": case.projected_bytes,
-        "content_known": case.content is not None,
-        "to_compute": sorted({wanted.kind for wanted in case.missing}),
-    }
-
-
-def _engine_spec(request: RunRequest, prepared: _Prepared, run: Run) -> EngineSpec:
+def _engine_spec(request: RunRequest, prepared: Prepared, run: Run) -> EngineSpec:
     site = request.site
     cluster = site.cluster
+    limits = site.limits
     lake = str(prepared.lake.root)
     return EngineSpec(
         kind=site.engine,
@@ -346,7 +289,8 @@ def _engine_spec(request: RunRequest, prepared: _Prepared, run: Run) -> EngineSp
         },
         sink="medpipe.work.sink:open_sink",
         sink_init={"lake": lake, "run": run.name},
-        memory_bytes=None if site.limits.memory_mb is None else site.limits.memory_mb << 20,
+        memory_bytes=None if limits.memory_mb is None else limits.memory_mb << 20,
+        sandbox_bytes=None if limits.sandbox_mb is None else limits.sandbox_mb << 20,
         address=None if cluster is None else cluster.address,
         tls_ca=None if cluster is None else _text(cluster.tls_ca),
         tls_cert=None if cluster is None else _text(cluster.tls_cert),
@@ -354,5 +298,5 @@ def _engine_spec(request: RunRequest, prepared: _Prepared, run: Run) -> EngineSp
     )
 
 
-def _text(path: Path | None) -> str | None:
+def _text(path: object) -> str | None:
     return None if path is None else str(path)

@@ -1,11 +1,21 @@
-"""``--only`` and ``--limit``: which volumes a partial run takes."""
+"""``--only``, ``--sample`` and ``--limit``: which volumes a partial run takes."""
 
 from __future__ import annotations
 
-from medpipe.app.index import Index
+import heapq
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from medpipe.app.index import Index, LakeIndex
 from medpipe.contracts.tables import SERIES, VOLUMES
 from medpipe.errors import ConfigError
+from medpipe.keys import digest
 from medpipe.lake.query import filter_rows
+from medpipe.plan.cases import Planner
+from medpipe.ranges import all_ranges, bits_for
 
 _QUERY = """
     SELECT volumes.volume_key
@@ -15,26 +25,89 @@ _QUERY = """
     ORDER BY volumes.series_key, volumes.volume_key
 """
 
+AT_ONCE = 50_000
+"""Volumes that a condition is asked of at a time; a study is never cut."""
 
-def chosen_volumes(index: Index, *, only: str | None, limit: int | None) -> frozenset[str]:
-    """Return the volume keys a condition and a limit choose.
 
-    Parameters
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What part of the volumes a run was asked for.
+
+    Attributes
     ----------
-    index : Index
     only : str or None
         SQL condition over the columns of ``volumes`` and ``series``.
+    sample : int or None
+        So many volumes the recipe would take, the same ones each time.
     limit : int or None
         At most so many, in the order of series and volume keys.
+    """
+
+    only: str | None = None
+    sample: int | None = None
+    limit: int | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether anything is left out by it."""
+        return any(part is not None for part in (self.only, self.sample, self.limit))
+
+
+def check_condition(only: str) -> None:
+    """Refuse a condition that is no SQL over the columns, before anything is scanned.
 
     Raises
     ------
     ConfigError
-        If the condition is no SQL over these columns.
     """
-    tables = {"volumes": (VOLUMES, index.volumes), "series": (SERIES, index.series)}
+    _matching([], [], only)
+
+
+def chosen_volumes(index: LakeIndex, planner: Planner, wish: Wish) -> frozenset[str] | None:
+    """Return the volume keys a wish chooses, or None where it chooses all.
+
+    Raises
+    ------
+    ConfigError
+        If the condition is no SQL over these columns, or holds a query of its own where the
+        archive is too large to be asked at once.
+    """
+    if not wish.is_partial:
+        return None
+    keys = _eligible(index, planner, wish)
+    if wish.sample is not None:
+        keys = iter(sorted(heapq.nsmallest(wish.sample, keys, key=lambda key: digest(["sample", key]))))
+    return frozenset(keys if wish.limit is None else islice(keys, wish.limit))
+
+
+def _eligible(index: LakeIndex, planner: Planner, wish: Wish) -> Iterator[str]:
+    """Yield the keys the condition takes, in order; of a sample only those that would be worked on."""
+    whole = index.n_volumes <= AT_ONCE
+    if wish.only is not None and not whole and re.search(r"\bselect\b", wish.only, re.IGNORECASE):
+        raise ConfigError(f"--only: with more than {AT_ONCE} volumes a condition cannot hold a query of its own")
+    for volumes, series in _groups(index):
+        taken = None if wish.only is None else set(_matching(volumes, series, wish.only))
+        for row in sorted(volumes, key=lambda row: (row["series_key"], row["volume_key"])):
+            if (taken is None or row["volume_key"] in taken) and (wish.sample is None or planner.takes(row)):
+                yield row["volume_key"]
+
+
+def _groups(index: LakeIndex) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    volumes: list[dict[str, Any]] = []
+    series: list[dict[str, Any]] = []
+    for one in all_ranges(bits_for(index.n_volumes)):
+        found: Index = index.load(one)
+        volumes += found.candidates()
+        series += found.series
+        if len(volumes) >= AT_ONCE:
+            yield volumes, series
+            volumes, series = [], []
+    yield volumes, series
+
+
+def _matching(volumes: list[dict[str, Any]], series: list[dict[str, Any]], only: str) -> list[str]:
+    tables = {"volumes": (VOLUMES, volumes), "series": (SERIES, series)}
     try:
-        keys = [row["volume_key"] for row in filter_rows(tables, _QUERY.replace("CONDITION", only or "TRUE"))]
+        return [row["volume_key"] for row in filter_rows(tables, _QUERY.replace("CONDITION", only))]
     except ConfigError as error:
         raise ConfigError(f"--only: {error}") from None
-    return frozenset(keys[:limit] if limit is not None else keys)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from medpipe.errors import ConfigError
+from medpipe.lake.retention import Retention
 from medpipe.recipe.recipe import checked
+
+_Count = Annotated[int, Field(ge=1)]
 
 
 class _Table(BaseModel):
@@ -21,6 +24,7 @@ class Limits(_Table):
 
     case_s: float = Field(default=900.0, gt=0, description="seconds a case may take")
     memory_mb: int | None = Field(default=None, gt=0, description="memory of the host for cases; default 80 %")
+    sandbox_mb: int | None = Field(default=None, gt=0, description="memory one case may have; default all of it")
     file_mb: int = Field(default=4096, gt=0, description="largest file that is read")
 
 
@@ -33,6 +37,32 @@ class Cluster(_Table):
     tls_key: Path | None = None
 
 
+class RetentionTable(_Table):
+    """What `medpipe gc` may let go beside what nothing reaches; nothing by default."""
+
+    snapshots: _Count | Literal["all"] = Field(default="all", description="newest snapshots kept, per recipe")
+    days: int | None = Field(
+        default=None, ge=0, description="snapshots younger than this are kept whatever their number"
+    )
+    runs: _Count | Literal["all"] = Field(default="all", description="newest run folders kept")
+    superseded_volumes: Literal["keep", "drop"] = Field(
+        default="keep", description="stored volumes that no kept snapshot reaches; they can be made again"
+    )
+    superseded_results: Literal["keep", "drop"] = Field(
+        default="keep", description="results that no kept snapshot reaches; kept, they spare work if a file comes back"
+    )
+
+    def rules(self) -> Retention:
+        """Return the table as the rules that gc works by."""
+        return Retention(
+            snapshots=None if self.snapshots == "all" else self.snapshots,
+            days=self.days,
+            runs=None if self.runs == "all" else self.runs,
+            keep_superseded_volumes=self.superseded_volumes == "keep",
+            keep_superseded_results=self.superseded_results == "keep",
+        )
+
+
 class Site(_Table):
     """A site file, or its defaults."""
 
@@ -41,7 +71,11 @@ class Site(_Table):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     privacy: Literal["pseudonymized", "identified"] | None = None
     key_file: Path | None = Field(default=None, description="secret key; default $XDG_CONFIG_HOME/medpipe/key")
+    deletions_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of an archive's files that may be gone before a scan asks"
+    )
     limits: Limits = Limits()
+    retention: RetentionTable = RetentionTable()
     cluster: Cluster | None = None
 
 

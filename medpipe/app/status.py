@@ -1,26 +1,42 @@
-"""``medpipe status``: where the newest run is, from its plan, events and end."""
+"""``medpipe status``: where the newest run is, from its plan, sealed segments, events and end."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from medpipe.errors import IntegrityError
 from medpipe.lake.lake import Lake
+from medpipe.lake.retention import publications, snapshot_of
 from medpipe.lake.runs import Run, latest_run, run_names
-from medpipe.lake.tables import latest_publication
+from medpipe.lake.segments import results_in
+from medpipe.reasons import REASONS
 
 RESUMES = "the same command resumes it"
-BEGINNING = "a run has begun: it scans or plans"
+BEGINNING = "a run has begun: it scans or plans (or gc is at work)"
+
+_RATE_EVENTS = 60
+"""Progress events the speed is measured over: about a minute of them."""
+
+_STAGES = {
+    "scan": "scanning the archives",
+    "plan": "planning",
+    "cases": "running cases",
+    "publish": "checking and publishing",
+}
+
+Event = dict[str, Any]
 
 
 def lake_status(root: Path) -> dict[str, Any]:
-    """Return the newest run's progress: state, counts, ETA, failures by code.
+    """Return the newest run's progress: state, counts, ETA, failures by code and what to do.
 
     The state is ``finished``, ``running``, ``publishing``, or ``ended early`` where the run has no
-    end and its driver is gone; then the same command resumes it. ``now`` tells of a driver that
-    has no plan yet.
+    end and its driver is gone; then the same command resumes it. ``ended`` counts the cases
+    whose results are durable: what a kill at this moment would not cost. ``now`` tells of a
+    driver that has no plan yet.
 
     Raises
     ------
@@ -33,43 +49,94 @@ def lake_status(root: Path) -> dict[str, Any]:
         return {"run": None, "now": BEGINNING}
     run = latest_run(lake)
     is_at_work = is_driven and run.epoch() == lake.epoch()
-    facts = _facts(run, _state(lake, run, is_at_work=is_at_work))
+    facts = _facts(lake, run, is_at_work=is_at_work)
     return {**facts, "now": BEGINNING} if is_driven and not is_at_work else facts
 
 
-def _facts(run: Run, state: str) -> dict[str, Any]:
+def _facts(lake: Lake, run: Run, *, is_at_work: bool) -> dict[str, Any]:
     events = list(run.read_events())
-    planned = next((event for event in events if event["event"] == "planned"), {})
-    cases = [event for event in events if event["event"] == "case"]
+    planned = _last(events, "planned")
+    told = [event for event in events if event["event"] == "progress"]
+    last = told[-1] if told else {}
+    state = _state(lake, run, is_at_work=is_at_work)
     pending = planned.get("pending", 0)
+    # a case that was lost with a worker and run again may be sealed twice
+    ended = min(pending, _sealed(lake, run.name))
     facts: dict[str, Any] = {
         "run": run.name,
-        "recipe": run.info().get("recipe"),
+        "recipe": _info(run).get("recipe"),
         "state": state,
+        **_doing(events, is_at_work=is_at_work),
         "planned": planned.get("planned", 0),
         "current before": planned.get("planned", 0) - pending,
-        "ended": f"{len({event['case_key'] for event in cases})} of {pending}",
+        "ended": f"{ended} of {pending}",
     }
-    if state == "running":
-        facts["eta_s"] = _eta_s(cases, pending)
-    facts["outcomes"] = dict(sorted(Counter(event["status"] for event in cases).items()))
-    facts["codes"] = dict(sorted(Counter(event["code"] for event in cases if event["code"]).items()))
+    if state == "running" and planned:
+        facts |= _pace([*(event for event in events if event.get("stage") == "cases"), *told], pending)
+    codes = dict(sorted(last.get("codes", {}).items()))
+    facts["outcomes"] = {name: last[name] for name in ("done", "failed", "rejected") if last.get(name)}
+    facts["codes"] = codes
+    if codes:
+        facts["what to do"] = {code: REASONS[code].remedy for code in codes if code in REASONS}
     summary = run.summary()
     return facts if summary is None else {**facts, "end": summary}
+
+
+def _info(run: Run) -> Mapping[str, Any]:
+    try:
+        return run.info()
+    except IntegrityError:
+        return {}  # verify names the damage; where the run is can be told all the same
+
+
+def _sealed(lake: Lake, run: str) -> int:
+    """Return how many results a run has sealed, by the names of its segments alone."""
+    names = lake.store.list(lake.layout.run_segments(run))
+    return sum(results_in(name) for name in names if name.endswith(".jsonl.zst"))
+
+
+def _last(events: Sequence[Event], kind: str) -> Event:
+    return next((event for event in reversed(events) if event["event"] == kind), {})
+
+
+def _doing(events: Sequence[Event], *, is_at_work: bool) -> dict[str, str]:
+    stage = _last(events, "stage").get("stage")
+    if not is_at_work or stage is None:
+        return {}
+    return {"doing": _STAGES.get(str(stage), str(stage))}
 
 
 def _state(lake: Lake, run: Run, *, is_at_work: bool) -> str:
     summary = run.summary()
     if summary is None:
         return "running" if is_at_work else f"ended early: {RESUMES}"
-    published = latest_publication(lake, run.info()["recipe"]) or ""
-    if published.rpartition("/")[2].startswith(summary["snapshot"]):
+    if _is_shown(lake, str(_info(run).get("recipe", "")), summary["snapshot"]):
         return "finished"
     return "publishing" if is_at_work else f"ended early, before its tables were published: {RESUMES}"
 
 
-def _eta_s(cases: list[dict[str, Any]], pending: int) -> float | None:
-    if len(cases) < 2:
-        return None
-    first, last = (datetime.fromisoformat(cases[place]["at"]) for place in (0, -1))
-    return round((last - first).total_seconds() / (len(cases) - 1) * (pending - len(cases)), 1)
+def _is_shown(lake: Lake, recipe: str, snapshot: str) -> bool:
+    """Tell whether readers find the tables of a snapshot, also through the link where that is this recipe's."""
+    shown = publications(lake)
+    if snapshot_of(shown.get(recipe, "")) != snapshot:
+        return False
+    link = lake.store.absolute(lake.layout.tables()).resolve()
+    return any(link == lake.store.absolute(folder).resolve() for folder in shown.values())
+
+
+def _pace(told: Sequence[Event], pending: int) -> dict[str, float | None]:
+    """Return cases per second over the last minute, and how long the rest takes at that speed."""
+    window = told[-_RATE_EVENTS:]
+    if len(window) < 2:
+        return {"cases_per_s": None, "eta_s": None}
+    first, last = window[0], window[-1]
+    seconds = (datetime.fromisoformat(last["at"]) - datetime.fromisoformat(first["at"])).total_seconds()
+    cases = _count(last) - _count(first)
+    if seconds <= 0 or cases <= 0:
+        return {"cases_per_s": None, "eta_s": None}
+    left = max(0, pending - _count(last))
+    return {"cases_per_s": round(cases / seconds, 2), "eta_s": round(left * seconds / cases, 1)}
+
+
+def _count(event: Event) -> int:
+    return sum(event.get(name, 0) for name in ("done", "rejected", "failed"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from medpipe.app.models import put_package
 from medpipe.contracts.protocols import ScoreInput
 from medpipe.errors import ConfigError
 from medpipe.lake.lake import Lake
-from medpipe.lake.query import read_table
+from medpipe.lake.opened import OpenTables
+from medpipe.lake.query import open_tables
 from medpipe.models.package import Package
 from medpipe.models.train import TrainSpec, train
 from medpipe.privacy.pseudonyms import Pseudonyms
@@ -95,8 +97,10 @@ def train_model(request: TrainRequest) -> Trained:
     """
     lake = Lake.open(request.lake, secret=load_secret(request.key))
     labels = _labels(request, Pseudonyms(load_secret(request.key)))
-    patients = {row["series_key"]: row["patient_key"] for row in read_table(lake, "series").to_pylist()}
-    rows = [row for row in _feature_rows(lake, request) if row["series_key"] in labels]
+    tables = open_tables(lake)
+    series = tables.read("series", columns=["series_key", "patient_key"]).to_pylist()
+    patients = {row["series_key"]: row["patient_key"] for row in series if row["series_key"] in labels}
+    rows = _feature_rows(tables, request, labels)
     if not rows:
         raise ConfigError(f"no features of region {request.region!r} belong to a series of {request.labels.name}")
     package = train(
@@ -129,21 +133,21 @@ def _labels(request: TrainRequest, pseudonyms: Pseudonyms) -> dict[str, str]:
     return found
 
 
-def _feature_rows(lake: Lake, request: TrainRequest) -> list[dict[str, Any]]:
+def _feature_rows(tables: OpenTables, request: TrainRequest, labels: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = []
-    columns = _columns(lake)
-    for row in read_table(lake, "features").to_pylist():
+    columns = _columns(tables)
+    for row in tables.each("features", {"region": request.region}):
         wanted = not request.extractions or row["extraction"] in request.extractions
-        if row["region"] == request.region and wanted and row["status"] != "empty":
+        if row["series_key"] in labels and wanted and row["status"] != "empty":
             values = {name: row[name] for name in columns[row["extraction_digest"]]}
             rows.append({**{name: row[name] for name in _IDENTITY}, "values": values})
     return rows
 
 
-def _columns(lake: Lake) -> dict[str, list[str]]:
+def _columns(tables: OpenTables) -> dict[str, list[str]]:
     """Return the columns of each extraction: the others of a row are empty by construction."""
     found: dict[str, list[str]] = {}
-    for row in read_table(lake, "feature_dictionary").to_pylist():
+    for row in tables.rows("feature_dictionary", {}):
         found.setdefault(row["extraction_digest"], []).append(row["name"])
     return found
 

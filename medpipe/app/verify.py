@@ -1,30 +1,95 @@
-"""``medpipe verify``: read everything and compare it with its manifests and digests."""
+"""``medpipe verify``: read everything and compare it with its manifests, digests and sums."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from medpipe.errors import IntegrityError
-from medpipe.lake.audit import audited
+from medpipe.app.keyed import open_keyed
+from medpipe.app.progress import Progress, Silent
+from medpipe.app.scan_state import live_private
+from medpipe.app.site import Site
+from medpipe.errors import ConfigError, IntegrityError, MedpipeError
+from medpipe.lake.audit import Checks, audits, check_description, count_volumes
 from medpipe.lake.lake import Lake
+from medpipe.lake.layout import LAYOUT
+
+KINDS = ("lake", "segment", "results", "snapshot", "index", "tables", "model", "run", "private", "volume")
+"""What can be verified by itself."""
 
 
-def verify_lake(root: Path) -> dict[str, Any]:
-    """Read every object, segment, snapshot, model and published table.
+def verify_lake(
+    root: Path, *, site: Site | None = None, only: Collection[str] = (), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Read every file of a lake that a digest, a sum or a seal stands for.
+
+    Parameters
+    ----------
+    root : Path
+    site : Site, optional
+        Names the key; without the lake's key sealed blobs are only counted.
+    only : collection of str
+        Kinds of :data:`KINDS`; all of them if empty.
+    progress : Progress, optional
 
     Returns
     -------
     dict
         Counts by kind, and ``damaged``: one line per thing that is not what it should be.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind.
     """
-    lake = Lake.open(root)
+    unknown = sorted(set(only) - set(KINDS))
+    if unknown:
+        raise ConfigError(f"--only {unknown[0]}: there is no such kind (there are {', '.join(KINDS)})")
+    said = progress or Silent()
+    try:
+        check_description(root)
+    except MedpipeError as error:
+        return {"lake": 1, "damaged": [_line("lake", "lake.json", error)]}
+    lake, is_keyed = open_keyed(root, site or Site())
     counts: dict[str, int] = {}
     damaged: list[str] = []
-    for kind, what, check in audited(lake):
-        counts[kind] = counts.get(kind, 0) + 1
+    for audit in audits(lake, is_keyed=is_keyed):
+        if not only or audit.kind.partition(",")[0] in only:
+            said.stage(f"verify {audit.kind}", count_volumes(lake) if audit.kind == "volume" else None)
+            counts[audit.kind] = _verified(audit.kind, audit.checks(), damaged, said)
+    if is_keyed and (not only or "private" in only):
+        _verified("private", _presence(lake), damaged, said)
+    return {**counts, "damaged": damaged}
+
+
+def _verified(kind: str, checks: Checks, damaged: list[str], progress: Progress) -> int:
+    count = 0
+    for what, check in checks:
+        count += 1
+        progress.advance()
         try:
             check()
-        except IntegrityError as error:
-            damaged.append(f"{kind} {what}: {str(error).removeprefix(f'{what}: ')}")
-    return {**counts, "damaged": damaged}
+        except FileNotFoundError:
+            damaged.append(f"{kind} {what}: it is missing")
+        except MedpipeError as error:
+            damaged.append(_line(kind, what, error))
+    return count
+
+
+def _presence(lake: Lake) -> Checks:
+    """Yield the check that nothing is missing of what scans have sealed."""
+    yield LAYOUT.private_folder(), lambda: _check_presence(lake)
+
+
+def _check_presence(lake: Lake) -> None:
+    missing = sorted(name for name in live_private(lake) if not lake.private.exists(name))
+    if missing:
+        raise IntegrityError(
+            f"{len(missing)} sealed blobs are missing (first: {LAYOUT.private(missing[0])}); "
+            "remove the folder and scan again"
+        )
+
+
+def _line(kind: str, what: str, error: MedpipeError) -> str:
+    return f"{kind} {what}: {str(error).removeprefix(f'{what}: ')}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from medpipe.archive.grid import grid_of
 from medpipe.archive.header import Header
@@ -11,6 +13,32 @@ from medpipe.archive.seg import read_segments
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
 from medpipe.types import Companions, Geometry, Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A segmentation or structure set, and what it was made on.
+
+    Attributes
+    ----------
+    sop_instance_uid, bytes_digest, path : str
+        In the order objects are sorted by.
+    study_uid : str
+    series, frames : tuple of str
+        UIDs of the series and frames of reference it names.
+    """
+
+    sop_instance_uid: str
+    bytes_digest: str
+    path: str
+    study_uid: str
+    series: tuple[str, ...]
+    frames: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """What objects are sorted by; of copies the first counts."""
+        return self.sop_instance_uid, self.bytes_digest, self.path
 
 
 def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
@@ -31,31 +59,72 @@ def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[s
     dict
         ``Stack.identity`` to paths, ordered by SOPInstanceUID; only stacks that have any.
     """
-    hosts = [stack for stack in stacks if stack.affine_lps is not None and not stack.refused]
-    present = {stack.series_uid for stack in hosts} - {""}
-    found: dict[str, list[str]] = {}
-    for header in _objects(stacks, headers):
-        named = present & set(header.referenced_series)
-        for stack in hosts:
-            same_frame = (
-                stack.study_uid == header.study_uid
-                and stack.frame_of_reference_uid in header.referenced_frames_of_reference
-            )
-            if stack.series_uid in named or (not named and same_frame):
-                found.setdefault(stack.identity, []).append(header.path)
-    return {identity: tuple(paths) for identity, paths in found.items()}
+    present = {stack.series_uid for stack in stacks if is_host(stack)} - {""}
+    objects = [(one, tuple(uid for uid in one.series if uid in present)) for one in references_of(stacks, headers)]
+    return {identity: tuple(one.path for one in found) for identity, found in matched(stacks, objects).items()}
 
 
-def _objects(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Header]:
+def is_host(stack: Stack) -> bool:
+    """Tell whether regions can be drawn on a stack."""
+    return stack.affine_lps is not None and not stack.refused
+
+
+def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Reference]:
+    """Return the segmentations and structure sets among headers, in order and each once."""
     # of a segmentation's copies only the one in a stack counts; of a structure set's, the first
     read = {path for stack in stacks if stack.kind == "segmentation" and not stack.refused for path in stack.paths}
-    objects: dict[str, Header] = {}
-    for header in sorted(headers, key=lambda one: (one.sop_instance_uid, one.bytes_digest, one.path)):
-        if header.code:
-            continue
-        if header.path in read or header.is_structure_set:
-            objects.setdefault(header.bytes_digest, header)
+    return each_once(
+        Reference(
+            sop_instance_uid=header.sop_instance_uid,
+            bytes_digest=header.bytes_digest,
+            path=header.path,
+            study_uid=header.study_uid,
+            series=header.referenced_series,
+            frames=header.referenced_frames_of_reference,
+        )
+        for header in headers
+        if not header.code and (header.path in read or header.is_structure_set)
+    )
+
+
+def each_once(references: Iterable[Reference]) -> list[Reference]:
+    """Return objects in order, without those that hold the bytes of one before."""
+    objects: dict[str, Reference] = {}
+    for one in sorted(references, key=lambda one: one.order):
+        objects.setdefault(one.bytes_digest, one)
     return list(objects.values())
+
+
+def matched(
+    stacks: Sequence[Stack], objects: Iterable[tuple[Reference, Sequence[str]]]
+) -> dict[str, tuple[Reference, ...]]:
+    """Return which objects go with which stack.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+    objects : iterable of (Reference, sequence of str)
+        In order; each with those of its series that have a stack to draw on, anywhere.
+
+    Returns
+    -------
+    dict
+        ``Stack.identity`` to objects; only stacks that have any.
+    """
+    of_series: defaultdict[str, list[Stack]] = defaultdict(list)
+    of_frame: defaultdict[tuple[str, str], list[Stack]] = defaultdict(list)
+    for stack in filter(is_host, stacks):
+        of_series[stack.series_uid].append(stack)
+        of_frame[stack.study_uid, stack.frame_of_reference_uid].append(stack)
+    found: defaultdict[str, list[Reference]] = defaultdict(list)
+    for one, named in objects:
+        if named:
+            hosts = [stack for uid in named for stack in of_series.get(uid, ())]
+        else:
+            hosts = [stack for frame in one.frames for stack in of_frame.get((one.study_uid, frame), ())]
+        for stack in hosts:
+            found[stack.identity].append(one)
+    return {identity: tuple(one) for identity, one in found.items()}
 
 
 def load_companions(objects: Sequence[tuple[Header, bytes]], geometry: Geometry) -> Companions:

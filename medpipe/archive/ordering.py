@@ -47,6 +47,8 @@ class Lattice:
 
 def by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Return the slices grouped by place, places ascending along the normal."""
+    if len(slices) == 1:
+        return [list(slices)]
     normal = normal_of(slices[0].plane)
     ordered = sorted(slices, key=lambda one: (float(np.dot(one.plane.position, normal)), *_stable(one)))
     places: list[list[Slice]] = []

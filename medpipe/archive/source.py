@@ -36,6 +36,12 @@ def decode_path(path: str) -> bytes:
     )
 
 
+def path_order(path: str) -> bytes:
+    """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
+    raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
+    return raw.replace(b"/", b"\0")
+
+
 class FolderSource:
     """A folder of files, as a :class:`medpipe.contracts.protocols.Source`.
 
@@ -52,7 +58,8 @@ class FolderSource:
         """Yield every entry below the root that is no folder, in the order of the names' bytes.
 
         Symbolic links are not followed and carry ``E_SYMLINK``; pipes, sockets and devices
-        carry ``E_SPECIAL_FILE``; what cannot be looked at carries ``E_UNREADABLE``.
+        carry ``E_SPECIAL_FILE``; what cannot be looked at carries ``E_UNREADABLE``, a folder
+        too: then nothing is known of what is below it.
 
         Raises
         ------
@@ -66,19 +73,22 @@ class FolderSource:
             raise StoppedError(
                 f"archive {self.root} cannot be listed ({_name(error)}): check that it is mounted and readable"
             ) from None
-        stack = [(b"", entry) for entry in reversed(entries)]
-        while stack:
-            folder, entry = stack.pop()
+        # entries are let go as they are told: each holds its name, its path and its state
+        open_folders = [(b"", entries)]
+        while open_folders:
+            folder, entries = open_folders[-1]
+            if not entries:
+                open_folders.pop()
+                continue
+            entry = entries.pop()
             relative = folder + entry.name
             if not _is_folder(entry):
                 yield _item(relative, entry)
                 continue
             try:
-                inside = _listed(entry.path)
+                open_folders.append((relative + b"/", _listed(entry.path)))
             except OSError:
                 yield Item(path=encode_path(relative), size=0, version="", problem="E_UNREADABLE")
-                continue
-            stack.extend((relative + b"/", child) for child in reversed(inside))
 
     def open(self, path: str) -> bytes:
         """Return the bytes of a regular file below the root.
@@ -134,8 +144,9 @@ class FolderSource:
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:
+    """Return a folder's entries, the first by name at the end."""
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+        return sorted(entries, key=lambda entry: entry.name, reverse=True)
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from medpipe.archive.frames import Plane
@@ -119,7 +119,9 @@ class Stack:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stack as JSON values."""
-        return {**asdict(self), "members": [list(member) for member in self.members]}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        mosaic = None if self.mosaic is None else self.mosaic.to_json()
+        return {**plain, "members": [list(member) for member in self.members], "mosaic": mosaic}
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Stack:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medpipe.cli.options import ARCHIVES, JSON, LAKE, RECIPE, site_of
+from medpipe.cli.options import ARCHIVES, JSON, LAKE, LAKE_ARGUMENT, RECIPE, site_of
 from medpipe.cli.progress import make_progress
 from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs
+
+if TYPE_CHECKING:
+    from medpipe.app.prepare import RunRequest
 
 Workers = Annotated[int | None, typer.Option(min=1, help="cases at a time (default: one per core)")]
 Engine = Annotated[str | None, typer.Option(help="serial or dask")]
@@ -21,7 +24,16 @@ Only = Annotated[str | None, typer.Option(help="SQL condition on the volumes to 
 Retry = Annotated[
     list[str] | None, typer.Option(help="reason code whose cases run again, such as E_OOM; may be repeated")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="at most so many volumes")]
+Limit = Annotated[int | None, typer.Option(min=1, help="at most so many volumes, in the order of their keys")]
+Sample = Annotated[
+    int | None, typer.Option(min=1, help="so many volumes the recipe takes, drawn the same way each time")
+]
+AcceptDeletions = Annotated[
+    bool, typer.Option("--accept-deletions", help="take files out of the index although many are gone at once")
+]
+AllowQuarantined = Annotated[
+    str, typer.Option(help="share of subjects, such as 2%, that keeps exit code 0; or: known (none that is new)")
+]
 
 
 @app.command()
@@ -32,14 +44,20 @@ def scan(
     site: SiteFile = None,
     privacy: Privacy = None,
     workers: Workers = None,
+    accept_deletions: AcceptDeletions = False,
     as_json: JSON = False,
 ) -> int:
-    """Index an archive: every file gets one row with one outcome."""
+    """Index an archive: every file gets one row with one outcome.
+
+    Files that are gone leave the index, unless they are more than 1 % of the archive
+    (deletions_share of the site file), more than 20 and of more than one series: then they
+    stay as they were until --accept-deletions.
+    """
     from medpipe.app.scan import scan_archives
 
     settings = site_of(site, privacy=privacy, workers=workers)
     with make_progress() as progress:
-        report = scan_archives(archives, lake, settings, progress)
+        report = scan_archives(archives, lake, settings, progress, accept_deletions=accept_deletions)
     facts = report.facts()
     print_json(facts) if as_json else print_pairs("scan", facts)
     return 0
@@ -54,15 +72,27 @@ def plan(
     site: SiteFile = None,
     privacy: Privacy = None,
     device: Device = None,
+    engine: Engine = None,
     only: Only = None,
+    sample: Sample = None,
     limit: Limit = None,
+    accept_deletions: AcceptDeletions = False,
     as_json: JSON = False,
 ) -> int:
-    """Show what would run: cases, products, memory, and why volumes are left out."""
-    from medpipe.app.run import RunRequest, plan_run
+    """Show what would run and why: cases, products, memory, and why volumes are left out."""
+    from medpipe.app.prepare import RunRequest, plan_run
 
-    settings = site_of(site, privacy=privacy, device=device)
-    request = RunRequest(recipe=recipe, archives=tuple(archives), lake=lake, site=settings, only=only, limit=limit)
+    settings = site_of(site, privacy=privacy, device=device, engine=engine)
+    request = RunRequest(
+        recipe=recipe,
+        archives=tuple(archives),
+        lake=lake,
+        site=settings,
+        only=only,
+        sample=sample,
+        limit=limit,
+        accept_deletions=accept_deletions,
+    )
     with make_progress() as progress:
         facts = plan_run(request, progress)
     print_json(facts) if as_json else print_pairs("plan", facts)
@@ -81,38 +111,69 @@ def run(
     device: Device = None,
     privacy: Privacy = None,
     only: Only = None,
+    sample: Sample = None,
     limit: Limit = None,
     retry: Retry = None,
-    allow_quarantined: Annotated[
-        str, typer.Option(help="share of subjects, such as 2%, that keeps exit code 0")
-    ] = "0%",
+    accept_deletions: AcceptDeletions = False,
+    allow_quarantined: AllowQuarantined = "0%",
     as_json: JSON = False,
 ) -> int:
     """Run a recipe over an archive and publish the tables.
 
     The same command resumes after a kill, and does nothing where nothing changed.
     """
-    from medpipe.app.run import RunRequest, run_archive
-    from medpipe.cli.options import share
-    from medpipe.engine.numeric import restart_pinned
+    from medpipe.app.prepare import RunRequest
 
     settings = site_of(site, privacy=privacy, device=device, workers=workers, engine=engine)
-    if settings.engine == "serial":
-        restart_pinned()
     request = RunRequest(
         recipe=recipe,
         archives=tuple(archives),
         lake=lake,
         site=settings,
         only=only,
+        sample=sample,
         limit=limit,
         retry=tuple(retry or ()),
+        accept_deletions=accept_deletions,
     )
-    allowed = share(allow_quarantined)
+    return _run(request, allow_quarantined, as_json=as_json)
+
+
+@app.command()
+def retry(
+    *,
+    lake: LAKE_ARGUMENT,
+    code: Annotated[list[str], typer.Option(help="reason code whose cases run again; may be repeated")],
+    site: SiteFile = None,
+    workers: Workers = None,
+    engine: Engine = None,
+    device: Device = None,
+    allow_quarantined: AllowQuarantined = "0%",
+    as_json: JSON = False,
+) -> int:
+    """Run the newest run's command again, with the cases that ended with some codes.
+
+    Failures under other code, codecs or limits run again by themselves, without this.
+    """
+    from medpipe.app.prepare import last_request
+
+    settings = site_of(site, device=device, workers=workers, engine=engine)
+    return _run(last_request(lake, settings, tuple(code)), allow_quarantined, as_json=as_json)
+
+
+def _run(request: RunRequest, allow_quarantined: str, *, as_json: bool) -> int:
+    from medpipe.app.run import run_archive
+    from medpipe.cli.options import share
+    from medpipe.engine.numeric import restart_pinned
+
+    if request.site.engine == "serial":
+        restart_pinned()
+    known_is_fine = allow_quarantined == "known"
+    allowed = 0.0 if known_is_fine else share(allow_quarantined)
     with make_progress() as progress:
         report = run_archive(request, progress)
     print_json(report.facts()) if as_json else print_pairs("run", report.facts())
-    return report.exit_code(allowed)
+    return report.exit_code(allowed, known_is_fine=known_is_fine)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands that read a lake: status, query, export, explain, verify."""
+"""Commands that read a lake: status, query, export, explain, verify; and gc, which clears it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs, print_table
 
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="whose tables (default: those published last)")]
+SiteFile = Annotated[Path | None, typer.Option("--site", help="site file (TOML): where the key is, what is kept")]
 
 
 @app.command()
@@ -79,14 +80,55 @@ def explain(
 
 
 @app.command()
-def verify(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
-    """Read every object, segment and table and compare it with its manifest."""
+def verify(
+    *,
+    lake: LAKE_ARGUMENT,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="a kind to verify (may be given again): volume, segment, tables, index, ..."),
+    ] = None,
+    site: SiteFile = None,
+    as_json: JSON = False,
+) -> int:
+    """Read everything and compare it with its digests; sealed blobs too where the lake's key is at hand."""
+    from medpipe.app.site import load_site
     from medpipe.app.verify import verify_lake
+    from medpipe.cli.progress import make_progress
 
-    facts = verify_lake(lake)
+    with make_progress() as progress:
+        facts = verify_lake(lake, site=load_site(site), only=only or (), progress=progress)
     if as_json:
         print_json(facts)
     else:
         print_pairs("verify", {**facts, "damaged": len(facts["damaged"])})
         print("".join(f"{line}\n" for line in facts["damaged"]), end="")
     return 3 if facts["damaged"] else 0
+
+
+@app.command()
+def gc(
+    *,
+    lake: LAKE_ARGUMENT,
+    site: SiteFile = None,
+    grace: Annotated[
+        float, typer.Option("--grace", min=0.0, help="hours between the pass that marks and the one that removes")
+    ] = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed and marked")] = False,
+    as_json: JSON = False,
+) -> int:
+    """Mark what nothing reaches, and remove what an earlier pass marked.
+
+    What a kept snapshot reaches is never removed. Which snapshots are kept says [retention] in
+    the site file; without it, all of them.
+    """
+    from datetime import timedelta
+
+    from medpipe.app.gc import collect_garbage, garbage
+    from medpipe.app.site import load_site
+    from medpipe.cli.progress import make_progress
+
+    work = garbage if dry_run else collect_garbage
+    with make_progress() as progress:
+        sweep = work(lake, load_site(site), progress, grace=timedelta(hours=grace))
+    print_json(sweep.to_json()) if as_json else print_pairs("gc, dry run" if dry_run else "gc", sweep.facts())
+    return 0

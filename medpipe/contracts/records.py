@@ -5,13 +5,26 @@ Both are plain JSON values, small, and free of identities other than pseudonymou
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medpipe.keys import digest
 
 Status = Literal["done", "rejected", "failed"]
 ProductKind = Literal["volume", "regions", "features", "scores"]
+
+HAPPENED = (
+    "run",
+    "attempts",
+    "tries",
+    "conditions",
+    "made",
+    "wall_s",
+    "cpu_s",
+    "peak_bytes",
+    "projected_bytes",
+)
+"""Fields of a case's record that say what happened; its result is the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +92,18 @@ class CaseRecord:
     numeric_class : str
     products : tuple of str
         Keys of the products this case stands on, in order.
+    run : str
+        Id of the run that executed it.
+    attempts : int
+        Times it was started in that run.
+    tries : int
+        Runs in a row that ended it with a code that may pass, this one included.
+    conditions : str
+        Digest of the code, codecs and limits it ran under; a failure stands while they do.
+    made : dict
+        Kind of product to how many this run computed; the others were there.
+    wall_s, cpu_s : float
+    peak_bytes, projected_bytes : int
     """
 
     case_key: str
@@ -94,6 +119,9 @@ class CaseRecord:
     products: tuple[str, ...] = ()
     run: str = ""
     attempts: int = 1
+    tries: int = 1
+    conditions: str = ""
+    made: dict[str, int] = field(default_factory=dict)
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
@@ -102,14 +130,12 @@ class CaseRecord:
     @property
     def result_digest(self) -> str:
         """Digest of the result part; equal case keys must have equal digests."""
-        value = asdict(self)
-        for happened in ("run", "attempts", "wall_s", "cpu_s", "peak_bytes", "projected_bytes"):
-            del value[happened]
-        return digest(value)
+        # not asdict: it copies every value, and there are millions of records
+        return digest({name: getattr(self, name) for name in self.__dataclass_fields__ if name not in HAPPENED})
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return {"record": "case", **asdict(self)}
+        return {"record": "case", **{name: getattr(self, name) for name in self.__dataclass_fields__}}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> CaseRecord:

@@ -20,13 +20,26 @@ class Field(NamedTuple):
 
 
 class TableSchema(NamedTuple):
-    """A table: what a row is, its columns, and the columns it is sorted by."""
+    """A table: what a row is, its columns, and the columns it is sorted by.
+
+    Attributes
+    ----------
+    own : str
+        Column that stands for ``series_key`` in a row that belongs to no series: where the row
+        is sorted in, and in which part it lies.
+    """
 
     name: str
     version: int
     row: str
     fields: tuple[Field, ...]
     order: tuple[str, ...]
+    own: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the table is published in parts by modality and series key."""
+        return self.order[:2] == ("modality", "series_key")
 
 
 INSTANCES = TableSchema(
@@ -48,20 +61,23 @@ INSTANCES = TableSchema(
         Field("path", "string", "path relative to the archive; identified lakes only, else null"),
         Field("sop_instance_uid", "string", "identified lakes only, else null"),
     ),
-    ("source", "instance_key"),
+    ("modality", "series_key", "instance_key"),
+    "instance_key",
 )
 
 MEMBERS = TableSchema(
     "members",
-    1,
+    2,
     "the place of an instance (or of one of its frames) in a volume",
     (
         Field("instance_key", "string", "the instance"),
         Field("frame", "int64", "frame number within the instance, from 0"),
         Field("volume_key", "string", "the volume"),
         Field("index", "int64", "place in the volume, from 0: t outer, z inner"),
+        Field("series_key", "string", "series of the volume"),
+        Field("modality", "string", "DICOM modality of the volume"),
     ),
-    ("volume_key", "index"),
+    ("modality", "series_key", "volume_key", "index"),
 )
 
 SERIES = TableSchema(
@@ -94,7 +110,7 @@ SERIES = TableSchema(
         Field("study_instance_uid", "string", "identified lakes only, else null"),
         Field("patient_id", "string", "identified lakes only, else null"),
     ),
-    ("series_key",),
+    ("modality", "series_key"),
 )
 
 VOLUMES = TableSchema(
@@ -130,7 +146,7 @@ VOLUMES = TableSchema(
 
 REGIONS = TableSchema(
     "regions",
-    1,
+    2,
     "a region of interest",
     (
         Field("region_key", "string", "identity of the region: volume, source and label"),
@@ -143,8 +159,9 @@ REGIONS = TableSchema(
         Field("volume_mm3", "float64", "voxels times the voxel volume"),
         Field("touches_border", "bool", "the mask reaches an edge of the image"),
         Field("mask_digest", "string", "digest of the mask"),
+        Field("modality", "string", "DICOM modality of the volume"),
     ),
-    ("series_key", "volume_key", "name", "region_key"),
+    ("modality", "series_key", "volume_key", "name", "region_key"),
 )
 
 FEATURE_KEYS = (
@@ -157,10 +174,11 @@ FEATURE_KEYS = (
     Field("extraction_digest", "string", "digest of op, version, parameters and image chain"),
     Field("status", "string", "ok or flagged or empty"),
     Field("code", "string", "reason, or null"),
+    Field("modality", "string", "DICOM modality of the volume"),
 )
 """The columns of ``features`` before the feature columns, which the recipe decides."""
 
-FEATURE_ORDER = ("series_key", "volume_key", "region_key", "image", "extraction")
+FEATURE_ORDER = ("modality", "series_key", "volume_key", "region_key", "image", "extraction")
 
 FEATURE_DICTIONARY = TableSchema(
     "feature_dictionary",
@@ -185,7 +203,7 @@ FEATURE_DICTIONARY = TableSchema(
 
 SCORES = TableSchema(
     "scores",
-    1,
+    2,
     "a region or volume, a model and a target",
     (
         Field("series_key", "string", "its series"),
@@ -199,13 +217,14 @@ SCORES = TableSchema(
         Field("lower", "float64", "lower end of the interval, or null"),
         Field("upper", "float64", "upper end of the interval, or null"),
         Field("status", "string", "ok, or the code why there is no value"),
+        Field("modality", "string", "DICOM modality of the volume"),
     ),
-    ("series_key", "volume_key", "region_key", "model", "target", "class"),
+    ("modality", "series_key", "volume_key", "region_key", "model", "target", "class"),
 )
 
 QUARANTINE = TableSchema(
     "quarantine",
-    1,
+    2,
     "a reason why a subject was set aside or flagged",
     (
         Field("subject", "string", "instance, series, volume or case key"),
@@ -215,13 +234,16 @@ QUARANTINE = TableSchema(
         Field("severity", "string", "info, warning or error"),
         Field("message", "string", "what was found (a template, no values)"),
         Field("remedy", "string", "what to do about it"),
+        Field("series_key", "string", "series of the subject; null where the header does not say"),
+        Field("modality", "string", "DICOM modality of the subject, or null"),
     ),
-    ("subject", "stage", "code"),
+    ("modality", "series_key", "subject", "stage", "code"),
+    "subject",
 )
 
 CASES = TableSchema(
     "cases",
-    1,
+    2,
     "a case of the snapshot and what it cost",
     (
         Field("case_key", "string", "identity of the work"),
@@ -238,8 +260,13 @@ CASES = TableSchema(
         Field("numeric_class", "string", "cpu-x86-64-v3, cuda-cc90, ..."),
         Field("attempts", "int64", "times it was started"),
         Field("run", "string", "run that committed it"),
+        Field("modality", "string", "DICOM modality of the volume"),
+        Field("volumes_made", "int64", "volumes that run stored for it; the others were there"),
+        Field("regions_made", "int64", "region sources that run computed for it"),
+        Field("features_made", "int64", "extractions that run computed for it, by region source"),
+        Field("scores_made", "int64", "models that run scored it with"),
     ),
-    ("case_key",),
+    ("modality", "series_key", "volume_key", "case_key"),
 )
 
 RUNS = TableSchema(
@@ -277,4 +304,4 @@ TABLE_NAMES = (*SCHEMAS, "features")
 def features_schema(columns: tuple[str, ...]) -> TableSchema:
     """Return the schema of ``features`` for a recipe's columns, in the order given."""
     values = tuple(Field(name, "float64", "see feature_dictionary") for name in columns)
-    return TableSchema("features", 1, "a region, an image and an extraction", FEATURE_KEYS + values, FEATURE_ORDER)
+    return TableSchema("features", 2, "a region, an image and an extraction", FEATURE_KEYS + values, FEATURE_ORDER)

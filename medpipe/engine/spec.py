@@ -52,6 +52,7 @@ class EngineSpec:
     sink_init: Mapping[str, Any] = field(repr=False)
     workers: int | None = None
     memory_bytes: int | None = None
+    sandbox_bytes: int | None = None
     address: str | None = None
     tls_ca: str | None = None
     tls_cert: str | None = None

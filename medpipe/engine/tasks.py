@@ -32,6 +32,8 @@ class Task:
         Memory the plan expects.
     deadline_s : float
         Seconds by the clock.
+    conditions, tries
+        As in :class:`medpipe.contracts.records.CaseRecord`.
     attempt : int
         1, or 2 when it is tried again.
     is_alone : bool
@@ -48,6 +50,8 @@ class Task:
     numeric_class: str
     projected_bytes: int
     deadline_s: float
+    conditions: str = ""
+    tries: int = 1
     attempt: int = 1
     is_alone: bool = False
 
@@ -192,6 +196,8 @@ def _with_cost(case: CaseRecord, task: Task, outcome: Reply | Death) -> CaseReco
         case,
         run=task.run,
         attempts=task.attempt,
+        tries=task.tries,
+        conditions=task.conditions,
         wall_s=outcome.wall_s,
         cpu_s=outcome.cpu_s,
         peak_bytes=outcome.peak_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,9 +21,6 @@ IDENTIFYING = frozenset(
 )
 """Columns that must be null unless the lake is an identified one."""
 
-PART_BYTES = 256 << 20
-"""Bytes of a part before compression."""
-
 _TYPES = {
     "string": pa.string(),
     "int64": pa.int64(),
@@ -33,7 +30,9 @@ _TYPES = {
     "list<float64>": pa.list_(pa.float64()),
 }
 _ROW_GROUP_ROWS = 1 << 16
+_ROW_GROUP_BYTES = 48 << 20
 _BYTES_PER_VALUE = {"string": 40, "list<int64>": 40, "list<float64>": 150}
+_LEAST_ROWS = 1 << 10
 
 
 def arrow_schema(schema: TableSchema) -> pa.Schema:
@@ -44,6 +43,8 @@ def arrow_schema(schema: TableSchema) -> pa.Schema:
 
 def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     """Return rows as an Arrow table, sorted by the schema's order with nulls first.
+
+    A row without a series stands where its own key does (``schema.own``).
 
     Parameters
     ----------
@@ -56,10 +57,19 @@ def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     IntegrityError
         If a row has a column the schema has not, a value of another type or an infinity.
     """
-    ordered = _sorted(schema, list(rows))
+    found = list(rows)
+    _refuse_unknown(schema, found)
     arrow = arrow_schema(schema)
-    columns = [_column(schema, field, ordered) for field in arrow]
-    return pa.Table.from_arrays(columns, schema=arrow)
+    table = pa.Table.from_arrays([_column(schema, field, found) for field in arrow], schema=arrow)
+    order = _order(schema, table, found)
+    return table if order is None else table.take(order)
+
+
+def place_of(schema: TableSchema, table: pa.Table) -> pa.ChunkedArray:
+    """Return the key each row is sorted in by: its series', or its own where it has none."""
+    if not schema.own:
+        return table["series_key"]
+    return pc.coalesce(table["series_key"], table[schema.own])
 
 
 def refuse_identifiers(table: pa.Table, *, privacy: str, name: str) -> None:
@@ -77,34 +87,51 @@ def refuse_identifiers(table: pa.Table, *, privacy: str, name: str) -> None:
             raise SecurityError(f"{name}.{column}: identifies a patient in a pseudonymized lake; refused, report it")
 
 
-def parts(schema: TableSchema, table: pa.Table) -> Iterator[bytes]:
-    """Yield the Parquet files of a table, about 256 MiB before compression each, at least one."""
+def group_rows(schema: TableSchema) -> int:
+    """Return how many rows a row group of a table has: some 48 MiB before compression."""
     width = sum(_BYTES_PER_VALUE.get(field.type, 8) for field in schema.fields)
-    step = max(_ROW_GROUP_ROWS, PART_BYTES // width // _ROW_GROUP_ROWS * _ROW_GROUP_ROWS)
-    for start in range(0, max(1, table.num_rows), step):
-        yield parquet_bytes(table.slice(start, step))
+    return min(_ROW_GROUP_ROWS, max(_LEAST_ROWS, 1 << (_ROW_GROUP_BYTES // width).bit_length() - 1))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file, with every setting of the writer fixed."""
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
+    with parquet_writer(sink, table.schema) as writer:
+        writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def write_parquet(path: Path, schema: TableSchema, tables: Iterable[pa.Table]) -> int:
+    """Write tables, one after the other, as one Parquet file; return the number of rows.
+
+    How the rows come in tables does not show in the file, and no more than two row groups are
+    held at a time.
+    """
+    size, rows = group_rows(schema), 0
+    with parquet_writer(str(path), arrow_schema(schema)) as writer:
+        for group in _regrouped(tables, size):
+            writer.write_table(group, row_group_size=size)
+            rows += group.num_rows
+    return rows
+
+
+def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return a writer of a Parquet file with every setting fixed."""
+    return pq.ParquetWriter(
         sink,
+        schema,
         version="2.6",
         data_page_version="1.0",
-        row_group_size=_ROW_GROUP_ROWS,
         compression="zstd",
         compression_level=1,
-        use_dictionary=_names(table, pa.types.is_string),
-        use_byte_stream_split=_names(table, pa.types.is_floating),
+        use_dictionary=_names(schema, pa.types.is_string),
+        use_byte_stream_split=_names(schema, pa.types.is_floating),
         write_statistics=True,
         # zstd frames hold no checksum: without these a rotten byte would be read as another number
         write_page_checksum=True,
         store_schema=True,
     )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
 
 
 @contextmanager
@@ -124,26 +151,70 @@ def readable(what: str) -> Iterator[None]:
         raise IntegrityError(f"{what}: its files are damaged; medpipe verify names what to remove") from None
 
 
-def _names(table: pa.Table, test: Any) -> list[str]:
-    return [field.name for field in table.schema if test(field.type)]
+def _names(schema: pa.Schema, test: Any) -> list[str]:
+    return [field.name for field in schema if test(field.type)]
 
 
-def _sorted(schema: TableSchema, rows: list[Row]) -> list[Row]:
-    names = {field.name for field in schema.fields}
-    for row in rows:
-        if not names.issuperset(row):
-            unknown = ", ".join(sorted(set(row) - names))
-            raise IntegrityError(f"table {schema.name}: no such column: {unknown}; report it")
+def _regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Yield tables of ``size`` rows, each in one piece, so that its pages do not show where it was cut."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= size:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, size).combine_chunks()
+            waiting, rows = [whole.slice(size)], rows - size
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
 
-    def place(row: Row) -> list[tuple[bool, Any]]:
-        return [(row.get(name) is not None, row.get(name)) for name in schema.order]
 
-    ordered: list[Row] = []
-    for _, equal in groupby(sorted(rows, key=place), key=place):
-        # Rows the order leaves level are put in the order of their whole content, lest it be that of arrival.
-        tied = list(equal)
-        ordered += tied if len(tied) == 1 else sorted(tied, key=lambda row: _text(schema, row))
-    return ordered
+def _refuse_unknown(schema: TableSchema, rows: list[Row]) -> None:
+    unknown = set().union(*rows) - {field.name for field in schema.fields}
+    if unknown:
+        raise IntegrityError(f"table {schema.name}: no such column: {', '.join(sorted(unknown))}; report it")
+
+
+def _order(schema: TableSchema, table: pa.Table, rows: list[Row]) -> pa.Array | None:
+    """Return where each row goes; None where they stand right."""
+    if table.num_rows < 2:
+        return None
+    columns = {
+        name: place_of(schema, table) if name == "series_key" and schema.own else table[name] for name in schema.order
+    }
+    keys = pa.table(columns)
+    # nulls first, by a column of its own: releases of Arrow differ in how it is asked for
+    valid = {f"{name} is there": column.is_valid() for name, column in columns.items() if column.null_count}
+    names = [one for name in columns for one in (f"{name} is there", name) if one in columns or one in valid]
+    order = pc.sort_indices(pa.table({**columns, **valid}), sort_keys=[(name, "ascending") for name in names])
+    tied = _tied(keys.take(order))
+    return order if tied is None else pa.array(_untied(schema, order.to_pylist(), tied, rows))
+
+
+def _tied(keys: pa.Table) -> Any:
+    """Tell of each row but the first whether its keys are those of the row before; None if none are."""
+    tied: Any = None
+    # the last column tells rows apart best
+    for column in reversed(keys.columns):
+        before, after = column.slice(0, len(column) - 1), column.slice(1)
+        alike = pc.or_(pc.fill_null(pc.equal(before, after), False), pc.and_(before.is_null(), after.is_null()))  # noqa: FBT003
+        tied = alike if tied is None else pc.and_(tied, alike)
+        if not pc.any(tied).as_py():
+            return None
+    return tied
+
+
+def _untied(schema: TableSchema, order: list[int], tied: Any, rows: list[Row]) -> list[int]:
+    """Put rows that the order leaves level in the order of their whole content, lest it be that of arrival."""
+    found: list[int] = []
+    level = [order[0]]
+    for place, is_tied in zip(order[1:], tied.to_pylist(), strict=True):
+        if not is_tied:
+            found += sorted(level, key=lambda at: _text(schema, rows[at]))
+            level = []
+        level.append(place)
+    return found + sorted(level, key=lambda at: _text(schema, rows[at]))
 
 
 def _text(schema: TableSchema, row: Row) -> str:

@@ -1,106 +1,164 @@
-"""Everything in a lake that can be read and held against its digest."""
+"""Everything in a lake that can be read and held against its digest, kind by kind.
+
+What can be millions is never listed whole: memory does not grow with the lake.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from medpipe.errors import IntegrityError
-from medpipe.lake.committed import Committed
+from medpipe.keys import bytes_digest, canonical, digest
+from medpipe.lake.audit_derived import index_checks, results_checks, snapshot_checks, tables_checks
+from medpipe.lake.audit_runs import run_checks
 from medpipe.lake.lake import Lake
-from medpipe.lake.layout import LAYOUT
+from medpipe.lake.layout import FORMAT_VERSION, LAYOUT
 from medpipe.lake.manifest import verify_folder
 from medpipe.lake.models import model_files
-from medpipe.lake.query import read_table, table_names
 from medpipe.lake.segments import list_segments, read_segment
-from medpipe.lake.snapshot import read_snapshot
-from medpipe.lake.tables import latest_publication, published_state
+from medpipe.lake.sums import read_with_sum, read_word_with_sum
+
+Checks = Iterator[tuple[str, Callable[[], object]]]
+"""A path, and what reads it whole and raises an error of :mod:`medpipe.errors` if it is damaged."""
 
 
-class Check(NamedTuple):
-    """Something to verify.
+class Audit(NamedTuple):
+    """The checks of one kind.
 
     Attributes
     ----------
     kind : str
-        ``volume``, ``segment``, ``results``, ``snapshot``, ``index``, ``tables``, ``link`` or
-        ``model``.
-    what : str
-        Its path or key.
-    check : callable
-        Reads it whole; raises :class:`~medpipe.errors.IntegrityError` if it is damaged.
+    checks : callable
+        Yields (path, check); each is to be done before the next is asked for.
     """
 
     kind: str
-    what: str
-    check: Callable[[], object]
+    checks: Callable[[], Checks]
 
 
-def audited(lake: Lake) -> Iterator[Check]:
-    """Yield a check for every committed thing, one kind after the other."""
-    for kind, pattern in (("volume", "[0-9a-f][0-9a-f]/*"), ("index", "*/*"), ("tables", "*/*")):
-        top = {"volume": LAYOUT.objects(), "index": LAYOUT.index_sources(), "tables": LAYOUT.publications()}[kind]
-        for folder in _folders(lake, top, pattern):
-            yield Check(kind, folder, partial(verify_folder, lake.store, folder))
-    for name in list_segments(lake):
-        yield Check("segment", name, partial(read_segment, lake, name))
-    yield Check("results", LAYOUT.segments(), partial(_check_results, lake))
-    kept = {path.rpartition("/")[2].partition(".")[0] for path in lake.store.list(LAYOUT.snapshots())}
-    for snapshot in sorted(kept | set(_published_snapshots(lake))):
-        yield Check("snapshot", snapshot, partial(read_snapshot, lake, snapshot))
-    for folder in _folders(lake, LAYOUT.models(), "*"):
-        if folder != LAYOUT.model_register():
-            digest = folder.rpartition("/")[2]
-            yield Check("model", digest, partial(model_files, lake, digest))
-    # a run that was killed on its way to the link is not damage: the next one gets there
-    if lake.store.exists(LAYOUT.tables()) or any(published_state(lake, recipe) for recipe in _recipes(lake)):
-        yield Check("link", LAYOUT.tables(), partial(_check_links, lake))
+def audits(lake: Lake, *, is_keyed: bool) -> list[Audit]:
+    """Return the checks of every kind.
+
+    Parameters
+    ----------
+    lake : Lake
+    is_keyed : bool
+        Whether sealed blobs can be opened; without the key they are only counted.
+    """
+    makers: Mapping[str, Callable[[Lake], Checks]] = {
+        "lake": _own_checks,
+        "segment": _segment_checks,
+        "results": results_checks,
+        "snapshot": snapshot_checks,
+        "index": index_checks,
+        "tables": tables_checks,
+        "model": _model_checks,
+        "run": run_checks,
+        "private" if is_keyed else "private, not opened": partial(_private_checks, is_keyed=is_keyed),
+        "volume": _volume_checks,
+    }
+    return [Audit(kind, partial(make, lake)) for kind, make in makers.items()]
 
 
-def _check_results(lake: Lake) -> None:
-    """Check that segments agree with each other, and hold every case of the published snapshots."""
-    committed = Committed.load(lake)
-    for one in _published_snapshots(lake):
-        try:
-            snapshot = read_snapshot(lake, one)
-        except IntegrityError:
-            continue  # its own check says so
-        lost = sum(committed.case(case.case_key) is None for case in snapshot.cases)
-        if lost:
-            raise IntegrityError(
-                f"{lost} of {len(snapshot.cases)} cases of snapshot {one} are in no segment; "
-                "run again, they are recomputed"
-            )
+def check_description(root: Path) -> None:
+    """Hold the file that says what the lake is against its sum.
 
-
-def _published_snapshots(lake: Lake) -> list[str]:
-    """Return the snapshots that the recipes' current tables were derived from."""
-    folders = (latest_publication(lake, recipe) or "" for recipe in _recipes(lake))
-    return sorted({folder.rpartition("/")[2].partition("-")[0] for folder in folders})
-
-
-def _recipes(lake: Lake) -> list[str]:
-    pointers = (path.split("/") for path in lake.store.list(LAYOUT.publications()))
-    return [parts[1] for parts in pointers if parts[2:] == ["LATEST"]]
-
-
-def _folders(lake: Lake, top: str, pattern: str) -> Iterator[str]:
-    for path in sorted(lake.store.absolute(top).glob(pattern)):
-        if path.is_dir():
-            yield path.relative_to(lake.store.root).as_posix()
-
-
-def _check_links(lake: Lake) -> None:
-    """Check that readers find the published tables, and every volume these name."""
-    if not lake.store.exists(LAYOUT.tables()):
-        raise IntegrityError("it is missing or leads nowhere, though tables are published; run again")
-    if "volumes" not in table_names(lake):
+    Raises
+    ------
+    IntegrityError
+        If it was altered; a file of another format version is not looked at.
+    """
+    path = root / LAYOUT.description()
+    if not path.is_file():
         return
-    table = read_table(lake, "volumes", columns=["store", "final_store"])
-    named = {path for column in table.columns for path in column.to_pylist() if path is not None}
-    missing = sorted(path for path in named if not lake.store.exists(LAYOUT.manifest(path)))
-    if missing:
-        raise IntegrityError(
-            f"{len(missing)} volumes that the tables name are not in the lake (first: {missing[0]}); run again"
-        )
+    data = path.read_bytes()
+    try:
+        described = json.loads(data)
+        is_other = described["format_version"] != FORMAT_VERSION and "sum" not in described
+    except (ValueError, KeyError, TypeError):
+        is_other = False
+    if not is_other:
+        read_with_sum(data, path.name)
+
+
+def count_volumes(lake: Lake) -> int:
+    """Return how many stored volumes there are, by listing names."""
+    return sum(1 for _ in _volumes(lake))
+
+
+def _own_checks(lake: Lake) -> Checks:
+    yield LAYOUT.description(), partial(check_description, lake.root)
+    epoch, removal = LAYOUT.driver_epoch(), LAYOUT.removal_list()
+    if lake.store.exists(epoch):
+        yield epoch, lambda: read_word_with_sum(lake.store.get(epoch), epoch)
+    if lake.store.exists(removal):
+        yield removal, lambda: read_with_sum(lake.store.get(removal), removal)
+
+
+def _volume_checks(lake: Lake) -> Checks:
+    for folder in _volumes(lake):
+        yield folder, partial(verify_folder, lake.store, folder)
+
+
+def _volumes(lake: Lake) -> Iterator[str]:
+    top = lake.store.absolute(LAYOUT.objects())
+    for prefix in sorted(top.glob("[0-9a-f][0-9a-f]")):
+        with os.scandir(prefix) as entries:
+            names = sorted(entry.name for entry in entries)
+        yield from (f"{LAYOUT.objects()}/{prefix.name}/{name}" for name in names)
+
+
+def _segment_checks(lake: Lake) -> Checks:
+    for name in list_segments(lake):
+        yield name, partial(read_segment, lake, name)
+
+
+def _model_checks(lake: Lake) -> Checks:
+    top = lake.store.absolute(LAYOUT.models())
+    for folder in sorted(top.iterdir()) if top.is_dir() else ():
+        path = folder.relative_to(lake.root).as_posix()
+        if path != LAYOUT.model_register():
+            yield path, partial(model_files, lake, folder.name)
+    for path in lake.store.list(LAYOUT.model_register()):
+        yield path, partial(_check_model_entry, lake, path)
+    for path in lake.store.list(LAYOUT.fits()):
+        yield path, partial(_check_fit, lake, path)
+
+
+def _check_model_entry(lake: Lake, path: str) -> None:
+    data = lake.store.get(path)
+    try:
+        entry = json.loads(data)
+        right = json.dumps(entry, sort_keys=True).encode() == data
+        right = right and LAYOUT.model_entry(entry["name"], entry["order"]) == path
+        right = right and lake.store.exists(LAYOUT.model(entry["digest"]))
+    except (ValueError, KeyError, TypeError):
+        right = False
+    if not right:
+        raise IntegrityError(f"{path}: the entry is altered, or its model is gone; remove it and add the model again")
+
+
+def _check_fit(lake: Lake, path: str) -> None:
+    data = lake.store.get(path)
+    named = path.rpartition("/")[2].partition(".")[0]
+    try:
+        value = json.loads(data)
+        of_content = {digest(value)} if canonical(value).encode() == data else set()
+    except ValueError:
+        of_content = set()
+    if named not in {bytes_digest(data), *of_content}:
+        raise IntegrityError(f"{path}: its bytes are not what its name says; fit again with --refit")
+
+
+def _private_checks(lake: Lake, *, is_keyed: bool) -> Checks:
+    top = LAYOUT.private_folder()
+    for folder, _, names in os.walk(lake.store.absolute(top)):
+        for name in sorted(name for name in names if name.endswith(".sealed")):
+            path = Path(folder, name).relative_to(lake.root).as_posix()
+            blob = path.removeprefix(f"{top}/").removesuffix(".sealed")
+            yield path, partial(lake.private.get, blob) if is_keyed else partial(lake.store.exists, path)

@@ -1,19 +1,27 @@
-"""What is committed: the results of all segments, by key."""
+"""What is committed: results by key, and which stored volumes are there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductRecord
 from medpipe.errors import IntegrityError
 from medpipe.keys import canonical
 from medpipe.lake.lake import Lake
-from medpipe.lake.layout import LAYOUT
-from medpipe.lake.segments import list_segments, read_segment
+
+
+class _Read(NamedTuple):
+    """What a case read, in the order in which one stands above another of the same files."""
+
+    saw_companions: bool
+    run: str
+    content_digest: str
+    companions_digest: str
 
 
 class Committed:
-    """The committed results of a lake; read from the segments, which alone are the truth.
+    """Committed results by key; those of a range of volumes as :meth:`Results.load` gives them.
 
     Parameters
     ----------
@@ -29,35 +37,11 @@ class Committed:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._seen: set[str] = set()
         self._cases: dict[str, CaseRecord] = {}
         self._products: dict[str, ProductRecord] = {}
-        self._contents: dict[tuple[str, str], tuple[str, str]] = {}
+        self._contents: dict[tuple[str, str], _Read] = {}
         self._by_volume: dict[str, set[str]] = {}
         self._lost: set[str] = set()
-
-    @classmethod
-    def load(cls, lake: Lake) -> Committed:
-        """Return all that is committed in a lake now.
-
-        Raises
-        ------
-        IntegrityError
-            If a segment is damaged, or equal keys have different results.
-        """
-        committed = cls(lake)
-        committed.refresh()
-        committed._lost = set(committed._lost_volumes())
-        return committed
-
-    def refresh(self) -> int:
-        """Read the segments sealed since the last time; return how many there were."""
-        fresh = [name for name in list_segments(self._lake) if name not in self._seen]
-        for name in fresh:
-            for result in read_segment(self._lake, name):
-                self.add(result)
-            self._seen.add(name)
-        return len(fresh)
 
     def add(self, result: CaseResult) -> None:
         """Take a result that is, or is about to be, in a segment.
@@ -82,6 +66,11 @@ class Committed:
         """Yield every case, by key."""
         for case_key in sorted(self._cases):
             yield self._cases[case_key]
+
+    def products(self) -> Iterator[ProductRecord]:
+        """Yield every product, by key."""
+        for key in sorted(self._products):
+            yield self._products[key]
 
     def product(self, key: str) -> ProductRecord:
         """Return a committed product.
@@ -109,25 +98,26 @@ class Committed:
 
         The second is empty where no case has looked at the companions.
         """
-        return self._contents.get((volume_key, source_version))
+        found = self._contents.get((volume_key, source_version))
+        return None if found is None else (found.content_digest, found.companions_digest)
 
     def __len__(self) -> int:
         return len(self._cases)
 
-    def _lost_volumes(self) -> Iterator[str]:
-        """Yield the products whose stored volume is gone, by listing folders: no volume is opened."""
-        objects = self._lake.store.absolute(LAYOUT.objects())
-        there = {path.relative_to(self._lake.root).as_posix() for path in objects.glob("[0-9a-f][0-9a-f]/*")}
-        for product in self._products.values():
-            stored = {row.get(name) for row in product.rows for name in ("store", "final_store")}
-            if product.kind == "volume" and not there.issuperset(stored - {None}):
-                yield product.key
+    def find_lost(self) -> None:
+        """Look which volumes that products stored are gone, by their folders: none is opened."""
+        self._lost = {
+            product.key
+            for product in self._products.values()
+            if product.kind == "volume" and not all(map(self._lake.store.exists, _stored(product)))
+        }
 
     def _add_case(self, case: CaseRecord) -> None:
         # A case that ended early may not have come to its companions, and not every route looks at them.
-        place = case.volume_key, case.source_version
-        if case.status == "done" and (case.companions_digest or place not in self._contents):
-            self._contents[place] = case.content_digest, case.companions_digest
+        if case.status == "done":
+            place = case.volume_key, case.source_version
+            read = _Read(bool(case.companions_digest), case.run, case.content_digest, case.companions_digest)
+            self._contents[place] = max(read, self._contents.get(place, read))
         self._by_volume.setdefault(case.volume_key, set()).update(case.products)
         known = self._cases.setdefault(case.case_key, case)
         if known is case:
@@ -135,6 +125,11 @@ class Committed:
         if known.status == case.status == "done" and known.result_digest != case.result_digest:
             raise _alarm("case", case.case_key)
         self._cases[case.case_key] = max(known, case, key=_standing)
+
+
+def _stored(product: ProductRecord) -> set[str]:
+    found = {row.get(name) for row in product.rows for name in ("store", "final_store")}
+    return {path for path in found if path is not None}
 
 
 def _standing(case: CaseRecord) -> tuple[bool, str, int, str]:

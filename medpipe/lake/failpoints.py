@@ -13,6 +13,9 @@ FAILPOINTS = (
     "put.after_link",
     "pointer.before_replace",
     "pointer.after_replace",
+    "scan.before_state",
+    "scan.after_state",
+    "scan.after_pointer",
     "volume.after_array",
     "volume.after_manifest",
     "publish.before_fsync",
@@ -20,15 +23,23 @@ FAILPOINTS = (
     "publish.after_rename",
     "segment.before_seal",
     "segment.after_seal",
+    "results.before_piece",
+    "results.before_pointer",
+    "results.after_pointer",
+    "snapshot.before_range",
     "snapshot.before_object",
     "snapshot.before_run",
     "snapshot.after_run",
+    "tables.after_part",
     "tables.before_publish",
     "tables.before_latest",
     "tables.before_swap",
     "tables.after_swap",
 )
-"""Every point there is, in the order a run meets them first."""
+"""Every point of a run, in the order it meets them first."""
+
+GC_FAILPOINTS = ("gc.before_remove", "gc.after_remove")
+"""The points of gc, beside those of its own writes."""
 
 _hits: Counter[str] = Counter()
 
@@ -41,7 +52,7 @@ def hit(name: str) -> None:
     Parameters
     ----------
     name : str
-        One of :data:`FAILPOINTS`.
+        One of :data:`FAILPOINTS` or :data:`GC_FAILPOINTS`.
     """
     wanted = os.environ.get(VARIABLE)
     if not wanted:

@@ -1,44 +1,113 @@
-"""The index: what the scan and the assembly found, per archive source.
+"""The index of sources: what the scan and the assembly found, cut by ranges of keys.
 
-A generation is a folder of Parquet tables named by its content; a pointer names the current
-one. It can be deleted and made again by a scan.
+A generation of a source says which shard holds the rows of which table and range; shards are
+named by their content, so that generations share those that did not change. A pointer names
+the current generation. All of it can be deleted: a scan makes it again.
 """
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES, TableSchema
-from medpipe.errors import LakeError
-from medpipe.lake.arrow import Row, arrow_schema, parquet_bytes, readable, refuse_identifiers, to_table
-from medpipe.lake.durable import ensure_folder, storage_faults, write_file
+from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES, Field, TableSchema
+from medpipe.errors import IntegrityError, LakeError
+from medpipe.keys import bytes_digest, canonical, digest
+from medpipe.lake.arrow import Row, arrow_schema, parquet_bytes, place_of, readable, refuse_identifiers, to_table
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.manifest import manifest_digest, publish_with_manifest, write_manifest
+from medpipe.ranges import RANGE_DIGITS, Range, range_of
 
-INDEX_TABLES: dict[str, TableSchema] = {schema.name: schema for schema in (INSTANCES, MEMBERS, SERIES, VOLUMES)}
+_DIGITS = 32
+
+TOMBSTONES = TableSchema(
+    "tombstones",
+    1,
+    "a file that was taken out of the index because it is gone",
+    (
+        Field("instance_key", "string", "identity the file had"),
+        Field("series_key", "string", "series it belonged to, or null"),
+        Field("source", "string", "id of the archive source"),
+        Field("scan", "int64", "number of the source's scan that took it out"),
+    ),
+    ("series_key", "instance_key"),
+    "instance_key",
+)
+
+INDEX_TABLES: dict[str, TableSchema] = {
+    schema.name: schema for schema in (INSTANCES, MEMBERS, SERIES, VOLUMES, TOMBSTONES)
+}
 """The tables an index has."""
 
 
-def write_index(lake: Lake, source: str, tables: Mapping[str, Iterable[Row]]) -> str:
-    """Replace the index of a source, all tables at once.
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """Which shards a source's index has.
 
-    Parameters
+    Attributes
     ----------
-    lake : Lake
-    source : str
-        Id of the archive source.
-    tables : mapping of str to iterable of mapping
-        Rows by table; a table left out is empty.
+    bits : int
+        There are ``2 ** bits`` ranges.
+    shards : mapping of str to mapping of int to str
+        By table and number of the range, the digest of the shard; ranges without rows have none.
+    rows : mapping of str to int
+        Rows by table.
+    private : mapping of str to str
+        Keyed digests of what is sealed beside it, by name: equal generations are equal there too.
+    """
 
-    Returns
-    -------
-    str
-        Id of the generation: a digest of its content.
+    bits: int
+    shards: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the generation as JSON values."""
+        shards = {
+            name: [self.shards.get(name, {}).get(number) for number in range(1 << self.bits)] for name in INDEX_TABLES
+        }
+        return {
+            "generation_version": 1,
+            "bits": self.bits,
+            "shards": shards,
+            "rows": dict(self.rows),
+            "private": dict(self.private),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Generation:
+        """Read what :meth:`to_json` wrote."""
+        shards = {
+            name: {number: one for number, one in enumerate(digests) if one is not None}
+            for name, digests in found["shards"].items()
+        }
+        return cls(bits=found["bits"], shards=shards, rows=found["rows"], private=found["private"])
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of the content: equal for equal indexes."""
+        return digest(self.to_json())[:_DIGITS]
+
+    def paths(self, source: str) -> set[str]:
+        """Return the files of the generation, its own among them."""
+        shards = {
+            LAYOUT.index_shard(source, name, Range(self.bits, number).name, one)
+            for name, digests in self.shards.items()
+            for number, one in digests.items()
+        }
+        return {LAYOUT.index_generation(source, self.id), *shards}
+
+
+def put_shard(lake: Lake, source: str, name: str, within: Range, rows: Iterable[Row]) -> str | None:
+    """Write the rows of a table and range; return the shard's digest, or None without rows.
 
     Raises
     ------
@@ -47,28 +116,117 @@ def write_index(lake: Lake, source: str, tables: Mapping[str, Iterable[Row]]) ->
     SecurityError
         For identifying values in a pseudonymized lake.
     StoppedError
-        If the disk is full; the old index stays.
+        If the disk is full.
     """
-    unknown = sorted(set(tables) - set(INDEX_TABLES))
-    if unknown:
-        raise LakeError(f"an index has no table {', '.join(unknown)} (it has {', '.join(INDEX_TABLES)})")
-    with storage_faults(f"the index of {source}"), lake.store.attempt("index") as attempt:
-        ensure_folder(attempt)
-        for name, schema in INDEX_TABLES.items():
-            table = to_table(schema, tables.get(name, ()))
-            refuse_identifiers(table, privacy=lake.privacy, name=name)
-            write_file(attempt / f"{name}.parquet", parquet_bytes(table))
-        entries = write_manifest(attempt)
-        generation = manifest_digest(entries)[:32]
-        publish_with_manifest(lake.store, attempt, LAYOUT.index_generation(source, generation), entries)
-    lake.store.swap_pointer(LAYOUT.index_pointer(source), f"{generation}\n".encode())
-    return generation
+    table = to_table(_schema(name), rows)
+    if not table.num_rows:
+        return None
+    refuse_identifiers(table, privacy=lake.privacy, name=name)
+    data = parquet_bytes(table)
+    found = bytes_digest(data)[:_DIGITS]
+    lake.store.put_if_absent(LAYOUT.index_shard(source, name, within.name, found), data)
+    return found
+
+
+def put_generation(lake: Lake, source: str, generation: Generation) -> None:
+    """Write a generation whose shards are written."""
+    text = canonical(generation.to_json()).encode("ascii")
+    lake.store.put_if_absent(LAYOUT.index_generation(source, generation.id), text)
+
+
+def point_to(lake: Lake, source: str, generation: str) -> None:
+    """Make a generation the current one, unless it is."""
+    path = LAYOUT.index_pointer(source)
+    if not lake.store.exists(path) or _current(lake, source) != generation:
+        lake.store.swap_pointer(path, f"{generation}\n".encode())
+
+
+def write_index(lake: Lake, source: str, tables: Mapping[str, Iterable[Row]], *, bits: int = 0) -> str:
+    """Replace the index of a source by rows that are at hand, all tables at once.
+
+    Parameters
+    ----------
+    lake : Lake
+    source : str
+        Id of the archive source.
+    tables : mapping of str to iterable of mapping
+        Rows by table; a table left out is empty.
+    bits : int
+        How finely keys are cut.
+
+    Returns
+    -------
+    str
+        Id of the generation.
+    """
+    rows: dict[str, int] = {}
+    shards: dict[str, dict[int, str]] = {}
+    for name, found in tables.items():
+        schema = _schema(name)
+        by_range: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in found:
+            by_range[range_of(_place(schema, row), bits).number if bits else 0].append(row)
+        put = {number: put_shard(lake, source, name, Range(bits, number), one) for number, one in by_range.items()}
+        shards[name] = {number: one for number, one in put.items() if one is not None}
+        rows[name] = sum(map(len, by_range.values()))
+    generation = Generation(bits=bits, shards=shards, rows=rows)
+    put_generation(lake, source, generation)
+    point_to(lake, source, generation.id)
+    return generation.id
 
 
 def index_sources(lake: Lake) -> list[str]:
     """Return the ids of all sources that have an index, sorted."""
-    paths = (path.split("/") for path in lake.store.list(LAYOUT.index_sources()))
-    return sorted({parts[1] for parts in paths if parts[2:] == ["CURRENT"]})
+    folder = lake.store.absolute(LAYOUT.index_sources())
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name for name in names if lake.store.exists(LAYOUT.index_pointer(name)))
+
+
+def read_generation(lake: Lake, source: str, generation: str | None = None) -> Generation:
+    """Return a generation of a source, the current one if none is named.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    IntegrityError
+        If it is damaged.
+    """
+    wanted = generation or _current(lake, source)
+    data = lake.store.get(LAYOUT.index_generation(source, wanted))
+    try:
+        found = Generation.from_json(json.loads(data))
+        if found.id == wanted and canonical(found.to_json()).encode("ascii") == data:
+            return found
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise _damaged(source)
+
+
+def read_shard(
+    lake: Lake, source: str, generation: Generation, name: str, number: int, *, within: Range | None = None
+) -> pa.Table:
+    """Return the rows of a table that lie in a range of the generation, or in a part of it.
+
+    Raises
+    ------
+    IntegrityError
+        If the shard is damaged or gone.
+    """
+    schema = _schema(name)
+    found = generation.shards.get(name, {}).get(number)
+    if found is None:
+        return arrow_schema(schema).empty_table()
+    own = Range(generation.bits, number)
+    try:
+        data = lake.store.get(LAYOUT.index_shard(source, name, own.name, found))
+    except FileNotFoundError:
+        raise _damaged(source) from None
+    if bytes_digest(data)[:_DIGITS] != found:
+        raise _damaged(source)
+    with readable(f"index of {source}"):
+        table = pq.read_table(pa.BufferReader(data), partitioning=None)
+    return table if within is None or within.bits <= own.bits else _cut(schema, table, within)
 
 
 def read_index(
@@ -79,12 +237,12 @@ def read_index(
     generation: str | None = None,
     columns: list[str] | None = None,
 ) -> pa.Table:
-    """Return a table of the index.
+    """Return a table of the index whole: for small lakes and for tests.
 
     Parameters
     ----------
     lake : Lake
-    name : {"instances", "members", "series", "volumes"}
+    name : {"instances", "members", "series", "volumes", "tombstones"}
     source : str, optional
         One source; all of them, one after the other, if left out.
     generation : str, optional
@@ -104,23 +262,33 @@ def read_index(
     IntegrityError
         If a file of it is damaged.
     """
+    found = [arrow_schema(_schema(name)).empty_table()]
+    known = index_sources(lake)
+    for one in known if source is None else [source] if source in known else []:
+        opened = read_generation(lake, one, generation)
+        found += [read_shard(lake, one, opened, name, number) for number in sorted(opened.shards.get(name, {}))]
+    table = pa.concat_tables(found)
+    return table if columns is None else table.select(columns)
+
+
+def _cut(schema: TableSchema, table: pa.Table, within: Range) -> pa.Table:
+    places = pc.utf8_slice_codeunits(place_of(schema, table), 0, RANGE_DIGITS)
+    return table.filter(pc.and_(pc.greater_equal(places, within.low), pc.less_equal(places, within.high)))
+
+
+def _place(schema: TableSchema, row: Row) -> str:
+    return str(row.get("series_key") or row[schema.own or "series_key"])
+
+
+def _schema(name: str) -> TableSchema:
     if name not in INDEX_TABLES:
         raise LakeError(f"an index has no table {name} (it has {', '.join(INDEX_TABLES)})")
-    known = index_sources(lake)
-    wanted = known if source is None else [source] if source in known else []
-    schema = arrow_schema(INDEX_TABLES[name])
-    empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
-    found = [_read(lake, one, name, generation or _current(lake, one), columns) for one in wanted]
-    return pa.concat_tables([empty, *found])
+    return INDEX_TABLES[name]
 
 
 def _current(lake: Lake, source: str) -> str:
-    return lake.store.get(LAYOUT.index_pointer(source)).decode().strip()
+    return lake.store.get(LAYOUT.index_pointer(source)).decode(errors="replace").strip()
 
 
-def _read(lake: Lake, source: str, name: str, generation: str, columns: list[str] | None) -> Any:
-    path = LAYOUT.index_table(source, generation, name)
-    with readable(f"index of {source}"):
-        return pq.read_table(
-            lake.store.absolute(path), columns=columns, partitioning=None, page_checksum_verification=True
-        )
+def _damaged(source: str) -> IntegrityError:
+    return IntegrityError(f"index of {source}: its files are damaged; delete the lake's index folder and scan again")

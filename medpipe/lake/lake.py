@@ -13,11 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from medpipe.errors import LakeError, SecurityError, StoppedError
+from medpipe.errors import IntegrityError, LakeError, SecurityError, StoppedError
 from medpipe.lake.durable import ensure_folder, storage_faults
 from medpipe.lake.layout import FORMAT_VERSION, LAYOUT, Layout
 from medpipe.lake.private import Private
 from medpipe.lake.store import LocalStore
+from medpipe.lake.sums import read_with_sum, read_word_with_sum, with_sum, word_with_sum
 from medpipe.privacy.secret import Secret
 
 PrivacyMode = Literal["pseudonymized", "identified"]
@@ -87,8 +88,7 @@ class Lake:
         }
         with storage_faults(str(root)):
             ensure_folder(root.absolute())
-        text = json.dumps(description, indent=2) + "\n"
-        if not LocalStore(root).put_if_absent(LAYOUT.description(), text.encode()):
+        if not LocalStore(root).put_if_absent(LAYOUT.description(), with_sum(description)):
             raise LakeError(f"{root} has just been made a lake by another process: open it")
         return cls(root, description, secret)
 
@@ -146,11 +146,11 @@ class Lake:
     def epoch(self) -> int:
         """Return how many drivers there were so far, the one at work included."""
         path = LAYOUT.driver_epoch()
-        return int(self.store.get(path)) if self.store.exists(path) else 0
+        return int(read_word_with_sum(self.store.get(path), path)) if self.store.exists(path) else 0
 
     def _next_epoch(self) -> int:
         epoch = self.epoch() + 1
-        self.store.swap_pointer(LAYOUT.driver_epoch(), f"{epoch}\n".encode())
+        self.store.swap_pointer(LAYOUT.driver_epoch(), word_with_sum(str(epoch)))
         return epoch
 
 
@@ -181,21 +181,29 @@ def _read_description(root: Path) -> dict[str, Any]:
         raise LakeError(f"there is no lake at {root}: check the path, or make one with medpipe scan or run")
     if not path.is_file():
         raise LakeError(f"{root} is no lake (no {path.name}): check the path")
+    data = path.read_bytes()
+    _refuse_other_version(root, data)
     try:
-        description = json.loads(path.read_bytes())
-        found = description["format_version"]
+        description = read_with_sum(data, path.name)
         complete = description["privacy"] in _PRIVACY_MODES and isinstance(description["key_id"], str)
+    except (IntegrityError, KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise LakeError(f"{path} is damaged: restore it from a backup")
+    return description
+
+
+def _refuse_other_version(root: Path, data: bytes) -> None:
+    # Asked first: the description of another version may be summed in another way.
+    try:
+        found = json.loads(data)["format_version"]
     except (ValueError, KeyError, TypeError):
-        raise LakeError(f"{path} is damaged: restore it from a backup") from None
-    if found != FORMAT_VERSION:
+        return
+    if isinstance(found, int) and found != FORMAT_VERSION:
         raise LakeError(
             f"{root} has format version {found}, this medpipe reads {FORMAT_VERSION}: "
             "use the medpipe that made it, or make a new lake"
         )
-    if not complete:
-        raise LakeError(f"{path} is damaged: restore it from a backup")
-    fields: dict[str, Any] = description
-    return fields
 
 
 def _lock_or_stop(file: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from medpipe.errors import SecurityError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _HEX = re.compile(r"[0-9a-f]{16,64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
@@ -62,9 +62,13 @@ class Layout:
         """Return the folder of all segments."""
         return "objects/segments"
 
-    def segment(self, run: str, writer: str, number: int, digest: str) -> str:
-        """Return a segment: the run, who wrote it, its number, the digest of its bytes."""
-        return f"objects/segments/{_name(run)}/{_name(writer)}.{number:06d}.{_key(digest)}.jsonl.zst"
+    def run_segments(self, run: str) -> str:
+        """Return the folder of a run's segments."""
+        return f"objects/segments/{_name(run)}"
+
+    def segment(self, run: str, writer: str, number: int, count: int, digest: str) -> str:
+        """Return a segment: the run, who wrote it, its number, its results, the digest of its bytes."""
+        return f"objects/segments/{_name(run)}/{_name(writer)}.{number:06d}.{count}.{_key(digest)}.jsonl.zst"
 
     def snapshots(self) -> str:
         """Return the folder of all snapshots."""
@@ -74,21 +78,49 @@ class Layout:
         """Return a snapshot by its id."""
         return f"objects/snapshots/{_key(snapshot)}.json.zst"
 
-    def index_sources(self) -> str:
-        """Return the folder of the index, one folder per source below it."""
+    def snapshot_range(self, digest: str) -> str:
+        """Return the cases of a range, which snapshots share, by their digest."""
+        return f"objects/snapshots/ranges/{_key(digest)}.json.zst"
+
+    def index(self) -> str:
+        """Return the folder of all that can be made again: the index of sources and of results."""
         return "index"
+
+    def index_sources(self) -> str:
+        """Return the folder of the index of sources, one folder per source below it."""
+        return "index/sources"
 
     def index_pointer(self, source: str) -> str:
         """Return the pointer to a source's current generation."""
-        return f"index/{_name(source)}/CURRENT"
+        return f"index/sources/{_name(source)}/CURRENT"
 
     def index_generation(self, source: str, generation: str) -> str:
-        """Return a generation of a source's index."""
-        return f"index/{_name(source)}/{_key(generation)}"
+        """Return a generation of a source's index: which shards it has."""
+        return f"index/sources/{_name(source)}/generations/{_key(generation)}.json"
 
-    def index_table(self, source: str, generation: str, table: str) -> str:
-        """Return a table of a generation."""
-        return f"{self.index_generation(source, generation)}/{_name(table)}.parquet"
+    def index_shard(self, source: str, table: str, keys: str, digest: str) -> str:
+        """Return the rows of a table whose keys lie in a range, by the digest of their bytes."""
+        return f"index/sources/{_name(source)}/{_name(table)}/{_name(keys)}.{_key(digest)}.parquet"
+
+    def results_folder(self) -> str:
+        """Return the folder of the index of results."""
+        return "index/results"
+
+    def results_pointer(self) -> str:
+        """Return the pointer to the current generation of the index of results."""
+        return "index/results/CURRENT"
+
+    def results_generation(self, generation: str) -> str:
+        """Return a generation of the index of results: segments covered, pieces by range."""
+        return f"index/results/generations/{_key(generation)}.json.zst"
+
+    def results_piece(self, keys: str, digest: str) -> str:
+        """Return results of the volumes of a range, by the digest of their bytes."""
+        return f"index/results/pieces/{_name(keys)}.{_key(digest)}.jsonl.zst"
+
+    def removal_list(self) -> str:
+        """Return the list of what a first pass of gc found out of reach."""
+        return "locks/removal.json"
 
     def private(self, name: str) -> str:
         """Return a sealed blob; `name` may have folders."""
@@ -101,6 +133,10 @@ class Layout:
     def fit(self, digest: str) -> str:
         """Return a fitted artefact."""
         return f"fits/{_key(digest)}.json"
+
+    def fits(self) -> str:
+        """Return the folder of all fitted artefacts."""
+        return "fits"
 
     def models(self) -> str:
         """Return the folder of all model packages."""
@@ -138,6 +174,10 @@ class Layout:
         """Return a shard of a run's plan."""
         return f"{self.run(run)}/plan/{shard:05d}.parquet"
 
+    def run_plan_sum(self, run: str, shard: int) -> str:
+        """Return the SHA-256 of a shard's bytes."""
+        return f"{self.run(run)}/plan/{shard:05d}.sha256"
+
     def run_events(self, run: str, epoch: int) -> str:
         """Return the event record of one driver of a run."""
         return f"{self.run(run)}/events/{epoch:06d}.jsonl"
@@ -167,8 +207,16 @@ class Layout:
         return f"published/{_name(recipe)}/{_key(snapshot)}-{_key(digest)[:16]}"
 
     def part(self, table: str, number: int) -> str:
-        """Return a part of a table, relative to its publication."""
+        """Return a part of a table that is not cut by keys, relative to its publication."""
         return f"{_name(table)}/part-{number:05d}.parquet"
+
+    def keyed_part(self, table: str, modality: str, keys: str) -> str:
+        """Return the part of a table with the rows of a modality whose keys lie in a range."""
+        return f"{_name(table)}/part-{_name(modality)}-{_name(keys)}.parquet"
+
+    def parts_list(self, folder: str) -> str:
+        """Return the list of a publication's parts and ranges."""
+        return f"{folder}/parts.json"
 
     def tables(self) -> str:
         """Return the link to the latest publication."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from medpipe.errors import IntegrityError
@@ -25,12 +27,15 @@ class Entry(NamedTuple):
     sha256: str
 
 
-def write_manifest(folder: Path) -> tuple[Entry, ...]:
-    """Write the manifest of all files of a folder into it, and return the entries by path."""
+def write_manifest(folder: Path, *, linked: Mapping[str, Entry] = MappingProxyType({})) -> tuple[Entry, ...]:
+    """Write the manifest of all files of a folder into it, and return the entries by path.
+
+    Files that are `linked` from another folder are not read: their entries are carried over, so
+    that one which rotted there does not pass for sound here.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    entries = tuple(_entry(path, folder) for path in files)
-    text = canonical({"manifest_version": 1, "files": [entry._asdict() for entry in entries]})
-    write_file(folder / MANIFEST, text.encode("ascii"))
+    entries = tuple(linked.get(path.relative_to(folder).as_posix()) or file_entry(path, folder) for path in files)
+    write_file(folder / MANIFEST, _text(entries))
     return entries
 
 
@@ -76,25 +81,53 @@ def publish_with_manifest(store: LocalStore, attempt: Path, folder: str, entries
     return False
 
 
-def verify_folder(store: LocalStore, folder: str) -> None:
+def verify_folder(store: LocalStore, folder: str, *, read: dict[tuple[int, int], Entry] | None = None) -> None:
     """Read a published folder whole and hold it against its manifest.
+
+    Parameters
+    ----------
+    store : LocalStore
+    folder : str
+    read : dict, optional
+        Files that were read already, by device and inode: one with many names is read once.
 
     Raises
     ------
     IntegrityError
-        If a file is missing, added or altered.
+        If a file is missing, added or altered, the manifest included; names it.
     """
     root = store.absolute(folder)
+    entries = read_manifest(store, folder)
+    if store.get(LAYOUT.manifest(folder)) != _text(entries):
+        raise IntegrityError(f"{LAYOUT.manifest(folder)}: its bytes were altered; remove the folder and run again")
     files = (path for path in root.rglob("*") if path.is_file() and path != root / MANIFEST)
-    found = tuple(_entry(path, root) for path in sorted(files))
-    if sorted(found) != sorted(read_manifest(store, folder)):
-        raise IntegrityError(f"{folder}: files differ from the manifest; remove the folder and run again")
+    found = {_entry_once(path, root, {} if read is None else read) for path in files}
+    wrong = sorted({entry.path for entry in found ^ set(entries)})
+    if wrong:
+        raise IntegrityError(
+            f"{folder}: {len(wrong)} files differ from the manifest (first: {wrong[0]}); remove the folder and run again"
+        )
 
 
-def _entry(path: Path, folder: Path) -> Entry:
+def _entry_once(path: Path, root: Path, read: dict[tuple[int, int], Entry]) -> Entry:
+    stat = path.stat()
+    known = read.get((stat.st_dev, stat.st_ino)) if stat.st_nlink > 1 else None
+    entry = known._replace(path=path.relative_to(root).as_posix()) if known else file_entry(path, root)
+    if stat.st_nlink > 1:
+        read[stat.st_dev, stat.st_ino] = entry
+    return entry
+
+
+def file_entry(path: Path, folder: Path) -> Entry:
+    """Return the entry of a file, read whole."""
     state, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             state.update(block)
             size += len(block)
     return Entry(path.relative_to(folder).as_posix(), size, state.hexdigest())
+
+
+def _text(entries: tuple[Entry, ...]) -> bytes:
+    value = {"manifest_version": 1, "files": [entry._asdict() for entry in entries]}
+    return canonical(value).encode("ascii")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 
 import pyarrow as pa
 
+from medpipe.lake.durable import storage_faults
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.store import LocalStore
 from medpipe.privacy.sealed import seal, unseal
 from medpipe.privacy.secret import Secret
 
 _PURPOSE = "lake/private"
+_NAMES = "lake/private/names"
 _SUFFIX = ".sealed"
 _SIZE_BYTES = 8
+_TOKEN_DIGITS = 32
 
 
 class Private:
@@ -31,6 +35,7 @@ class Private:
     def __init__(self, store: LocalStore, secret: Secret) -> None:
         self._store = store
         self._secret = secret
+        self._names_key = secret.derive(_NAMES)
 
     def __repr__(self) -> str:
         return "Private()"
@@ -44,11 +49,23 @@ class Private:
             Letters, digits and ``. _ @ + -``, with ``/`` between folders.
         data : bytes
         """
-        packed = len(data).to_bytes(_SIZE_BYTES, "big") + pa.Codec("zstd", compression_level=3).compress(
-            data, asbytes=True
-        )
-        sealed = seal(self._secret, packed, purpose=_PURPOSE, name=name)
-        self._store.swap_pointer(LAYOUT.private(name), sealed)
+        self._store.swap_pointer(LAYOUT.private(name), self.sealed(name, data))
+
+    def put_content(self, prefix: str, data: bytes) -> str:
+        """Write a blob under a name made of its content, unless it is there; return the name.
+
+        Parameters
+        ----------
+        prefix : str
+            First part of the name. A dot and a keyed digest of the bytes follow: equal bytes
+            have one name, and without the key the name tells nothing of them.
+        data : bytes
+        """
+        token = hmac.digest(self._names_key, data, "sha256").hex()[:_TOKEN_DIGITS]
+        name = f"{prefix}.{token}"
+        if not self.exists(name):
+            self.put(name, data)
+        return name
 
     def get(self, name: str) -> bytes:
         """Return a blob.
@@ -60,7 +77,28 @@ class Private:
         SecurityError
             If the key is another, or the blob was altered.
         """
-        sealed = self._store.get(LAYOUT.private(name))
+        return self.opened(name, self._store.get(LAYOUT.private(name)))
+
+    def remove(self, name: str) -> None:
+        """Remove a blob if it is there."""
+        with storage_faults(LAYOUT.private(name)):
+            self._store.absolute(LAYOUT.private(name)).unlink(missing_ok=True)
+
+    def sealed(self, name: str, data: bytes) -> bytes:
+        """Return bytes as they would be kept under a name, for who keeps them elsewhere."""
+        packed = len(data).to_bytes(_SIZE_BYTES, "big") + pa.Codec("zstd", compression_level=3).compress(
+            data, asbytes=True
+        )
+        return seal(self._secret, packed, purpose=_PURPOSE, name=name)
+
+    def opened(self, name: str, sealed: bytes) -> bytes:
+        """Return the bytes that :meth:`sealed` made.
+
+        Raises
+        ------
+        SecurityError
+            If the key or the name is another, or the bytes were altered.
+        """
         packed = unseal(self._secret, sealed, purpose=_PURPOSE, name=name)
         size = int.from_bytes(packed[:_SIZE_BYTES], "big")
         data: bytes = pa.Codec("zstd").decompress(packed[_SIZE_BYTES:], decompressed_size=size, asbytes=True)
@@ -72,8 +110,9 @@ class Private:
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """Yield the names that start with `prefix`, sorted."""
-        folder = LAYOUT.private_folder()
+        top = LAYOUT.private_folder()
+        folder = f"{top}/{prefix.rpartition('/')[0]}".rstrip("/")
         for path in self._store.list(folder):
-            name = path.removeprefix(f"{folder}/").removesuffix(_SUFFIX)
+            name = path.removeprefix(f"{top}/").removesuffix(_SUFFIX)
             if name.startswith(prefix):
                 yield name

@@ -9,21 +9,17 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from medpipe.contracts.tables import TableSchema
 from medpipe.errors import ConfigError, IntegrityError, LakeError
-from medpipe.lake.arrow import Row, readable, to_table
+from medpipe.lake.arrow import Row, to_table
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.opened import OpenTables, Where
 from medpipe.lake.tables import latest_publication
 
 _READING = {"SELECT", "EXPLAIN", "PRAGMA", "MULTI"}
 """Statements that read; PIVOT is a MULTI."""
-
-_CHECKED = ds.ParquetFileFormat(
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
 
 _ROTTEN = "checksum verification failed"
 """What Arrow says of a page with another checksum; DuckDB passes it on in an error of its own."""
@@ -51,10 +47,17 @@ def tables_path(lake: Lake, recipe: str | None = None) -> Path:
 
 def table_names(lake: Lake, recipe: str | None = None) -> list[str]:
     """Return the names of the published tables, sorted."""
-    return sorted(entry.name for entry in tables_path(lake, recipe).iterdir() if entry.is_dir())
+    return open_tables(lake, recipe).names
 
 
-def read_table(lake: Lake, name: str, *, recipe: str | None = None, columns: list[str] | None = None) -> pa.Table:
+def read_table(
+    lake: Lake,
+    name: str,
+    *,
+    recipe: str | None = None,
+    columns: list[str] | None = None,
+    where: Where | None = None,
+) -> pa.Table:
     """Return a published table.
 
     Parameters
@@ -65,17 +68,19 @@ def read_table(lake: Lake, name: str, *, recipe: str | None = None, columns: lis
         The recipe's latest tables instead of the lake's.
     columns : list of str, optional
         Only these columns.
+    where : mapping of str to value, optional
+        Only rows with these values; parts that cannot have such a row are not opened.
 
     Raises
     ------
     LakeError
         If there is no such table.
+    ConfigError
+        If it has no such column.
     IntegrityError
         If its files are damaged.
     """
-    table = open_table(lake, name, recipe=recipe)
-    with readable(f"table {name}"):
-        return table.to_table(columns=columns)
+    return open_tables(lake, recipe).read(name, columns=columns, where=where)
 
 
 def open_table(lake: Lake, name: str, *, recipe: str | None = None) -> Any:
@@ -88,12 +93,21 @@ def open_table(lake: Lake, name: str, *, recipe: str | None = None) -> Any:
     IntegrityError
         If its files are damaged.
     """
-    known = table_names(lake, recipe)
-    if name not in known:
-        raise LakeError(f"there is no table {name!r} (there are {', '.join(known)})")
-    files = sorted(tables_path(lake, recipe).joinpath(name).glob("*.parquet"))
-    with readable(f"table {name}"):
-        return ds.dataset([str(file) for file in files], format=_CHECKED)
+    return open_tables(lake, recipe).dataset(name)
+
+
+def open_tables(lake: Lake, recipe: str | None = None) -> OpenTables:
+    """Open the published tables: the latest, or a recipe's latest.
+
+    Raises
+    ------
+    LakeError
+        If nothing was published yet.
+    IntegrityError
+        If the list of parts is damaged.
+    """
+    folder = tables_path(lake, recipe).relative_to(lake.store.root.resolve()).as_posix()
+    return OpenTables(lake.store, folder)
 
 
 def sql(lake: Lake, text: str, *, recipe: str | None = None) -> pa.Table:
@@ -111,7 +125,8 @@ def sql(lake: Lake, text: str, *, recipe: str | None = None) -> pa.Table:
     IntegrityError
         If the files it has to read are damaged.
     """
-    return _answer({name: open_table(lake, name, recipe=recipe) for name in table_names(lake, recipe)}, text)
+    tables = open_tables(lake, recipe)
+    return _answer({name: tables.dataset(name) for name in tables.names}, text)
 
 
 def filter_rows(tables: Mapping[str, tuple[TableSchema, Iterable[Row]]], text: str) -> list[dict[str, Any]]:

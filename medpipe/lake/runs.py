@@ -9,6 +9,7 @@ import io
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,8 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medpipe.errors import LakeError
+from medpipe.keys import bytes_digest
 from medpipe.lake.durable import ensure_folder, storage_faults
 from medpipe.lake.lake import Lake
+from medpipe.lake.sums import line_with_sum, read_with_sum, text_with_sum, with_sum
 
 _STAMP = "%Y%m%dT%H%M%S%f"
 
@@ -34,6 +37,9 @@ _PLAN_SCHEMA = pa.schema(
         ("projected_bytes", pa.int64()),
         ("content_known", pa.bool_()),
         ("to_compute", pa.list_(pa.string())),
+        ("why", pa.string()),
+        ("conditions", pa.string()),
+        ("tries", pa.int64()),
     ]
 )
 
@@ -54,19 +60,22 @@ class Run:
 
     def write_lock(self, text: str) -> None:
         """Write the locked recipe."""
-        self.lake.store.put_if_absent(self.lake.layout.run_recipe(self.name), text.encode())
+        self.lake.store.put_if_absent(self.lake.layout.run_recipe(self.name), text_with_sum(text).encode())
 
     def lock(self) -> str:
         """Return the locked recipe as TOML text."""
         return self.lake.store.get(self.lake.layout.run_recipe(self.name)).decode()
 
-    def write_shard(self, shard: int, rows: Sequence[Mapping[str, Any]], payloads: Sequence[Mapping[str, Any]]) -> None:
-        """Write a shard of the plan: public rows as Parquet, what names files sealed beside it."""
+    def write_shard(self, shard: int, rows: Sequence[Mapping[str, Any]], payloads: Sequence[str]) -> None:
+        """Write a shard of the plan: public rows as Parquet, what names files (JSON texts) sealed beside it."""
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=_PLAN_SCHEMA)
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
-        self.lake.store.put_if_absent(self.lake.layout.run_plan(self.name, shard), sink.getvalue())
-        self.lake.private.put(self._sealed_shard(shard), json.dumps(list(payloads)).encode())
+        data, layout = sink.getvalue(), self.lake.layout
+        # the sum comes first, so that no shard is without one
+        self.lake.store.put_if_absent(layout.run_plan_sum(self.name, shard), f"{bytes_digest(data)}\n".encode())
+        self.lake.store.put_if_absent(layout.run_plan(self.name, shard), data)
+        self.lake.private.put(self._sealed_shard(shard), f"[{','.join(payloads)}]".encode())
 
     def shard_rows(self, shard: int) -> list[dict[str, Any]]:
         """Return a shard's public rows."""
@@ -78,6 +87,18 @@ class Run:
         """Return what the cases of a shard need to be read; only with the lake's key."""
         payloads: list[dict[str, Any]] = json.loads(self.lake.private.get(self._sealed_shard(shard)))
         return payloads
+
+    def write_request(self, request: Mapping[str, Any]) -> None:
+        """Keep what was asked for, sealed: it names folders."""
+        self.lake.private.put(f"plan/{self.name}/request", json.dumps(dict(request)).encode())
+
+    def request(self) -> dict[str, Any] | None:
+        """Return what was asked for, or None where that is gone; only with the lake's key."""
+        name = f"plan/{self.name}/request"
+        if not self.lake.private.exists(name):
+            return None
+        request: dict[str, Any] = json.loads(self.lake.private.get(name))
+        return request
 
     def events(self, epoch: int) -> EventRecord:
         """Open the event record of one driver of this run for appending."""
@@ -99,24 +120,21 @@ class Run:
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Write what is known of the run when it starts, once."""
-        text = json.dumps(dict(info), indent=1, sort_keys=True) + "\n"
-        self.lake.store.put_if_absent(self.lake.layout.run_info(self.name), text.encode())
+        self.lake.store.put_if_absent(self.lake.layout.run_info(self.name), with_sum(info))
 
     def info(self) -> dict[str, Any]:
         """Return what was known when the run started; empty where it was killed before."""
         path = self.lake.layout.run_info(self.name)
         if not self.lake.store.exists(path):
             return {}
-        info: dict[str, Any] = json.loads(self.lake.store.get(path))
-        return info
+        return read_with_sum(self.lake.store.get(path), path)
 
     def summary(self) -> dict[str, Any] | None:
         """Return how the run ended, or None while it runs or where it was killed."""
         path = self.lake.layout.run_snapshot(self.name)
         if not self.lake.store.exists(path):
             return None
-        summary: dict[str, Any] = json.loads(self.lake.store.get(path))
-        return summary
+        return read_with_sum(self.lake.store.get(path), path)
 
     def _events_folder(self) -> str:
         return self.lake.layout.run_events(self.name, 0).rpartition("/")[0]
@@ -126,20 +144,21 @@ class Run:
 
 
 class EventRecord:
-    """An append-only file of one driver's events, one JSON object a line."""
+    """An append-only file of one driver's events, one JSON object a line; several threads may add."""
 
     def __init__(self, lake: Lake, path: str) -> None:
         absolute = lake.store.absolute(path)
         self._where = path
+        self._lock = threading.Lock()
         with storage_faults(path):
             ensure_folder(absolute.parent)
             self._file: IO[str] = absolute.open("a", encoding="utf-8")
 
     def add(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Append an event with the time of day; it reaches the file at once."""
-        line = json.dumps({"at": now(), "event": kind, **facts}, sort_keys=True)
-        with storage_faults(self._where):
-            self._file.write(line + "\n")
+        line = line_with_sum({"at": now(), "event": kind, **facts})
+        with self._lock, storage_faults(self._where):
+            self._file.write(line)
             self._file.flush()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,8 @@
 """Segments: sealed files of case results, the only way a result becomes part of a lake.
 
 A segment is zstd over lines of canonical JSON, one per case result, and a last line with their
-number and the SHA-256 of what stands before it. Its name carries the digest of its bytes.
+number and the SHA-256 of what stands before it. Its name carries the number of its results and
+the digest of its bytes.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ class SegmentWriter:
         if not self._waiting:
             return
         data = encode_segment(self._waiting)
-        name = LAYOUT.segment(self._run, self._writer, self._number + 1, bytes_digest(data)[:_DIGEST_DIGITS])
+        found = bytes_digest(data)[:_DIGEST_DIGITS]
+        name = LAYOUT.segment(self._run, self._writer, self._number + 1, len(self._waiting), found)
         hit("segment.before_seal")
         self._lake.store.put_if_absent(name, data)
         hit("segment.after_seal")
@@ -134,6 +136,20 @@ def list_segments(lake: Lake) -> list[str]:
     return [name for name in lake.store.list(LAYOUT.segments()) if name.endswith(".jsonl.zst")]
 
 
+def results_in(name: str) -> int:
+    """Return how many results a segment holds, by its name alone.
+
+    Raises
+    ------
+    IntegrityError
+        If the name is not one that a segment bears.
+    """
+    count = name.split(".")[-4:-3]
+    if not count or not count[0].isdecimal():
+        raise _damaged(name)
+    return int(count[0])
+
+
 def read_segment(lake: Lake, name: str) -> list[CaseResult]:
     """Return the results of a segment.
 
@@ -148,10 +164,27 @@ def read_segment(lake: Lake, name: str) -> list[CaseResult]:
     IntegrityError
         If the segment is torn, altered or bears another segment's name.
     """
-    data = lake.store.get(name)
+    return _parsed(read_lines(lake, name), name)
+
+
+def read_lines(lake: Lake, name: str) -> list[bytes]:
+    """Return the results of a segment as its lines of JSON, whole but not parsed.
+
+    Raises
+    ------
+    IntegrityError
+        As :func:`read_segment`.
+    """
+    try:
+        data = lake.store.get(name)
+    except FileNotFoundError:
+        raise IntegrityError(f"{name}: the segment is gone; run again, its cases are recomputed") from None
     if name.split(".")[-3] != bytes_digest(data)[:_DIGEST_DIGITS]:
         raise _damaged(name)
-    return decode_segment(data, name)
+    lines = _whole_lines(data, name)
+    if len(lines) != results_in(name):
+        raise _damaged(name)
+    return lines
 
 
 def encode_segment(results: list[CaseResult]) -> bytes:
@@ -170,16 +203,28 @@ def decode_segment(data: bytes, name: str) -> list[CaseResult]:
     IntegrityError
         If the bytes are torn or altered.
     """
+    return _parsed(_whole_lines(data, name), name)
+
+
+def _whole_lines(data: bytes, name: str) -> list[bytes]:
     try:
         text: bytes = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
         *lines, last = text.splitlines(keepends=True)
         trailer: dict[str, Any] = json.loads(last)
-        whole = trailer == {"count": len(lines), "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
-        if whole:
-            return [CaseResult.from_json(json.loads(line)) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise _damaged(name)
+    except (OSError, ValueError):
+        raise _damaged(name) from None
+    # the body is the text before the trailer: no second copy of it is made
+    body = memoryview(text)[: len(text) - len(last)]
+    if trailer != {"count": len(lines), "sha256": hashlib.sha256(body).hexdigest()}:
+        raise _damaged(name)
+    return lines
+
+
+def _parsed(lines: list[bytes], name: str) -> list[CaseResult]:
+    try:
+        return [CaseResult.from_json(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(name) from None
 
 
 def _damaged(name: str) -> IntegrityError:

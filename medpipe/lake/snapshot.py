@@ -1,4 +1,8 @@
-"""Snapshots: what a run ended with, checked to be complete."""
+"""Snapshots: what a run ended with, checked to be complete, range by range of keys.
+
+The cases of a range are stored once under their digest; snapshots between which nothing
+changed there share them.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from medpipe.errors import IntegrityError
+from medpipe.errors import IntegrityError, SecurityError
 from medpipe.keys import canonical, digest
 from medpipe.lake.committed import Committed
 from medpipe.lake.failpoints import hit
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.lines import unpacked
+from medpipe.lake.sums import packed_with_sum, read_with_sum, with_sum
+from medpipe.ranges import Range
 
 _ID_DIGITS = 32
 
@@ -29,26 +34,34 @@ class SnapshotCase(NamedTuple):
     result_digest: str
 
 
+class SnapshotRange(NamedTuple):
+    """A range of a snapshot: its number, the digest of its cases, and how many there are."""
+
+    number: int
+    digest: str
+    planned: int
+    committed: int
+    quarantined: int
+    skipped: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """All that was planned under a recipe, and what became of it.
+class RangeCases:
+    """What was planned in a range, and what became of it; made by :func:`range_cases`.
 
     Attributes
     ----------
-    recipe_name, recipe_digest : str
     cases : tuple of SnapshotCase
         By case key; ``done`` ones are committed, the others quarantined.
     skipped : mapping of str to str
         Volume key to the code of the rule that left it out.
     """
 
-    recipe_name: str
-    recipe_digest: str
     cases: tuple[SnapshotCase, ...]
     skipped: Mapping[str, str]
 
     @property
-    def id(self) -> str:
+    def digest(self) -> str:
         """Digest of the content: 32 hex digits, equal for equal states."""
         return digest(self.to_json())[:_ID_DIGITS]
 
@@ -63,62 +76,113 @@ class Snapshot:
             "skipped": len(self.skipped),
         }
 
+    def entry(self, number: int) -> SnapshotRange:
+        """Return how a snapshot names these cases as those of a range."""
+        return SnapshotRange(number, self.digest, **self.counts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cases as JSON values."""
+        return {"cases": [list(case) for case in self.cases], "skipped": dict(self.skipped)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RangeCases:
+        """Read what :meth:`to_json` wrote."""
+        return cls(cases=tuple(SnapshotCase(*case) for case in value["cases"]), skipped=value["skipped"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that was planned under a recipe, and what became of it.
+
+    Attributes
+    ----------
+    recipe_name, recipe_digest : str
+    bits : int
+        How finely the keys are cut.
+    ranges : tuple of SnapshotRange
+        By number; those in which nothing was planned are left out, whoever gives them.
+
+    Raises
+    ------
+    IntegrityError
+        If a range is named twice, lies beyond ``bits``, or does not add up.
+    """
+
+    recipe_name: str
+    recipe_digest: str
+    bits: int
+    ranges: tuple[SnapshotRange, ...]
+
+    def __post_init__(self) -> None:
+        ranges = tuple(sorted(SnapshotRange(*one) for one in self.ranges if SnapshotRange(*one).planned))
+        _refuse_unsound(ranges, self.bits)
+        object.__setattr__(self, "ranges", ranges)
+
+    @property
+    def id(self) -> str:
+        """Digest of the content: 32 hex digits, equal for equal states."""
+        return digest(self.to_json())[:_ID_DIGITS]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of ``planned``, ``committed``, ``quarantined`` and ``skipped``."""
+        names = ("planned", "committed", "quarantined", "skipped")
+        return {name: sum(getattr(one, name) for one in self.ranges) for name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as JSON values."""
         return {
             "recipe_name": self.recipe_name,
             "recipe_digest": self.recipe_digest,
-            "cases": [list(case) for case in self.cases],
-            "skipped": dict(self.skipped),
+            "bits": self.bits,
+            "ranges": [list(one) for one in self.ranges],
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Snapshot:
+    def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
         """Read what :meth:`to_json` wrote."""
-        cases = tuple(SnapshotCase(*case) for case in value["cases"])
         return cls(
             recipe_name=value["recipe_name"],
             recipe_digest=value["recipe_digest"],
-            cases=cases,
-            skipped=value["skipped"],
+            bits=value["bits"],
+            ranges=tuple(SnapshotRange(*one) for one in value["ranges"]),
         )
 
 
-def make_snapshot(
-    *,
-    recipe_name: str,
-    recipe_digest: str,
-    planned: Iterable[tuple[str, str]],
-    committed: Committed,
-    skipped: Mapping[str, str],
-) -> Snapshot:
-    """Return what became of a plan; check that nothing planned is missing.
+def range_cases(planned: Iterable[tuple[str, str]], committed: Committed, skipped: Mapping[str, str]) -> RangeCases:
+    """Return what became of the plan of a range; check that nothing planned is missing.
 
     Parameters
     ----------
-    recipe_name, recipe_digest : str
     planned : iterable of (case_key, volume_key)
         Every volume the plan considered; the case key is empty for one that was left out.
     committed : Committed
     skipped : mapping of str to str
         Volume key to reason code, for every planned volume a rule left out.
 
-    Returns
-    -------
-    Snapshot
-        Equal states have the same ``id``.
-
     Raises
     ------
     IntegrityError
         If ``planned = committed + quarantined + skipped`` does not hold.
     """
-    return Snapshot(
-        recipe_name=recipe_name,
-        recipe_digest=recipe_digest,
-        cases=_conserved(list(planned), committed, skipped),
-        skipped=dict(sorted(skipped.items())),
-    )
+    return RangeCases(cases=_conserved(list(planned), committed, skipped), skipped=dict(sorted(skipped.items())))
+
+
+def put_range(lake: Lake, cases: RangeCases) -> None:
+    """Store the cases of a range under their digest, once.
+
+    Raises
+    ------
+    StoppedError
+        If the disk is full.
+    """
+    hit("snapshot.before_range")
+    lake.store.put_if_absent(LAYOUT.snapshot_range(cases.digest), _packed(cases.to_json()))
+
+
+def has_range(lake: Lake, found: str) -> bool:
+    """Tell whether the cases of a range are stored, by their digest."""
+    return lake.store.exists(LAYOUT.snapshot_range(found))
 
 
 def write_snapshot(lake: Lake, snapshot: Snapshot, *, run: str) -> None:
@@ -127,28 +191,31 @@ def write_snapshot(lake: Lake, snapshot: Snapshot, *, run: str) -> None:
     Raises
     ------
     IntegrityError
-        If the run has ended with another snapshot already.
+        If the cases of a range were not stored before, or the run has ended with another
+        snapshot already.
     StoppedError
         If the disk is full.
     """
-    packed = pa.compress(canonical(snapshot.to_json()).encode("ascii"), codec="zstd", asbytes=True)
+    for one in snapshot.ranges:
+        if not has_range(lake, one.digest):
+            raise IntegrityError(f"the cases of range {_name(snapshot, one.number)} were not stored; report it")
     hit("snapshot.before_object")
-    lake.store.put_if_absent(LAYOUT.snapshot(snapshot.id), packed)
+    lake.store.put_if_absent(LAYOUT.snapshot(snapshot.id), _packed(snapshot.to_json()))
     hit("snapshot.before_run")
-    ending = canonical({"snapshot": snapshot.id, **snapshot.counts}).encode("ascii")
+    ending = with_sum({"snapshot": snapshot.id, **snapshot.counts})
     path = LAYOUT.run_snapshot(run)
     if not lake.store.put_if_absent(path, ending) and lake.store.get(path) != ending:
         raise IntegrityError(f"run {run} has ended with another snapshot already; start a new run")
     hit("snapshot.after_run")
 
 
-def has_snapshot(lake: Lake, snapshot: Snapshot) -> bool:
-    """Tell whether a snapshot is recorded."""
-    return lake.store.exists(LAYOUT.snapshot(snapshot.id))
+def has_snapshot(lake: Lake, snapshot: str) -> bool:
+    """Tell whether a snapshot is recorded, by its id."""
+    return lake.store.exists(LAYOUT.snapshot(snapshot))
 
 
 def read_snapshot(lake: Lake, snapshot: str) -> Snapshot:
-    """Return a snapshot by its id.
+    """Return a snapshot by its id; the cases of its ranges are read by :func:`read_range`.
 
     Raises
     ------
@@ -156,12 +223,34 @@ def read_snapshot(lake: Lake, snapshot: str) -> Snapshot:
         If it is missing or its content does not fit its id.
     """
     try:
-        packed = lake.store.get(LAYOUT.snapshot(snapshot))
-        found = Snapshot.from_json(json.loads(pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read()))
+        found = Snapshot.from_json(json.loads(unpacked(lake.store.get(LAYOUT.snapshot(snapshot)))))
     except (OSError, ValueError, KeyError, TypeError):
         raise IntegrityError(f"snapshot {snapshot} is missing or damaged; run again to make it") from None
     if found.id != snapshot:
         raise IntegrityError(f"snapshot {snapshot}: its content has another digest; remove it and run again")
+    return found
+
+
+def read_range(lake: Lake, snapshot: Snapshot, number: int) -> RangeCases:
+    """Return the cases of a range of a snapshot; none where nothing was planned in it.
+
+    Raises
+    ------
+    IntegrityError
+        If they are missing, or are not those that the snapshot names.
+    """
+    entry = next((one for one in snapshot.ranges if one.number == number), None)
+    if entry is None:
+        return RangeCases(cases=(), skipped={})
+    try:
+        found = RangeCases.from_json(json.loads(unpacked(lake.store.get(LAYOUT.snapshot_range(entry.digest)))))
+    except (OSError, ValueError, KeyError, TypeError, SecurityError):
+        found = None
+    if found is None or found.entry(number) != entry:
+        raise IntegrityError(
+            f"snapshot {snapshot.id}: its cases of range {_name(snapshot, number)} ({entry.digest}) "
+            "are missing or damaged; remove them and run again"
+        )
     return found
 
 
@@ -170,8 +259,27 @@ def snapshot_of_run(lake: Lake, run: str) -> str | None:
     path = LAYOUT.run_snapshot(run)
     if not lake.store.exists(path):
         return None
-    ending: dict[str, Any] = json.loads(lake.store.get(path))
-    return str(ending["snapshot"])
+    return str(read_with_sum(lake.store.get(path), path)["snapshot"])
+
+
+def _packed(value: Mapping[str, Any]) -> bytes:
+    return packed_with_sum(canonical(value).encode("ascii"))
+
+
+def _name(snapshot: Snapshot, number: int) -> str:
+    return Range(snapshot.bits, number).name
+
+
+def _refuse_unsound(ranges: tuple[SnapshotRange, ...], bits: int) -> None:
+    numbers = [one.number for one in ranges]
+    if len(set(numbers)) < len(numbers) or not all(0 <= number < 1 << bits for number in numbers):
+        raise IntegrityError(f"a snapshot names a range twice, or one that {bits} bits do not give; report it")
+    for one in ranges:
+        if one.planned != one.committed + one.quarantined + one.skipped:
+            raise IntegrityError(
+                f"range {Range(bits, one.number).name}: {one.planned} planned are not {one.committed} committed + "
+                f"{one.quarantined} quarantined + {one.skipped} skipped; report it"
+            )
 
 
 def _conserved(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from medpipe.errors import SecurityError
+from medpipe.errors import SecurityError, StoppedError
 from medpipe.lake.durable import (
     ensure_folder,
     fsync_path,
@@ -37,6 +37,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._folders: dict[Path, int] = {}
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -137,10 +138,11 @@ class LocalStore:
         Raises
         ------
         StoppedError
-            If the disk is full or read-only.
+            If the disk is full or read-only, or the attempt was swept meanwhile.
         """
         target = self.absolute(path)
         with storage_faults(path):
+            self._refuse_swept(attempt)
             hit("publish.before_fsync")
             fsync_tree(attempt)
             ensure_folder(target.parent)
@@ -168,6 +170,29 @@ class LocalStore:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+    @contextmanager
+    def attempt_folder(self, label: str) -> Iterator[Path]:
+        """Give a private folder to write in; it is published only if nobody has swept it meanwhile.
+
+        A writer that was stopped for long, and wakes after gc took it for dead, may make the
+        folder anew without knowing. What is in that is not whole.
+        """
+        with self.attempt(label) as path:
+            path.mkdir()
+            self._folders[path] = os.open(path, os.O_RDONLY)
+            try:
+                yield path
+            finally:
+                os.close(self._folders.pop(path))
+
+    def _refuse_swept(self, attempt: Path) -> None:
+        if attempt not in self._folders:
+            return
+        # Held open, so that no other folder can have its inode.
+        own = os.fstat(self._folders[attempt])
+        if not attempt.is_dir() or not os.path.samestat(own, attempt.stat()):
+            raise StoppedError("what was being written was swept by gc, which took its writer for dead; run again")
 
     @contextmanager
     def _aside(self, label: str, data: bytes) -> Iterator[Path]:

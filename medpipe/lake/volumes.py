@@ -74,7 +74,7 @@ def put_volume(
     path = LAYOUT.volume(key)
     stored = to_stored(np.asarray(to_numpy(volume.data), dtype=np.float32), quantization)
     attributes = {"ome": _ome(volume.geometry), "medpipe": _medpipe(volume, stored, attrs or {})}
-    with storage_faults(path), lake.store.attempt(key) as attempt:
+    with storage_faults(path), lake.store.attempt_folder(key) as attempt:
         _write_group(attempt, stored.data, volume.geometry, chunks, attributes)
         hit("volume.after_array")
         entries = write_manifest(attempt)

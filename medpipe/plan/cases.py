@@ -1,24 +1,31 @@
 """Cases: the work of a run, made from recipe, index and what is committed already.
 
-Pure functions over records: nothing here reads an image or writes a file.
+Pure functions over records: nothing here reads an image or writes a file. A plan is of one
+range of keys; a run plans its ranges one after the other.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol
 
 from medpipe.contracts.records import CaseRecord
 from medpipe.keys import digest
 from medpipe.plan.memory import projected_bytes
-from medpipe.plan.products import Content, Wanted, wanted_products
+from medpipe.plan.products import Content, Products, Wanted
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Route
 
-_PASSING = frozenset({"E_CHANGED", "E_VANISHED"})
+PASSING = frozenset({"E_CHANGED", "E_VANISHED"})
 """Files were not as the scan had seen them: a scan that sees them so again says that they can be read."""
+
+MOST_TRIES = 3
+"""Runs in a row that try a case again whose code may pass."""
+
+Why = Literal["new", "files changed", "recipe changed", "tried again", "product is gone"]
 
 
 class History(Protocol):
@@ -30,8 +37,30 @@ class History(Protocol):
     def has_product(self, key: str) -> bool:
         """Tell whether a product is committed and still there."""
 
+    def products_of(self, volume_key: str) -> frozenset[str]:
+        """Return the keys of all products that cases of a volume stand on."""
+
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
         """Return (volume digest, companions digest or empty) read at this source version, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Under which a record of a case that did not end well stands.
+
+    Attributes
+    ----------
+    numeric_class : str
+        Class the cases run in.
+    conditions : str
+        Digest of code, codecs and limits; a failure under other ones is tried again.
+    retry : frozenset of str
+        Codes whose cases run again although they ended so before.
+    """
+
+    numeric_class: str
+    conditions: str = ""
+    retry: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +76,8 @@ class Case:
     source_version : str
         Digest of the versions of the files read.
     numeric_class : str
-    projected_bytes : int
-        Memory planned for.
-    content : Content or None
-        Known if the files were read before at this source version.
-    missing : tuple of Wanted
-        Products to compute; everything the route wants where the content is not known.
+    work : Work or None
+        What is to be done; None where the case has ended.
     """
 
     key: str
@@ -61,12 +86,37 @@ class Case:
     route: str
     source_version: str
     numeric_class: str
-    projected_bytes: int
-    content: Content | None
-    missing: tuple[Wanted, ...]
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be done for a case that has not ended.
+
+    Attributes
+    ----------
+    projected_bytes : int
+        Memory planned for.
+    content : Content or None
+        Known if the files were read before at this source version.
+    missing : tuple of Wanted
+        Products to compute; everything the route wants where the content is not known.
+    why : str
+        Why the case has to run.
+    tries : int
+        Runs in a row, this one included, if it ends with a code that may pass.
+    conditions : str
+    """
+
+    projected_bytes: int
+    content: Content | None
+    missing: tuple[Wanted, ...]
+    why: Why
+    tries: int
+    conditions: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """All cases of a recipe over an index.
 
@@ -74,19 +124,27 @@ class Plan:
     ----------
     cases : tuple of Case
         Every case the snapshot must account for, sorted by key of its series and volume.
-    pending : tuple of Case
-        Those without a committed record that stands.
     skipped : mapping of str to str
         Volume key to the reason code it is left out for.
     """
 
     cases: tuple[Case, ...]
-    pending: tuple[Case, ...]
     skipped: Mapping[str, str]
+
+    @cached_property
+    def pending(self) -> tuple[Case, ...]:
+        """The cases without a committed record that stands."""
+        return tuple(case for case in self.cases if case.work is not None)
+
+    @property
+    def planned(self) -> list[tuple[str, str]]:
+        """Every volume considered, as (case key, volume key); the case key is empty for one left out."""
+        return [(case.key, case.volume_key) for case in self.cases] + [("", key) for key in self.skipped]
 
     def counts(self) -> dict[str, int]:
         """Return how many products of each kind are to compute (upper bounds where unknown)."""
-        found = Counter(wanted.kind for case in self.pending for wanted in case.missing)
+        works = (case.work for case in self.pending)
+        found = Counter(wanted.kind for work in works if work is not None for wanted in work.missing)
         return dict(sorted(found.items()))
 
     def by_route(self) -> dict[str, int]:
@@ -94,103 +152,135 @@ class Plan:
         return dict(sorted(Counter(case.route for case in self.cases).items()))
 
 
-def make_plan(
-    lock: LockedRecipe,
-    volumes: Iterable[Mapping[str, Any]],
-    versions: Mapping[str, str],
-    history: History,
-    *,
-    numeric_class: str,
-    chosen: frozenset[str] | None = None,
-    retry: frozenset[str] = frozenset(),
-) -> Plan:
-    """Return the cases of a recipe over the indexed volumes.
+class _Taken(NamedTuple):
+    """A route with what is worked out once for it."""
+
+    route: Route
+    digest: str
+    products: Products
+
+
+class Planner:
+    """Makes plans of a locked recipe; what does not depend on the volume is worked out once.
 
     Parameters
     ----------
     lock : LockedRecipe
-    volumes : iterable of dict
-        Rows of the index table ``volumes`` (refused ones included).
-    versions : mapping of str to str
-        Source version by volume key.
-    history : History
-    numeric_class : str
-        Class the cases run in.
-    chosen : frozenset of str, optional
-        Volume keys to keep; others are left out by the user's own choice (``S_LIMIT``).
-    retry : frozenset of str
-        Codes whose cases run again although they ended so before.
+    terms : Terms
     """
-    cases: list[Case] = []
-    skipped: dict[str, str] = {}
-    for volume in sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"]))):
-        key = volume["volume_key"]
-        if volume["verdict"] == "refused":
-            continue
-        route, why = _route_of(lock, volume)
-        if route is None:
-            skipped[key] = why
-        elif chosen is not None and key not in chosen:
-            skipped[key] = "S_LIMIT"
-        else:
-            cases.append(_case(lock, route, volume, versions[key], history, numeric_class=numeric_class))
-    pending = tuple(case for case in cases if not has_ended(case.key, history, retry=retry))
-    return Plan(cases=tuple(cases), pending=pending, skipped=skipped)
+
+    def __init__(self, lock: LockedRecipe, terms: Terms) -> None:
+        self.terms = terms
+        self._routes = [_Taken(route, lock.route_digest(route), Products(lock, route)) for route in lock.recipe.routes]
+
+    def plan(
+        self,
+        volumes: Iterable[Mapping[str, Any]],
+        versions: Mapping[str, str],
+        history: History,
+        *,
+        chosen: frozenset[str] | None = None,
+    ) -> Plan:
+        """Plan the cases of volumes.
+
+        Parameters
+        ----------
+        volumes : iterable of dict
+            Rows of the index table ``volumes`` (refused ones included).
+        versions : mapping of str to str
+            Source version by volume key.
+        history : History
+        chosen : frozenset of str, optional
+            Volume keys to keep; others are left out by the user's own choice (``S_LIMIT``).
+        """
+        cases: list[Case] = []
+        skipped: dict[str, str] = {}
+        for volume in sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"]))):
+            key = volume["volume_key"]
+            if volume["verdict"] == "refused":
+                continue
+            taken, why = self._route_of(volume)
+            if taken is None:
+                skipped[key] = why
+            elif chosen is not None and key not in chosen:
+                skipped[key] = "S_LIMIT"
+            else:
+                cases.append(self._case(taken, volume, versions[key], history))
+        return Plan(cases=tuple(cases), skipped=skipped)
+
+    def takes(self, volume: Mapping[str, Any]) -> bool:
+        """Tell whether a volume would be worked on."""
+        return volume["verdict"] != "refused" and self._route_of(volume)[0] is not None
+
+    def _route_of(self, volume: Mapping[str, Any]) -> tuple[_Taken | None, str]:
+        why = "S_NO_ROUTE"
+        for taken in self._routes:
+            reason = taken.route.where.takes(volume)
+            if reason is None:
+                return taken, ""
+            if reason != "S_NO_ROUTE":
+                why = reason
+        return None, why
+
+    def _case(self, taken: _Taken, volume: Mapping[str, Any], version: str, history: History) -> Case:
+        numeric_class = self.terms.numeric_class
+        identity = {"volume": volume["volume_key"], "version": version, "route": taken.digest, "class": numeric_class}
+        key = digest(identity)
+        record = history.case(key)
+        ended = has_ended(record, history, self.terms)
+        return Case(
+            key=key,
+            volume_key=volume["volume_key"],
+            series_key=volume["series_key"],
+            route=taken.route.name,
+            source_version=version,
+            numeric_class=numeric_class,
+            work=None if ended else self._work(taken, volume, version, record, history=history),
+        )
+
+    def _work(
+        self, taken: _Taken, volume: Mapping[str, Any], version: str, record: CaseRecord | None, *, history: History
+    ) -> Work:
+        volume_key, numeric_class = volume["volume_key"], self.terms.numeric_class
+        content = _known_content(taken.products, history.content_of(volume_key, version), numeric_class)
+        wanted = taken.products.wanted(content or Content(volume="", companions="", numeric_class=numeric_class))
+        return Work(
+            projected_bytes=projected_bytes(taken.route, volume),
+            content=content,
+            missing=wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key)),
+            why=_why(volume_key, version, record, history),
+            tries=_tries(record, self.terms),
+            conditions=self.terms.conditions,
+        )
 
 
-def has_ended(case_key: str, history: History, *, retry: frozenset[str] = frozenset()) -> bool:
+def has_ended(record: CaseRecord | None, history: History, terms: Terms) -> bool:
     """Tell whether a case need not run again: its record stands, and all it stands on is there."""
-    record = history.case(case_key)
-    if record is None or record.code in _PASSING | retry:
+    if record is None:
         return False
-    return all(history.has_product(key) for key in record.products)
+    if record.status == "done":
+        return all(history.has_product(key) for key in record.products)
+    if record.code in terms.retry or record.conditions != terms.conditions:
+        return False
+    return record.code not in PASSING or record.tries >= MOST_TRIES
 
 
-def _route_of(lock: LockedRecipe, volume: Mapping[str, Any]) -> tuple[Route | None, str]:
-    why = "S_NO_ROUTE"
-    for route in lock.recipe.routes:
-        reason = route.where.takes(volume)
-        if reason is None:
-            return route, ""
-        if reason != "S_NO_ROUTE":
-            why = reason
-    return None, why
+def _tries(record: CaseRecord | None, terms: Terms) -> int:
+    goes_on = record is not None and record.code in PASSING - terms.retry and record.conditions == terms.conditions
+    return record.tries + 1 if record is not None and goes_on else 1
 
 
-def _case(
-    lock: LockedRecipe, route: Route, volume: Mapping[str, Any], version: str, history: History, *, numeric_class: str
-) -> Case:
-    volume_key = volume["volume_key"]
-    identity = {"volume": volume_key, "version": version, "route": lock.route_digest(route), "class": numeric_class}
-    content = _known_content(route, history.content_of(volume_key, version), numeric_class)
-    unknown = Content(volume="", companions="", numeric_class=numeric_class)
-    wanted = wanted_products(lock, route, content or unknown)
-    missing = wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key))
-    return Case(
-        key=digest(identity),
-        volume_key=volume_key,
-        series_key=volume["series_key"],
-        route=route.name,
-        source_version=version,
-        numeric_class=numeric_class,
-        projected_bytes=projected_bytes(route, volume),
-        content=content,
-        missing=missing,
-    )
+def _why(volume_key: str, version: str, record: CaseRecord | None, history: History) -> Why:
+    if record is not None:
+        return "product is gone" if record.status == "done" else "tried again"
+    if history.content_of(volume_key, version) is not None:
+        return "recipe changed"
+    return "files changed" if history.products_of(volume_key) else "new"
 
 
-def _known_content(route: Route, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
+def _known_content(products: Products, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
     """Return what was read before; None where companions are wanted that nobody has looked at."""
-    uses_companions = any(op.uses_companions for op in route.regions)
-    if known is None or (uses_companions and not known[1]):
+    if known is None or (products.uses_companions and not known[1]):
         return None
-    return Content(volume=known[0], companions=known[1] if uses_companions else "", numeric_class=numeric_class)
-
-
-def shards_of(cases: Sequence[Case], *, size: int) -> list[tuple[Case, ...]]:
-    """Split cases into shards of at most ``size``, largest memory first within the run.
-
-    Large cases start first, so that none of them is left alone at the end.
-    """
-    ordered = sorted(cases, key=lambda case: (-case.projected_bytes, case.key))
-    return [tuple(ordered[start : start + size]) for start in range(0, len(ordered), size)]
+    companions = known[1] if products.uses_companions else ""
+    return Content(volume=known[0], companions=companions, numeric_class=numeric_class)

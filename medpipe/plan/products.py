@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medpipe.contracts.records import ProductKind
-from medpipe.keys import product_key
+from medpipe.keys import product_key, rendered
 from medpipe.ops.registry import spec_of
 from medpipe.recipe.lock import LockedRecipe, ModelPin
 from medpipe.recipe.recipe import Extraction, Route
@@ -60,55 +60,75 @@ class Wanted:
     model: ModelPin | None = None
 
 
-def wanted_products(lock: LockedRecipe, route: Route, content: Content) -> tuple[Wanted, ...]:
-    """Return every product of a case in order: volume, regions, features, scores."""
-    regions = tuple(_regions(route, content))
-    features = tuple(_features(route, content, regions))
-    scores = tuple(_scores(lock, route, features))
-    return (Wanted(kind="volume", key=volume_product_key(route, content)), *regions, *features, *scores)
+class Products:
+    """The products of a route's cases; what does not depend on the case is worked out once.
 
+    Parameters
+    ----------
+    lock : LockedRecipe
+    route : Route
+    """
 
-def volume_product_key(route: Route, content: Content) -> str:
-    """Return the key of a stored volume, with the final image where the recipe keeps it."""
-    keeps_final = "final" in route.keep
-    return product_key(
-        "volume",
-        content=content.volume,
-        keep=sorted(route.keep),
-        chain=route.chain if keeps_final else [],
-        numeric_class=content.numeric_class if keeps_final else "",
-        store=STORE_VERSION,
-    )
+    def __init__(self, lock: LockedRecipe, route: Route) -> None:
+        self.route = route
+        self.uses_companions = any(op.uses_companions for op in route.regions)
+        self._keeps_final = "final" in route.keep
+        self._chain = rendered(route.chain if self._keeps_final else [])
+        self._keep = rendered(sorted(route.keep))
+        self._regions = [rendered(spec_of(op)) for op in route.regions]
+        self._extractions = [rendered(entry.spec(route.chain)) for entry in route.features]
+        self._models = lock.models[route.name]
 
+    def wanted(self, content: Content) -> tuple[Wanted, ...]:
+        """Return every product of a case in order: volume, regions, features, scores."""
+        regions = tuple(self._wanted_regions(content))
+        features = tuple(self._wanted_features(content, regions))
+        volume = Wanted(kind="volume", key=self.volume_key(content))
+        return (volume, *regions, *features, *self._wanted_scores(features))
 
-def _regions(route: Route, content: Content) -> Iterator[Wanted]:
-    for place, op in enumerate(route.regions):
-        key = product_key(
-            "regions",
+    def volume_key(self, content: Content) -> str:
+        """Return the key of a stored volume, with the final image where the recipe keeps it."""
+        return product_key(
+            "volume",
             content=content.volume,
-            companions=content.companions if op.uses_companions else "",
-            op=spec_of(op),
-            numeric_class=content.numeric_class,
+            keep=self._keep,
+            chain=self._chain,
+            numeric_class=content.numeric_class if self._keeps_final else "",
+            store=STORE_VERSION,
         )
-        yield Wanted(kind="regions", key=key, region_source=place)
 
-
-def _features(route: Route, content: Content, regions: tuple[Wanted, ...]) -> Iterator[Wanted]:
-    for extraction in route.features:
-        for found in regions:
+    def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
+        for place, op in enumerate(self.route.regions):
             key = product_key(
-                "features",
+                "regions",
                 content=content.volume,
-                regions=found.key,
-                extraction=extraction.spec(route.chain),
+                companions=content.companions if op.uses_companions else "",
+                op=self._regions[place],
                 numeric_class=content.numeric_class,
             )
-            yield Wanted(kind="features", key=key, region_source=found.region_source, extraction=extraction)
+            yield Wanted(kind="regions", key=key, region_source=place)
+
+    def _wanted_features(self, content: Content, regions: tuple[Wanted, ...]) -> Iterator[Wanted]:
+        for extraction, spec in zip(self.route.features, self._extractions, strict=True):
+            for found in regions:
+                key = product_key(
+                    "features",
+                    content=content.volume,
+                    regions=found.key,
+                    extraction=spec,
+                    numeric_class=content.numeric_class,
+                )
+                yield Wanted(kind="features", key=key, region_source=found.region_source, extraction=extraction)
+
+    def _wanted_scores(self, features: tuple[Wanted, ...]) -> Iterator[Wanted]:
+        named = [(entry.extraction.name if entry.extraction else "", entry.key) for entry in features]
+        for pin in self._models:
+            # of extractions the model does not name only the regions count, and those are in every one
+            used = [list(entry) for entry in named if entry[0] in pin.extractions] or [list(entry) for entry in named]
+            key = product_key("scores", inputs=used, model=pin.digest, name=pin.name)
+            yield Wanted(kind="scores", key=key, model=pin)
 
 
-def _scores(lock: LockedRecipe, route: Route, features: tuple[Wanted, ...]) -> Iterator[Wanted]:
-    named = [(entry.extraction.name if entry.extraction else "", entry.key) for entry in features]
-    for pin in lock.models[route.name]:
-        # of extractions the model does not name only the regions count, and those are in every one
-        used = [list(entry) for entry in named if entry[0] in pin.extractions] or [list(entry) for entry in named]
-        yield Wanted(kind="scores", key=product_key("scores", inputs=used, model=pin.digest, name=pin.name), model=pin)
+def wanted_products(lock: LockedRecipe, route: Route, content: Content) -> tuple[Wanted, ...]:
+    """Return every product of one case; for many cases of a route keep its :class:`Products`."""
+    return Products(lock, route).wanted(content)

@@ -93,6 +93,20 @@ def load_secret(path: Path | None = None) -> Secret:
     return Secret(found.key, path=own, created=created)
 
 
+def find_secret(path: Path | None = None) -> Secret | None:
+    """Return the key :func:`load_secret` would, or None where it would have to be made.
+
+    Raises
+    ------
+    SecurityError
+        If the file cannot be read, can be read by others, or holds no key.
+    """
+    named = path or _named_file(os.environ)
+    if named is None and not _own_file(os.environ).exists():
+        return None
+    return load_secret(path)
+
+
 def _named_file(environment: Mapping[str, str]) -> Path | None:
     named = environment.get(KEY_FILE_VARIABLE)
     return Path(named) if named else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,7 +74,9 @@ class CaseOrder:
     ----------
     key, volume_key, route, source_version, numeric_class : str
     projected_bytes : int
-    run : str
+    run, conditions : str
+    tries : int
+        Runs in a row, this one included, if it ends with a code that may pass.
     content : Content or None
         Known from an earlier reading of the same files.
     committed : mapping of str to ProductRecord
@@ -88,6 +91,8 @@ class CaseOrder:
     projected_bytes: int
     run: str
     content: Content | None
+    conditions: str = ""
+    tries: int = 1
     committed: Mapping[str, ProductRecord] = field(default_factory=dict)
 
 
@@ -120,6 +125,9 @@ def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
         numeric_class=order.numeric_class,
         products=keys,
         run=order.run,
+        tries=order.tries,
+        conditions=order.conditions,
+        made=dict(Counter(product.kind for product in work.fresh)),
         wall_s=time.perf_counter() - started,
         cpu_s=time.process_time() - cpu_started,
         projected_bytes=order.projected_bytes,

@@ -23,6 +23,8 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
     committed : sequence of ProductRecord
         Products of this volume that are committed, so that they are taken, not computed.
     """
+    work = case.work
+    assert work is not None, "only cases that are to run have a payload"
     return {
         "order": {
             "key": case.key,
@@ -30,8 +32,10 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
             "route": case.route,
             "source_version": case.source_version,
             "numeric_class": case.numeric_class,
-            "projected_bytes": case.projected_bytes,
-            "content": None if case.content is None else asdict(case.content),
+            "projected_bytes": work.projected_bytes,
+            "conditions": work.conditions,
+            "tries": work.tries,
+            "content": None if work.content is None else asdict(work.content),
             "committed": [product.to_json() for product in committed],
         },
         "locator": dict(locator),

@@ -10,8 +10,9 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.run import run_archive
 from medpipe.app.site import Site
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table

@@ -24,9 +24,10 @@ import numpy as np
 import psutil
 import pyarrow.dataset as ds
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.publish import RunReport
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.run import run_archive
+from medpipe.app.run_report import RunReport
 from medpipe.app.site import Limits, Site
 from medpipe.app.verify import verify_lake
 from medpipe.engine.numeric import pinned_environment

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from medpipe.app.explain import explain_key
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, begin_run, run_archive
+from medpipe.app.run import begin_run, run_archive
 from medpipe.app.site import Site
 from medpipe.errors import ConfigError
 from tests.app.phantom import noise_archive, published, rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,12 +15,13 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from medpipe.app.models import put_package
 from medpipe.app.progress import Silent
+from medpipe.app.reading import Reader
 from medpipe.app.run import begin_run
+from medpipe.archive.header import Header
 from medpipe.errors import StoppedError
 from medpipe.lake.lake import Lake
 from medpipe.models.package import Package
 from medpipe.models.resolve import read_shipped, shipped
-from medpipe.privacy.secret import load_secret
 from tests.app.conftest import write_key
 from tests.app.runs import (
     Job,
@@ -229,7 +229,7 @@ def test_a_changed_model_scores_again_and_opens_no_file(first):
     put_package(lake, changed)
     away = first.archive.with_name("away")
     with begin_run(first.request(), Silent()) as active:
-        assert len(active.plan.pending) == 2
+        assert active.totals.pending == 2
         first.archive.rename(away)
         assert active.run_shard(0) == {"done": 2}
         run = active.finish().run
@@ -358,14 +358,23 @@ def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home)
 
 
 @pytest.mark.slow
-def test_a_file_that_could_not_be_opened_once_is_opened_again(first):
-    before = tables_of(first.lake)
-    lake = Lake.open(first.lake, secret=load_secret(first.key))
-    (name,) = lake.private.names("scan/")
-    state = json.loads(lake.private.get(name))
-    path = series(first.archive, "DX")[0].relative_to(first.archive).as_posix()
-    # as a scan leaves it to which the storage said no
-    state["files"][path] = {**state["files"][path], "code": "E_UNREADABLE"}
-    lake.private.put(name, json.dumps(state).encode())
-    first.run()
-    assert tables_of(first.lake) == before
+def test_a_file_that_could_not_be_opened_once_is_opened_again(bench, monkeypatch, tmp_path):
+    path = series(bench.archive, "DX")[0].relative_to(bench.archive).as_posix()
+    read = Reader.headers
+
+    def refused(self, items):
+        # as a scan finds it to which the storage says no
+        for header, plain in read(self, items):
+            if header.path == path:
+                header = Header(path=path, size=header.size, version=header.version, code="E_UNREADABLE")  # noqa: PLW2901
+            yield header, header.to_json() if header.code == "E_UNREADABLE" else plain
+
+    with monkeypatch.context() as storage:
+        storage.setattr(Reader, "headers", refused)
+        bench.run()
+    assert len(rows(bench.lake, "instances", code="E_UNREADABLE")) == 1
+    bench.run()
+    assert rows(bench.lake, "instances", code="E_UNREADABLE") == []
+    fresh = replace(bench, lake=tmp_path / "fresh")
+    fresh.run()
+    assert tables_of(bench.lake) == tables_of(fresh.lake)

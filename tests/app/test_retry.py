@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.run import run_archive
 from medpipe.app.site import Limits, Site
 from medpipe.errors import ConfigError
 from medpipe.synth import make_archive
+from tests.app.runs import command, medpipe, rows
 
 TOO_SHORT_S = 0.001
 
@@ -35,12 +39,30 @@ def test_cases_that_took_too_long_run_again_when_they_may_take_longer(tmp_path, 
     assert first.published.snapshot.counts["quarantined"] == first.planned == 2
     assert "E_TIMEOUT" in first.published.codes
     assert first.exit_code() == 2
-    assert run(case_s=60.0).executed == 0
-    again = run("E_TIMEOUT", case_s=60.0)
+    assert run(case_s=TOO_SHORT_S).executed == 0
+    asked = run("E_TIMEOUT", case_s=TOO_SHORT_S)
+    assert asked.executed == 2
+    assert asked.published.new_subjects == 0  # known from before
+    assert asked.exit_code(known_is_fine=True) == 0
+    again = run(case_s=60.0)  # under another limit what failed is tried by itself
     assert (again.executed, again.published.snapshot.counts["committed"]) == (2, 2)
     assert "E_TIMEOUT" not in again.published.codes
     assert run("E_TIMEOUT", case_s=60.0).executed == 0
     assert "part that was chosen" in again.facts()["note"]
+
+
+@pytest.mark.slow
+def test_retry_asks_for_the_newest_runs_command_again(bench, home):
+    site = bench.recipe.with_name("site.toml")
+    site.write_text("[limits]\ncase_s = 0.0001\n")
+    arguments = ["--site", str(site), "--workers", "1"]
+    medpipe(
+        command([bench.archive], bench.lake, bench.recipe, *arguments, "--only", "modality = 'CT'"), home, exit_code=2
+    )
+    late = len(rows(bench.lake, "cases", code="E_TIMEOUT"))
+    assert late >= 2
+    again = medpipe(["retry", str(bench.lake), "--code", "E_TIMEOUT", *arguments, "--json"], home, exit_code=2)
+    assert json.loads(again)["cases"]["executed"] == late
 
 
 def test_a_code_that_is_none_is_refused(tmp_path):

@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, begin_run, run_archive
+from medpipe.app.run import begin_run, run_archive
 from medpipe.app.site import Site
-from medpipe.app.status import BEGINNING, lake_status
+from medpipe.app.status import BEGINNING, _pace, lake_status
 from medpipe.errors import LakeError
 from medpipe.lake.lake import Lake
+from medpipe.lake.segments import SegmentWriter, list_segments, read_segment
 from tests.app.phantom import ct_slice, noise_archive, write
 from tests.cli.commands import MEDPIPE, environment, medpipe, write_key
 
@@ -90,17 +93,100 @@ def test_a_driver_without_a_plan_is_told_as_beginning_and_not_as_the_run_before(
         assert (facts["state"], facts["now"]) == ("finished", BEGINNING)
 
 
-def test_a_run_that_wrote_its_snapshot_and_no_tables_is_not_finished(request_, monkeypatch):
-    def fall(*_, **__):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("module", "point", "state"),
+    [
+        ("segments", "segment.before_seal", "ended early: the same"),
+        ("segments", "segment.after_seal", "ended early: the same"),
+        ("snapshot", "snapshot.before_range", "ended early: the same"),
+        ("snapshot", "snapshot.before_run", "ended early: the same"),
+        ("snapshot", "snapshot.after_run", "ended early, before its tables were published"),
+        ("publication", "tables.before_publish", "ended early, before its tables were published"),
+        ("publication", "tables.before_latest", "ended early, before its tables were published"),
+        ("publication", "tables.before_swap", "ended early, before its tables were published"),
+        ("publication", "tables.after_swap", "finished"),
+    ],
+)
+def test_a_run_that_fell_is_told_as_far_as_it_came(request_, monkeypatch, module, point, state):
+    def fall(name):
+        if name == point:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("medpipe.app.publish.publish_tables", fall)
+    monkeypatch.setattr(f"medpipe.lake.{module}.hit", fall)
     with pytest.raises(KeyboardInterrupt):
         run_archive(request_, Silent())
     monkeypatch.undo()
-    assert lake_status(request_.lake)["state"].startswith("ended early, before its tables were published")
+    facts = lake_status(request_.lake)
+    assert facts["state"].startswith(state)
+    assert "eta_s" not in facts
+    assert facts["ended"] == f"{sealed(request_.lake, facts['run'])} of 8"
     run_archive(request_, Silent())
+    facts = lake_status(request_.lake)
+    assert facts["state"] == "finished"
+
+
+def sealed(root, run):
+    """Return how many cases of a run are durable, by reading its segments."""
+    lake = Lake.open(root)
+    names = [name for name in list_segments(lake) if f"/{run}/" in name]
+    return len({result.case.case_key for name in names for result in read_segment(lake, name)})
+
+
+def test_tables_that_readers_do_not_find_are_not_told_as_published(request_):
+    run_archive(request_, Silent())
+    (request_.lake / "tables").unlink()
+    assert lake_status(request_.lake)["state"].startswith("ended early, before its tables were published")
+
+
+def test_a_run_of_another_recipe_that_showed_its_tables_later_changes_nothing(request_, place):
+    run_archive(request_, Silent())
+    other = place / "other.toml"
+    other.write_text(RECIPE.replace('name = "mine"', 'name = "other"').replace("2.0", "3.0"))
+    run_archive(replace(request_, recipe=str(other)), Silent())
+    assert (lake_status(request_.lake)["state"], lake_status(request_.lake)["recipe"]) == ("finished", "other")
+    assert run_archive(request_, Silent()).run == ""
     assert lake_status(request_.lake)["state"] == "finished"
+
+
+def test_a_case_sealed_twice_counts_once(request_):
+    with begin_run(request_, Silent()) as active:
+        active.run_shard(0)
+        lake = Lake.open(request_.lake)
+        (name,) = list_segments(lake)
+        with SegmentWriter(lake, active.name, "another") as writer:
+            writer.add(read_segment(lake, name)[0])
+        assert lake_status(request_.lake)["ended"] == "8 of 8"
+
+
+def test_what_a_run_does_is_told_with_its_pace(request_):
+    with begin_run(request_, Silent()) as active:
+        facts = lake_status(request_.lake)
+        assert facts["doing"] == "running cases"
+        assert (facts["cases_per_s"], facts["eta_s"]) == (None, None)
+        active.run_shard(0)
+        facts = lake_status(request_.lake)
+        assert facts["cases_per_s"] > 0
+        assert facts["eta_s"] == 0.0
+
+
+def test_the_pace_is_that_of_the_last_minute():
+    def told(second, done):
+        return {"at": f"2026-01-01T00:{second // 60:02d}:{second % 60:02d}.000Z", "event": "progress", "done": done}
+
+    slow_then_fast = [told(second, second) for second in range(60)] + [
+        told(60 + second, 60 + 10 * second) for second in range(60)
+    ]
+    assert _pace(slow_then_fast, 1000) == {"cases_per_s": 10.0, "eta_s": 35.0}
+    assert _pace([told(0, 0), told(1, 0)], 10) == {"cases_per_s": None, "eta_s": None}
+
+
+def test_status_reads_names_and_events_only_however_many_cases_there_are(request_, monkeypatch):
+    run_archive(request_, Silent())
+    for folder in ("objects", "index", "private"):
+        for path in (request_.lake / folder).rglob("*"):
+            if path.is_file() and "snapshots" not in path.parts:
+                path.write_bytes(b"")
+    assert lake_status(request_.lake)["ended"] == "8 of 8"
 
 
 def test_rejected_cases_are_counted_by_code(request_, place):
@@ -111,6 +197,7 @@ def test_rejected_cases_are_counted_by_code(request_, place):
         facts = lake_status(request_.lake)
         assert facts["outcomes"] == {"done": 7, "rejected": 1}
         assert facts["codes"] == {"E_CHANGED": 1}
+        assert facts["what to do"] == {"E_CHANGED": "scan again"}
 
 
 def asked(place):
@@ -150,8 +237,11 @@ def test_status_tells_the_truth_of_a_process_in_mid_run_and_after_its_death(plac
         ended = medpipe("status", place / "lake", "--json", home=place / "home")
         assert json.loads(ended.out)["state"] == "running"
         assert seen[-1]["state"] == "running"
-        assert seen[-1]["outcomes"] == {"done": 8}
-        assert seen[-1]["eta_s"] >= 0
+        # outcomes are told by the driver once a second, what is durable by the segments at once
+        assert all(
+            sum(facts["outcomes"].values()) <= int(facts["ended"].split()[0]) for facts in seen if "outcomes" in facts
+        )
+        assert {"eta_s", "cases_per_s", "doing"} <= set(seen[-1])
         counts = [int(facts["ended"].split()[0]) for facts in seen if "ended" in facts]
         assert counts == sorted(counts)
     finally:

@@ -6,11 +6,15 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
+import medpipe
+from medpipe.app.case_rows import region_key
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.quarantine import quarantine_row
+from medpipe.app.run import run_archive
 from medpipe.app.site import Site
-from medpipe.app.tables import quarantine_row, region_key
 from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, TABLE_NAMES
+from medpipe.errors import ConfigError
 from medpipe.lake.arrow import IDENTIFYING
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table, table_names
@@ -119,6 +123,20 @@ def test_numbers_are_finite_or_undefined_and_never_infinite(lake):
         for column in read_table(Lake.open(lake), name).columns:
             if pa.types.is_floating(column.type):
                 assert not any(math.isinf(value) for value in column.to_pylist() if value is not None)
+
+
+def test_a_part_of_a_table_is_read_by_modality_series_and_columns(lake):
+    tables = medpipe.open_lake(lake)
+    whole = rows(lake, "features")
+    some = tables.table("features", ["region_key", "stat_mean"], modality="MR").to_pylist()
+    assert [row["region_key"] for row in some] == [row["region_key"] for row in whole if row["modality"] == "MR"]
+    assert some
+    assert set(some[0]) == {"region_key", "stat_mean"}
+    series = whole[0]["series_key"]
+    expected = [row["region_key"] for row in whole if row["series_key"] == series]
+    assert tables.table("features", series_key=series)["region_key"].to_pylist() == expected
+    with pytest.raises(ConfigError, match="runs has no column 'modality'"):
+        tables.table("runs", modality="MR")
 
 
 def test_a_column_of_another_extraction_is_undefined(lake):

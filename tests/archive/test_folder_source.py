@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medpipe.archive.source import FolderSource, decode_path, encode_path
+from medpipe.archive.source import FolderSource, decode_path, encode_path, path_order
 from medpipe.errors import Rejected, StoppedError
 
 
@@ -75,6 +76,22 @@ def test_names_that_are_not_utf8_survive_json(tmp_path: Path):
     path = json.loads(json.dumps(item.path))
     path.encode("utf-8")
     assert FolderSource(tmp_path).open(path) == b"x"
+
+
+NAMES = st.text(st.sampled_from("ab.%\x01é"), min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
+
+
+@given(st.sets(st.lists(NAMES, min_size=1, max_size=3).map(tuple), max_size=12))
+def test_a_listing_comes_in_the_order_of_its_paths(paths: set[tuple[str, ...]]):
+    with tempfile.TemporaryDirectory() as folder:
+        for parts in sorted(paths, key=len, reverse=True):
+            file = Path(folder, *parts)
+            if not any(parent.is_file() for parent in file.parents) and not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(b"x")
+        found = [item.path for item in FolderSource(folder).scan()]
+    assert found == sorted(found, key=path_order)
+    assert len({path_order(path) for path in found}) == len(found)
 
 
 @given(st.binary(max_size=40))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.run import run_archive
 from medpipe.app.site import Site
 from medpipe.synth import make_archive
 from tests.cli.commands import write_key

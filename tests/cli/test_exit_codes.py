@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from medpipe.app.publish import Published, RunReport
+from medpipe.app.run_report import Published, RunReport
 from medpipe.cli import main
 from medpipe.cli.options import share
 from medpipe.errors import ConfigError
@@ -100,9 +100,7 @@ def test_quarantined_subjects_beyond_the_allowed_share_are_exit_code_2(bad, allo
     published = Published(
         snapshot=snapshot, tables=tmp_path, outcomes={}, modalities={}, codes={}, subjects=100, bad_subjects=bad
     )
-    report = RunReport(
-        run="", recipe="", lake=tmp_path, planned=0, executed=0, skipped=0, seconds=0.0, published=published
-    )
+    report = RunReport(run="", recipe="", lake=tmp_path, executed=0, seconds=0.0, published=published)
     assert report.exit_code(allowed) == code
 
 

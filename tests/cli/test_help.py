@@ -21,6 +21,7 @@ WORDS = {
     "query": ("LAKE", "SQL", "--recipe", "--limit", "--json"),
     "export": ("LAKE", "TABLE", "--out", "--recipe"),
     "explain": ("LAKE", "KEY", "--column", "--json"),
+    "gc": ["--dry-run", "--grace", "--json", "--site", "LAKE"],
     "verify": ("LAKE", "--json"),
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),

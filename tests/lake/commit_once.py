@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,45 +17,68 @@ from medpipe.contracts.records import CaseRecord, CaseResult, ProductRecord
 from medpipe.contracts.tables import VOLUMES
 from medpipe.keys import digest
 from medpipe.lake import export, query  # noqa: F401  # imported before the forks
-from medpipe.lake.committed import Committed
 from medpipe.lake.failpoints import VARIABLE
 from medpipe.lake.index import write_index
 from medpipe.lake.lake import Lake, is_lake
+from medpipe.lake.publication import last_publication, new_publication
+from medpipe.lake.results import Results
 from medpipe.lake.segments import SegmentWriter
-from medpipe.lake.snapshot import make_snapshot, write_snapshot
-from medpipe.lake.tables import publish_tables
+from medpipe.lake.snapshot import Snapshot, SnapshotRange, put_range, range_cases, write_snapshot
+from medpipe.lake.summaries import CaseCounts, RangeSummary
 from medpipe.lake.volumes import put_volume
 from medpipe.privacy.secret import Secret
+from medpipe.ranges import Range
 from medpipe.types import Geometry, Volume
 
 CASES = 3
+WHOLE = Range(0, 0)
 
 
 def commit(root: Path) -> None:
-    """Make the lake if need be, and commit volumes, segments, an index, a snapshot and tables."""
+    """Make the lake if need be, and commit volumes, segments, an index of each kind, a snapshot and tables."""
     secret = Secret(bytes(range(32)))
     lake = Lake.open(root, secret=secret) if is_lake(root) else _create(root, secret)
     with lake.driver():
         lake.private.put("locators/s", b"where things are")
         rows = [put_volume(lake, digest(["volume", number]), _volume(number)) for number in range(2)]
-        committed = Committed.load(lake)
+        found = Results.open(lake)
+        found.absorb()
+        known = found.load(WHOLE)
         results = [_result(number) for number in range(CASES)]
         with SegmentWriter(lake, "run-1", "writer", most_cases=2) as writer:
             for result in results:
-                if committed.case(result.case.case_key) is None:
+                if known.case(result.case.case_key) is None:
                     writer.add(result)
-        committed.refresh()
-        found = [{"volume_key": row["store"][-32:], "store": row["store"], "shape": row["shape"]} for row in rows]
-        write_index(lake, "s", {"volumes": found})
-        snapshot = make_snapshot(
-            recipe_name="demo",
-            recipe_digest="ab",
-            planned=[(result.case.case_key, result.case.volume_key) for result in results],
-            committed=committed,
-            skipped={},
-        )
+        found.absorb()
+        index = [_index_row(row) for row in rows]
+        write_index(lake, "s", {"volumes": index})
+        planned = [(result.case.case_key, result.case.volume_key) for result in results]
+        cases = range_cases(planned, found.load(WHOLE), {})
+        put_range(lake, cases)
+        snapshot = Snapshot(recipe_name="demo", recipe_digest="ab", bits=WHOLE.bits, ranges=(cases.entry(0),))
         write_snapshot(lake, snapshot, run="run-1")
-        publish_tables(lake, recipe_name="demo", snapshot=snapshot.id, tables={"volumes": (VOLUMES, found)})
+        _publish(lake, snapshot.id, cases.entry(0), index)
+
+
+def _index_row(stored: dict[str, Any]) -> dict[str, Any]:
+    key = stored["store"][-32:]
+    return {
+        "volume_key": key,
+        "series_key": key,
+        "modality": "CT",
+        "store": stored["store"],
+        "shape": stored["shape"],
+    }
+
+
+def _publish(lake: Lake, snapshot: str, entry: SnapshotRange, rows: list[dict[str, Any]]) -> None:
+    last = last_publication(lake, "demo")
+    schemas = {"volumes": VOLUMES}
+    with new_publication(lake, "demo", schemas=schemas, bits=WHOLE.bits, basis="ab", last=last) as made:
+        if made.keep(0, entry.digest) is None:
+            summary = RangeSummary(cases=CaseCounts(*entry[1:]))
+            made.add(0, entry.digest, summary, {"volumes": rows})
+        made.publish(snapshot, {})
 
 
 def _create(root: Path, secret: Secret) -> Lake:

@@ -1,5 +1,6 @@
 import itertools
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -7,19 +8,19 @@ from medpipe.contracts.records import CaseResult, ProductRecord
 from medpipe.errors import IntegrityError
 from medpipe.keys import digest
 from medpipe.lake.committed import Committed
-from medpipe.lake.segments import SegmentWriter
 from medpipe.lake.volumes import put_volume
 
 
-def seal(lake, results, *, run="run-1", writer="w"):
-    with SegmentWriter(lake, run, writer) as segment:
-        for result in results:
-            segment.add(result)
+def committed_of(lake, results):
+    committed = Committed(lake)
+    for result in results:
+        committed.add(result)
+    committed.find_lost()
+    return committed
 
 
-def test_everything_sealed_is_found_by_its_key(lake, make_result):
-    seal(lake, [make_result(number) for number in range(3)])
-    committed = Committed.load(lake)
+def test_everything_is_found_by_its_key(lake, make_result):
+    committed = committed_of(lake, [make_result(number) for number in range(3)])
     result = make_result(1)
     assert committed.case(result.case.case_key) == result.case
     assert committed.product(result.products[0].key) == result.products[0]
@@ -28,6 +29,7 @@ def test_everything_sealed_is_found_by_its_key(lake, make_result):
     assert committed.products_of("other") == frozenset()
     assert len(committed) == 3
     assert [case.case_key for case in committed.cases()] == sorted(make_result(n).case.case_key for n in range(3))
+    assert [one.key for one in committed.products()] == sorted(make_result(n).products[0].key for n in range(3))
     assert committed.case("0" * 64) is None
     assert not committed.has_product("0" * 64)
     with pytest.raises(IntegrityError):
@@ -36,35 +38,36 @@ def test_everything_sealed_is_found_by_its_key(lake, make_result):
 
 def test_a_volume_remembers_what_was_read_at_each_source_version(lake, make_result):
     case = make_result(1, companions_digest="cd").case
-    seal(lake, [make_result(1, companions_digest="cd")])
-    committed = Committed.load(lake)
+    committed = committed_of(lake, [make_result(1, companions_digest="cd")])
     assert committed.content_of(case.volume_key, case.source_version) == (case.content_digest, "cd")
     assert committed.content_of(case.volume_key, "other") is None
     committed.add(make_result(1, status="failed"))
     assert committed.content_of(case.volume_key, case.source_version) == (case.content_digest, "cd")
 
 
-def test_a_refresh_reads_only_what_is_new(lake, make_result):
-    seal(lake, [make_result(1)], writer="a")
-    committed = Committed.load(lake)
-    assert committed.refresh() == 0
-    seal(lake, [make_result(2)], writer="b")
-    assert committed.refresh() == 1
-    assert len(committed) == 2
+def test_what_was_read_is_the_same_in_whatever_order_cases_come(lake, make_result):
+    case = make_result(1).case
+    reads = [("run-1", "c", "z"), ("run-3", "d", ""), ("run-2", "b", "y")]
+    results = [
+        CaseResult(
+            case=replace(case, case_key=digest(place), run=run, content_digest=content, companions_digest=companions)
+        )
+        for place, (run, content, companions) in enumerate(reads)
+    ]
+    for order in itertools.permutations(results):
+        found = committed_of(lake, order).content_of(case.volume_key, case.source_version)
+        assert found == ("b", "y")
 
 
 def test_the_same_result_twice_is_one(lake, make_result):
-    seal(lake, [make_result(1)], writer="a")
-    seal(lake, [make_result(1, wall_s=5.0, run="run-2")], run="run-2", writer="b")
-    assert len(Committed.load(lake)) == 1
+    assert len(committed_of(lake, [make_result(1), make_result(1, wall_s=5.0, run="run-2")])) == 1
 
 
 @pytest.mark.parametrize("changed", [{"value": 2.5}, {"numeric_class": "other"}], ids=["product", "case"])
 def test_equal_keys_with_different_results_are_an_alarm(lake, make_result, changed):
-    seal(lake, [make_result(1)], writer="a")
-    seal(lake, [make_result(1, **changed)], writer="b")
+    committed = committed_of(lake, [make_result(1)])
     with pytest.raises(IntegrityError, match="different results"):
-        Committed.load(lake)
+        committed.add(make_result(1, **changed))
 
 
 def test_the_order_of_segments_decides_nothing(lake, make_result):
@@ -101,11 +104,9 @@ def test_a_volume_somebody_removed_is_not_there_until_it_is_stored_again(lake, m
     stored = put_volume(lake, digest("one"), make_volume())
     product = ProductRecord(key=digest("one"), kind="volume", rows=({"store": stored["store"], "final_store": None},))
     result = CaseResult(case=make_result(1).case, products=(product,))
-    seal(lake, [result], writer="a")
-    assert Committed.load(lake).has_product(product.key)
+    assert committed_of(lake, [result]).has_product(product.key)
     shutil.rmtree(lake.root / stored["store"])
-    committed = Committed.load(lake)
+    committed = committed_of(lake, [result])
     assert not committed.has_product(product.key)
-    seal(lake, [result], writer="b")
-    committed.refresh()
+    committed.add(result)
     assert committed.has_product(product.key)

@@ -8,6 +8,7 @@ import pytest
 
 from medpipe.errors import LakeError, SecurityError, StoppedError
 from medpipe.lake.lake import Lake, is_lake
+from medpipe.lake.layout import FORMAT_VERSION
 from medpipe.privacy.secret import Secret
 
 
@@ -16,7 +17,7 @@ def test_a_lake_opens_with_its_key_and_tells_what_it_is(lake, secret):
     assert (opened.privacy, opened.key_id) == ("pseudonymized", secret.key_id)
     assert is_lake(lake.root)
     described = (lake.root / "lake.json").read_text()
-    assert json.loads(described)["format_version"] == 1
+    assert json.loads(described)["format_version"] == FORMAT_VERSION
     assert secret.key.hex() not in described
 
 
@@ -33,8 +34,8 @@ def test_without_a_key_the_private_room_stays_closed(lake):
 
 def test_another_format_version_is_refused(lake, secret):
     path = lake.root / "lake.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
-    with pytest.raises(LakeError, match="format version 2"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": FORMAT_VERSION + 1}))
+    with pytest.raises(LakeError, match=f"format version {FORMAT_VERSION + 1}"):
         Lake.open(lake.root, secret=secret)
 
 

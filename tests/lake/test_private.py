@@ -1,6 +1,7 @@
 import pytest
 
 from medpipe.errors import SecurityError
+from medpipe.lake.lake import Lake
 from medpipe.lake.private import Private
 from medpipe.privacy.secret import Secret
 
@@ -43,3 +44,21 @@ def test_another_key_another_name_or_altered_bytes_do_not_open(lake):
     sealed.rename(lake.store.absolute("private/b.sealed"))
     with pytest.raises(SecurityError):
         lake.private.get("b")
+
+
+def test_equal_bytes_have_one_name_that_tells_nothing_without_the_key(lake, tmp_path):
+    name = lake.private.put_content("sources/s/headers", b"SMITH^JOHN")
+    assert lake.private.put_content("sources/s/headers", b"SMITH^JOHN") == name
+    assert lake.private.put_content("sources/s/headers", b"SMITH^JANE") != name
+    assert lake.private.get(name) == b"SMITH^JOHN"
+    other = Lake.create(tmp_path / "other", privacy="pseudonymized", secret=Secret(b"o" * 32))
+    assert other.private.put_content("sources/s/headers", b"SMITH^JOHN") != name
+
+
+def test_a_removed_blob_is_gone_and_removing_it_again_is_nothing(lake):
+    name = lake.private.put_content("one/two", b"data")
+    lake.private.put("one/three", b"data")
+    for _ in range(2):
+        lake.private.remove(name)
+    assert list(lake.private.names("one/")) == ["one/three"]
+    assert list(lake.private.names("two/")) == []

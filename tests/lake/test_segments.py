@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medpipe.errors import IntegrityError, LakeError, StoppedError
-from medpipe.keys import bytes_digest
-from medpipe.lake.segments import SegmentWriter, decode_segment, encode_segment, list_segments, read_segment
+from medpipe.keys import bytes_digest, canonical
+from medpipe.lake.segments import (
+    SegmentWriter,
+    decode_segment,
+    encode_segment,
+    list_segments,
+    read_lines,
+    read_segment,
+    results_in,
+)
 
 
 def keys(results):
@@ -28,12 +36,44 @@ def test_results_come_back_in_the_order_they_came(lake, make_result):
     assert everything(lake) == results
 
 
-def test_a_name_carries_run_writer_number_and_digest(lake, make_result):
+def test_a_name_carries_run_writer_number_count_and_digest(lake, make_result):
     with SegmentWriter(lake, "run-1", "host.pid-7") as writer:
-        writer.add(make_result(1))
+        for number in range(3):
+            writer.add(make_result(number))
     (name,) = list_segments(lake)
     found = bytes_digest(lake.store.get(name))[:32]
-    assert name == f"objects/segments/run-1/host.pid-7.000001.{found}.jsonl.zst"
+    assert name == f"objects/segments/run-1/host.pid-7.000001.3.{found}.jsonl.zst"
+    assert results_in(name) == 3
+
+
+def test_lines_are_the_results_unparsed(lake, make_result):
+    results = [make_result(number) for number in range(3)]
+    with SegmentWriter(lake, "run-1", "w") as writer:
+        for result in results:
+            writer.add(result)
+    lines = read_lines(lake, *list_segments(lake))
+    assert [line.decode() for line in lines] == [canonical(result.to_json()) + "\n" for result in results]
+
+
+def test_a_name_with_another_count_or_none_is_refused(lake, make_result):
+    with SegmentWriter(lake, "run-1", "w") as writer:
+        writer.add(make_result(1))
+    (name,) = list_segments(lake)
+    for other in (name.replace(".1.", ".2."), name.replace(".1.", ".x."), name.replace("w.000001.1.", "")):
+        lake.store.absolute(name).rename(lake.store.absolute(other))
+        with pytest.raises(IntegrityError, match="torn or altered"):
+            read_segment(lake, other)
+        lake.store.absolute(other).rename(lake.store.absolute(name))
+    assert len(read_segment(lake, name)) == 1
+
+
+def test_a_segment_that_is_gone_is_an_alarm(lake, make_result):
+    with SegmentWriter(lake, "run-1", "w") as writer:
+        writer.add(make_result(1))
+    (name,) = list_segments(lake)
+    lake.store.absolute(name).unlink()
+    with pytest.raises(IntegrityError, match="gone"):
+        read_segment(lake, name)
 
 
 def test_a_full_segment_is_sealed_at_once(lake, make_result):

@@ -65,9 +65,9 @@ def volume(key="v1", *, shape=(20, 64, 64), **changes):
 class Known:
     """A history: cases that ended (key to code) and the products they stand on, what is committed, contents read."""
 
-    def __init__(self, *, cases=None, products=(), contents=None, stands_on=None):
+    def __init__(self, *, cases=None, products=(), contents=None, stands_on=None, of_volume=None, record=None):
         self.cases, self.products, self.contents = cases or {}, set(products), contents or {}
-        self.stands_on = stands_on or {}
+        self.stands_on, self.of_volume, self.record = stands_on or {}, of_volume or {}, record or {}
 
     def case(self, case_key):
         if case_key not in self.cases:
@@ -76,11 +76,21 @@ class Known:
         status = "rejected" if code else "done"
         products = self.stands_on.get(case_key, ())
         return CaseRecord(
-            case_key=case_key, volume_key="", route="", status=status, stage="done", code=code, products=products
+            case_key=case_key,
+            volume_key="",
+            route="",
+            status=status,
+            stage="done",
+            code=code,
+            products=products,
+            **self.record,
         )
 
     def has_product(self, key):
         return key in self.products
+
+    def products_of(self, volume_key):
+        return frozenset(self.of_volume.get(volume_key, ()))
 
     def content_of(self, volume_key, source_version):
         return self.contents.get((volume_key, source_version))

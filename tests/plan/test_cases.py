@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from medpipe.plan.cases import make_plan, shards_of
+from medpipe.plan.cases import MOST_TRIES, Planner, Terms
 from medpipe.plan.products import Content, wanted_products
 from tests.plan.planning import Known, locked, volume
 
 CLASS = "cpu-x86-64-v3"
 
 
-def plan_of(*rows, lock=None, history=None, versions=None, chosen=None, numeric_class=CLASS):
+def plan_of(*rows, lock=None, history=None, versions=None, chosen=None, **terms):
     known = {row["volume_key"]: "1" for row in rows} | (versions or {})
-    return make_plan(lock or locked(), rows, known, history or Known(), numeric_class=numeric_class, chosen=chosen)
+    planner = Planner(lock or locked(), Terms(**{"numeric_class": CLASS, **terms}))
+    return planner.plan(rows, known, history or Known(), chosen=chosen)
 
 
 def routes(plan):
@@ -113,7 +114,7 @@ def test_a_case_stays_the_same_when_only_its_choosing_changes(change):
 def test_an_unknown_content_plans_everything_as_an_upper_bound():
     plan = plan_of(volume("a"))
     assert plan.counts() == {"features": 4, "regions": 2, "scores": 1, "volume": 1}
-    assert plan.cases[0].content is None
+    assert plan.cases[0].work.content is None
 
 
 def test_a_known_content_plans_what_is_missing_exactly():
@@ -124,42 +125,60 @@ def test_a_known_content_plans_what_is_missing_exactly():
     done = [one.key for one in wanted_products(before, before.recipe.routes[0], content)]
     plan = plan_of(volume("a"), lock=lock, history=Known(products=done, contents={("a", "1"): read}))
     assert plan.counts() == {"features": 2, "scores": 1}
-    assert plan.cases[0].content == content
+    assert plan.cases[0].work.content == content
 
 
 def test_content_read_without_a_look_at_companions_is_none_for_who_uses_them():
     history = Known(contents={("a", "1"): ("11" * 32, "")})
-    assert plan_of(volume("a"), history=history).cases[0].content is None
+    assert plan_of(volume("a"), history=history).cases[0].work.content is None
     thick = plan_of(volume("a", shape=(2, 64, 64)), history=history).cases[0]
     assert thick.route == "thick"
-    assert thick.content is not None
+    assert thick.work.content is not None
 
 
 def test_content_read_at_another_version_says_nothing():
     history = Known(contents={("a", "1"): ("11" * 32, "")})
-    assert plan_of(volume("a"), versions={"a": "2"}, history=history).cases[0].content is None
-
-
-def test_shards_hold_every_case_once_and_the_largest_first():
-    rows = [volume(f"{size:02}", shape=(size, 64, 64)) for size in range(3, 20)]
-    cases = plan_of(*rows).cases
-    shards = shards_of(cases, size=5)
-    assert [len(shard) for shard in shards] == [5, 5, 5, 2]
-    flat = [case for shard in shards for case in shard]
-    assert sorted(case.key for case in flat) == sorted(case.key for case in cases)
-    sizes = [case.projected_bytes for case in flat]
-    assert sizes == sorted(sizes, reverse=True)
-    assert shards_of(tuple(reversed(cases)), size=5) == shards
-
-
-def test_no_case_makes_no_shard():
-    assert shards_of((), size=5) == []
+    assert plan_of(volume("a"), versions={"a": "2"}, history=history).cases[0].work.content is None
 
 
 def test_only_cases_of_the_codes_to_retry_are_pending_again():
     first, second = plan_of(volume("a"), volume("b")).cases
     history = Known(cases={first.key: "E_OOM", second.key: "E_TIMEOUT"})
-    volumes, versions = [volume("a"), volume("b")], {"a": "1", "b": "1"}
-    plan = make_plan(locked(), volumes, versions, history, numeric_class=CLASS, retry=frozenset({"E_OOM"}))
+    plan = plan_of(volume("a"), volume("b"), history=history, retry=frozenset({"E_OOM"}))
     assert [case.volume_key for case in plan.pending] == ["a"]
     assert len(plan.cases) == 2
+
+
+@pytest.mark.parametrize(("code", "pending"), [("E_CODEC_ERROR", 1), ("E_TIMEOUT", 1), ("", 0)])
+def test_a_failure_stands_only_under_the_conditions_it_happened_under(code, pending):
+    (first,) = plan_of(volume("a")).cases
+    history = Known(cases={first.key: code}, record={"conditions": "before"})
+    assert len(plan_of(volume("a"), history=history, conditions="now").pending) == pending
+    assert plan_of(volume("a"), history=history, conditions="before").pending == ()
+
+
+def test_a_code_that_may_pass_is_tried_in_a_bounded_number_of_runs():
+    (first,) = plan_of(volume("a")).cases
+    for tries in range(1, MOST_TRIES):
+        history = Known(cases={first.key: "E_VANISHED"}, record={"tries": tries})
+        (again,) = plan_of(volume("a"), history=history).pending
+        assert again.work.tries == tries + 1
+    last = Known(cases={first.key: "E_VANISHED"}, record={"tries": MOST_TRIES})
+    assert plan_of(volume("a"), history=last).pending == ()
+    (asked,) = plan_of(volume("a"), history=last, retry=frozenset({"E_VANISHED"})).pending
+    assert asked.work.tries == 1
+
+
+def test_a_pending_case_says_why_it_has_to_run():
+    (first,) = plan_of(volume("a")).cases
+    read = {"contents": {("a", "1"): ("11" * 32, "22" * 32)}}
+    gone = Known(cases={first.key: ""}, stands_on={first.key: ("aa",)})
+    for history, why in [
+        (Known(), "new"),
+        (Known(of_volume={"a": ("aa",)}), "files changed"),
+        (Known(of_volume={"a": ("aa",)}, **read), "recipe changed"),
+        (Known(cases={first.key: "E_CHANGED"}), "tried again"),
+        (gone, "product is gone"),
+    ]:
+        (case,) = plan_of(volume("a"), history=history).pending
+        assert case.work.why == why

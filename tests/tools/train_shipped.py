@@ -17,7 +17,8 @@ from pathlib import Path
 
 import tomli_w
 
-from medpipe.app.run import RunRequest, run_archive
+from medpipe.app.prepare import RunRequest
+from medpipe.app.run import run_archive
 from medpipe.app.site import Site
 from medpipe.app.train import TrainRequest, train_model
 from medpipe.cli.progress import make_progress

@@ -1,0 +1,112 @@
+"""Rows of what cases computed: regions, features, scores, and the cases themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from medpipe.app.ended import Ended, Row, Shapes
+from medpipe.app.quarantine import quarantine_row
+from medpipe.keys import digest
+from medpipe.ranges import placed
+
+_KEY_DIGITS = 32
+
+
+def region_key(volume_key: str, row: Mapping[str, Any]) -> str:
+    """Return the identity of a region: its volume, source, name and label; it lies beside its volume."""
+    name = row.get("name", row.get("region"))
+    return placed(digest([volume_key, row["source"], name, row["label"]])[:_KEY_DIGITS], volume_key)
+
+
+def case_rows(one: Ended, shapes: Shapes) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of a case, each with the name of its table."""
+    keys = _RegionKeys(one)
+    yield "cases", _case_row(one)
+    for _, product in one.of_kind("regions"):
+        for row in product.rows:
+            yield "regions", {**one.identity, "region_key": keys.of(row), **row}
+    for row in _feature_rows(one, shapes, keys):
+        yield "features", row
+    for row in _score_rows(one, keys):
+        yield "scores", row
+    for row in _quarantine_rows(one):
+        yield "quarantine", row
+
+
+class _RegionKeys:
+    """Keys of the regions of a case, each worked out once."""
+
+    def __init__(self, one: Ended) -> None:
+        self._volume_key = one.case.volume_key
+        self._known: dict[tuple[str, str, int], str] = {}
+
+    def of(self, row: Mapping[str, Any]) -> str:
+        """Return the key of a row's region."""
+        place = row["source"], row.get("name", row.get("region")), row["label"]
+        if place not in self._known:
+            self._known[place] = region_key(self._volume_key, row)
+        return self._known[place]
+
+
+def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row]:
+    for wanted, product in one.of_kind("features"):
+        if wanted.extraction is None:
+            continue
+        measured = {
+            **one.identity,
+            "image": wanted.extraction.image,
+            "extraction": wanted.extraction.name,
+            "extraction_digest": shapes.extraction_digest(one.case.route, wanted.extraction),
+        }
+        for row in product.rows:
+            values = row["values"]
+            if None in values.values():
+                values = {name: math.nan if value is None else value for name, value in values.items()}
+            what = {"region": row["region"], "status": row["status"], "code": row["code"]}
+            yield {**measured, "region_key": keys.of(row), **what, **values}
+
+
+def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
+    sources = {
+        (row["name"], row["label"]): row["source"] for _, product in one.of_kind("regions") for row in product.rows
+    }
+    for _, product in one.of_kind("scores"):
+        for row in product.rows:
+            source = sources.get((row["region"], row["label"]))
+            place = {"source": source, "name": row["region"], "label": row["label"]}
+            kept = {name: row[name] for name in row if name not in ("region", "label")}
+            yield {**one.identity, "region_key": None if source is None else keys.of(place), **kept}
+
+
+def _quarantine_rows(one: Ended) -> Iterator[Row]:
+    found: set[tuple[str, str]] = {(wanted.kind, product.code) for wanted, product in one.products if product.code}
+    if one.record.code:
+        found.add((one.record.stage, one.record.code))
+    place = {"series_key": one.case.series_key, "modality": one.modality}
+    for stage, code in sorted(found):
+        yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
+
+
+def _case_row(one: Ended) -> Row:
+    record = one.record
+    return {
+        **one.identity,
+        "case_key": one.case.key,
+        "route": one.case.route,
+        "outcome": record.status,
+        "code": record.code or None,
+        "stage": record.stage,
+        "wall_s": record.wall_s,
+        "cpu_s": record.cpu_s,
+        "peak_bytes": record.peak_bytes,
+        "projected_bytes": record.projected_bytes,
+        "numeric_class": record.numeric_class,
+        "attempts": record.attempts,
+        "run": record.run,
+        "volumes_made": record.made.get("volume", 0),
+        "regions_made": record.made.get("regions", 0),
+        "features_made": record.made.get("features", 0),
+        "scores_made": record.made.get("scores", 0),
+    }

@@ -1,0 +1,41 @@
+"""Rows of ``feature_dictionary``: what each feature column of a recipe means."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from medpipe.contracts.protocols import Extractor
+from medpipe.recipe.lock import LockedRecipe
+from medpipe.types import Column
+
+_UNBINNED = frozenset({"statistics", "morphology"})
+"""Families measured on the values themselves."""
+
+
+def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
+    """Return a row for each feature column of each extraction."""
+    rows = {}
+    for route in lock.recipe.routes:
+        for extraction in route.features:
+            extraction_digest = route.extraction_digest(extraction)
+            for column in extraction.op.columns:
+                rows[extraction.name, extraction_digest, column.name] = {
+                    "extraction": extraction.name,
+                    "extraction_digest": extraction_digest,
+                    "name": column.name,
+                    "family": column.family,
+                    "ibsi": column.ibsi or None,
+                    "unit": column.unit,
+                    "aggregation": column.aggregation or None,
+                    "image": extraction.image,
+                    "discretisation": _discretisation(extraction.op, column),
+                    "compliance": extraction.op.compliance,
+                    "low": None if math.isnan(column.low) else column.low,
+                    "high": None if math.isnan(column.high) else column.high,
+                }
+    return list(rows.values())
+
+
+def _discretisation(extractor: Extractor, column: Column) -> str | None:
+    return None if column.family in _UNBINNED else extractor.discretisation or None

@@ -1,0 +1,198 @@
+"""The index of a source, brought from one state to the next: ranges made anew, then all valid at one stroke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+
+from medpipe.app.hosting import incoming, incoming_digest, objects_bytes, read_objects
+from medpipe.app.reading import HEADERS_VERSION, Reader
+from medpipe.app.remaking import Remade, Remaker
+from medpipe.app.rows import Naming
+from medpipe.app.scan_state import Chunk, RangeState, SourceState, blob_prefix, remove_garbage, whole_generation
+from medpipe.archive.companions import Reference
+from medpipe.keys import digest
+from medpipe.lake.failpoints import hit
+from medpipe.lake.index import INDEX_TABLES, Generation, point_to, put_generation
+from medpipe.lake.lake import Lake
+from medpipe.lake.marks import Marks
+from medpipe.ranges import Range, bits_for
+
+RANGE_INSTANCES = 2048
+"""Files a range holds at most, on average, when keys are cut."""
+
+ROWS_VERSION = 1
+"""Raised when the same headers give other rows: then all ranges are made anew from what is kept."""
+
+
+def rules() -> str:
+    """Return a digest of what makes rows of headers."""
+    try:
+        made_by = version("medpipe")
+    except PackageNotFoundError:
+        made_by = ""
+    return digest([made_by, ROWS_VERSION, {name: schema.version for name, schema in INDEX_TABLES.items()}])[:16]
+
+
+def bits_of(state: SourceState, files: int) -> int:
+    """Return how finely to cut a source of so many files: as before, unless it has outgrown that by two."""
+    most = 2 * RANGE_INSTANCES << state.bits
+    return state.bits if state.ranges and files <= most else bits_for(files, most=RANGE_INSTANCES)
+
+
+@dataclass(slots=True, kw_only=True)
+class Indexer:
+    """Makes the next state of a source.
+
+    Attributes
+    ----------
+    lake : Lake
+    naming : Naming
+    before : SourceState
+    reader : Reader
+    on_range : callable
+        Called after each range that was made anew.
+    """
+
+    lake: Lake
+    naming: Naming
+    before: SourceState
+    reader: Reader
+    on_range: Callable[[], None]
+    _shards: dict[str, dict[int, str]] = field(default_factory=dict)
+    _ranges: dict[int, RangeState] = field(default_factory=dict)
+
+    def numbers(self, bits: int, edited: Iterable[int]) -> list[int]:
+        """Return the ranges that have to be made anew."""
+        if self._kept(bits) is not None:
+            repeated = (number for number, one in self.before.ranges.items() if one.must_repeat)
+            return sorted({*edited, *repeated})
+        return list(range(1 << bits))
+
+    def advance(
+        self,
+        bits: int,
+        numbers: Sequence[int],
+        edits: Callable[[int], Iterator[bytes]],
+        *,
+        chunks: tuple[Chunk, ...],
+        files: int,
+    ) -> SourceState:
+        """Make ranges anew and make the result the state of the source.
+
+        Parameters
+        ----------
+        bits : int
+            How finely keys are cut from now on.
+        numbers : sequence of int
+            What :meth:`numbers` returned.
+        edits : callable
+            Returns the edits of a range.
+        chunks : tuple of Chunk
+            The new list of files.
+        files : int
+            Files in it that are not gone.
+        """
+        kept = self._kept(bits)
+        if kept is not None:
+            self._shards = {name: dict(shards) for name, shards in kept.shards.items()}
+            self._ranges = dict(self.before.ranges)
+        scan = self.before.scan + 1
+        remaker = Remaker(self.lake, self.naming, self.before, bits=bits, scan=scan, reader=self.reader)
+        state = replace(
+            self.before, scan=scan, rules=rules(), reader=HEADERS_VERSION, bits=bits, chunks=chunks, files=files
+        )
+        over_all = _OverAll(self.lake, self.before, None if kept is None else set(numbers))
+        for number in numbers:
+            self._keep(number, remaker.remake(Range(bits, number), edits(number)), over_all)
+            self.on_range()
+        self._match(remaker, bits, numbers, over_all)
+        return self._commit(replace(over_all.saved(state), ranges=self._ranges))
+
+    def _kept(self, bits: int) -> Generation | None:
+        """Return the generation whose ranges are still what they were where nothing was edited, if there is one."""
+        before = self.before
+        is_same = before.bits == bits and before.rules == rules() and bool(before.generation)
+        return whole_generation(self.lake, before) if is_same else None
+
+    def _keep(self, number: int, remade: Remade, over_all: _OverAll) -> None:
+        for name in INDEX_TABLES:
+            shards = self._shards.setdefault(name, {})
+            shards.pop(number, None)
+            if name in remade.shards:
+                shards[number] = remade.shards[name]
+        self._ranges.pop(number, None)
+        if remade.state.headers is not None:
+            self._ranges[number] = remade.state
+        over_all.add(number, remade)
+
+    def _match(self, remaker: Remaker, bits: int, numbers: Sequence[int], over_all: _OverAll) -> None:
+        """Give companions to the volumes of ranges to which other objects come than before."""
+        coming = incoming(over_all.objects, over_all.hosts, self.naming.pseudonyms)
+        anew = set(numbers)
+        for number, state in list(self._ranges.items()):
+            found = coming.get(number, ())
+            if (number in anew and found) or incoming_digest(found) != state.incoming:
+                self._ranges[number] = remaker.with_companions(Range(bits, number), state, found)
+
+    def _commit(self, state: SourceState) -> SourceState:
+        generation = state.generation_of(self._shards)
+        state = replace(state, ranges=dict(sorted(state.ranges.items())), generation=generation.id)
+        put_generation(self.lake, state.source, generation)
+        if replace(state, scan=self.before.scan) == self.before:
+            state = self.before
+        else:
+            hit("scan.before_state")
+            state.save(self.lake)
+            hit("scan.after_state")
+        point_to(self.lake, state.source, generation.id)
+        hit("scan.after_pointer")
+        remove_garbage(self.lake, state)
+        return state
+
+
+class _OverAll:
+    """What is kept over all ranges: companion objects, hosts, first days."""
+
+    def __init__(self, lake: Lake, before: SourceState, going: set[int] | None) -> None:
+        self._lake = lake
+        self._before = before
+        self._going = going
+        found = {} if before.objects is None else read_objects(lake.private.get(before.objects))
+        self.objects: dict[int, Sequence[Reference]] = {
+            number: held for number, held in found.items() if going is not None and number not in going
+        }
+        self._hosts: dict[int, Mapping[str, int]] = {}
+        self._days: dict[int, Mapping[str, int]] = {}
+        self._all_hosts: Marks | None = None
+
+    @property
+    def hosts(self) -> Marks:
+        """Marks of the series that can have companions."""
+        if self._all_hosts is None:
+            self._all_hosts = self._old(self._before.hosts).replaced(self._going, self._hosts)
+        return self._all_hosts
+
+    def add(self, number: int, remade: Remade) -> None:
+        """Take what a range has now."""
+        if remade.objects:
+            self.objects[number] = remade.objects
+        self._hosts[number] = remade.hosts
+        self._days[number] = remade.days
+
+    def saved(self, state: SourceState) -> SourceState:
+        """Write it, and return the state that names it."""
+        dates = self._old(self._before.dates).replaced(self._going, self._days)
+        return replace(
+            state,
+            objects=self._put("objects", objects_bytes(self.objects) if self.objects else b""),
+            hosts=self._put("hosts", self.hosts.to_bytes()),
+            dates=self._put("dates", dates.to_bytes()),
+        )
+
+    def _old(self, blob: str | None) -> Marks:
+        return Marks() if blob is None else Marks.from_bytes(self._lake.private.get(blob))
+
+    def _put(self, kind: str, data: bytes) -> str | None:
+        return self._lake.private.put_content(blob_prefix(self._before.source, kind), data) if data else None

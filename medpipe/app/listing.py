@@ -1,0 +1,232 @@
+"""The list of files a source had, held against what it has now.
+
+Both come in one order, so that they are merged without holding either: a million files that
+did not change cost their listing and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from medpipe.app.scan_state import Chunk
+from medpipe.archive.source import path_order
+from medpipe.contracts.protocols import Item
+from medpipe.lake.private import Private
+
+CHUNK_ENTRIES = 50_000
+
+AGAIN = "again"
+"""Note of a file that is read again though it looks the same: what was wrong may have passed."""
+
+GONE = "gone"
+"""Note of a file that was taken out of the index."""
+
+CLOSED = "closed"
+"""Note of a folder that could not be listed."""
+
+Settled = Callable[[Item], bool]
+"""Tells whether a new or changed file is complete; one that is not is left for another scan."""
+
+
+class Entry(NamedTuple):
+    """A file of the list: which version was read, where its header is, what it held."""
+
+    path: str
+    version: str
+    key: str
+    content: str
+    note: str
+
+
+class Change(NamedTuple):
+    """A file that is not as the list has it.
+
+    Attributes
+    ----------
+    item : Item or None
+        What is there now; None for a file that is gone.
+    entry : Entry or None
+        What the list has; None for a new file.
+    """
+
+    item: Item | None
+    entry: Entry | None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How a listing differs from the list, counted while it is gone through.
+
+    Attributes
+    ----------
+    listed : int
+        Entries found.
+    fresh : int
+        New or changed ones.
+    gone : int
+        Files of the list that are not there.
+    unreachable : int
+        Files of the list below a folder that could not be listed: nobody knows, so they stay.
+    deferred : int
+        New or changed ones that are not complete yet.
+    """
+
+    settled: Settled | None = None
+    listed: int = 0
+    fresh: int = 0
+    gone: int = 0
+    unreachable: int = 0
+    deferred: int = 0
+    _closed: bytes | None = None
+
+    def changes(self, items: Iterable[Item], known: Iterator[Entry], *, read_all: bool) -> Iterator[Change]:
+        """Yield what differs, in order.
+
+        Parameters
+        ----------
+        items : iterable of Item
+            The listing.
+        known : iterator of Entry
+            The list.
+        read_all : bool
+            Take every file for a changed one.
+        """
+        entry = next(known, None)
+        order = b"" if entry is None else path_order(entry.path)
+        for item in items:
+            self.listed += 1
+            place = path_order(item.path)
+            while entry is not None and order < place:
+                yield from self._missing(entry, order)
+                entry = next(known, None)
+                order = b"" if entry is None else path_order(entry.path)
+            if is_closed(item):
+                self._closed = place + b"\0"
+            if entry is None or order != place:
+                yield from self._found(item, None)
+                continue
+            if read_all or entry.note or entry.version != item.version:
+                yield from self._found(item, entry)
+            entry = next(known, None)
+            order = b"" if entry is None else path_order(entry.path)
+        for rest in chain(() if entry is None else (entry,), known):
+            yield from self._missing(rest, path_order(rest.path))
+
+    def _found(self, item: Item, entry: Entry | None) -> Iterator[Change]:
+        if self.settled is not None and item.problem is None and not self.settled(item):
+            self.deferred += 1
+            return
+        self.fresh += 1
+        yield Change(item, entry)
+
+    def _missing(self, entry: Entry, order: bytes) -> Iterator[Change]:
+        if entry.note == GONE:
+            return
+        if self._closed is not None and order.startswith(self._closed):
+            self.unreachable += 1
+            return
+        self.gone += entry.note != CLOSED
+        yield Change(None, entry)
+
+
+def is_closed(item: Item) -> bool:
+    """Tell whether an item is a folder that could not be listed, or may be one."""
+    return item.problem == "E_UNREADABLE" and not item.version
+
+
+class FileList:
+    """The list of files in sealed chunks.
+
+    Parameters
+    ----------
+    private : Private
+    prefix : str
+        First part of the chunks' names.
+    chunks : sequence of Chunk
+    """
+
+    def __init__(self, private: Private, prefix: str, chunks: Sequence[Chunk]) -> None:
+        self._private = private
+        self._prefix = prefix
+        self.chunks = tuple(chunks)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in order."""
+        for chunk in self.chunks:
+            yield from self._read(chunk)
+
+    def changed(self, entries: Iterable[tuple[str, Entry | None]]) -> tuple[Chunk, ...]:
+        """Write a list with other entries and return its chunks; those without changes are kept.
+
+        Parameters
+        ----------
+        entries : iterable of (str, Entry or None)
+            By path, in order; None takes a path out.
+        """
+        coming = _Coming(entries)
+        chunks: list[Chunk] = []
+        for place in range(max(1, len(self.chunks))):
+            here = self.chunks[place : place + 1]
+            after = self.chunks[place + 1 : place + 2]
+            end = path_order(after[0].first) if after else None
+            if not coming.has_before(end):
+                chunks.extend(here)
+                continue
+            old = (entry for chunk in here for entry in self._read(chunk))
+            chunks.extend(self._written(_merged(old, coming.before(end))))
+        return tuple(chunks)
+
+    def _read(self, chunk: Chunk) -> Iterator[Entry]:
+        return (Entry(*one) for one in json.loads(self._private.get(chunk.blob)))
+
+    def _written(self, entries: Iterable[Entry]) -> Iterator[Chunk]:
+        # twice the size before a chunk is cut, so that growing does not cut it again and again
+        held: list[Entry] = []
+        for entry in entries:
+            held.append(entry)
+            if len(held) > 2 * CHUNK_ENTRIES:
+                yield self._put(held[:CHUNK_ENTRIES])
+                held = held[CHUNK_ENTRIES:]
+        if held:
+            yield self._put(held)
+
+    def _put(self, entries: Sequence[Entry]) -> Chunk:
+        blob = self._private.put_content(self._prefix, json.dumps(entries, separators=(",", ":")).encode())
+        return Chunk(blob, entries[0].path)
+
+
+class _Coming:
+    """Changes that are taken up to an end, and again from there."""
+
+    def __init__(self, changes: Iterable[tuple[str, Entry | None]]) -> None:
+        self._rest = iter(changes)
+        self._head = next(self._rest, None)
+
+    def has_before(self, end: bytes | None) -> bool:
+        return self._head is not None and (end is None or path_order(self._head[0]) < end)
+
+    def before(self, end: bytes | None) -> Iterator[tuple[str, Entry | None]]:
+        while self._head is not None and self.has_before(end):
+            head, self._head = self._head, next(self._rest, None)
+            yield head
+
+
+def _merged(old: Iterable[Entry], changes: Iterable[tuple[str, Entry | None]]) -> Iterator[Entry]:
+    waiting = iter(old)
+    entry = next(waiting, None)
+    for path, new in changes:
+        place = path_order(path)
+        while entry is not None and path_order(entry.path) < place:
+            yield entry
+            entry = next(waiting, None)
+        if entry is not None and entry.path == path:
+            entry = next(waiting, None)
+        if new is not None:
+            yield new
+    if entry is not None:
+        yield entry
+    yield from waiting

@@ -1,0 +1,73 @@
+"""Headers that a scan has read so far: one that is killed costs the next only what was in flight."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from medpipe.app.reading import HEADERS_VERSION
+from medpipe.app.scan_state import blob_prefix
+from medpipe.archive.source import path_order
+from medpipe.contracts.protocols import Item
+from medpipe.lake.private import Private
+
+PIECE_HEADERS = 4096
+"""Headers in a sealed piece; a scan that reads fewer leaves none."""
+
+Json = dict[str, Any]
+
+
+class Pending:
+    """Sealed pieces of headers in the order of paths, of this scan and of those that were killed.
+
+    Any scan that comes to its end removes them.
+
+    Parameters
+    ----------
+    private : Private
+    source : str
+        Id of the source.
+    """
+
+    def __init__(self, private: Private, source: str) -> None:
+        self._private = private
+        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}"
+        self._earlier: defaultdict[str, list[str]] = defaultdict(list)
+        for name in private.names(f"{self._prefix}-"):
+            self._earlier[name.split("-")[1]].append(name)
+        self._attempt = max((int(attempt) for attempt in self._earlier), default=0) + 1
+        self._held: list[Json] = []
+        self._pieces = 0
+
+    def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Json | None]]:
+        """Yield items, which come in order, each with its header if it was read at this version before."""
+        known = heapq.merge(*(self._headers(names) for names in self._earlier.values()), key=_order)
+        header = next(known, None)
+        for item in items:
+            place = path_order(item.path)
+            found = None
+            while header is not None and _order(header) <= place:
+                if header["path"] == item.path and header["version"] == item.version and header["size"] == item.size:
+                    found = header
+                header = next(known, None)
+            yield item, found
+
+    def add(self, header: Json) -> None:
+        """Keep a header, once it has company."""
+        self._held.append(header)
+        if len(self._held) >= PIECE_HEADERS:
+            name = f"{self._prefix}-{self._attempt:05d}-{self._pieces:07d}"
+            self._private.put(name, json.dumps(self._held, separators=(",", ":")).encode())
+            self._pieces += 1
+            self._held = []
+
+    def _headers(self, names: Sequence[str]) -> Iterator[Json]:
+        for name in names:
+            yield from json.loads(self._private.get(name))
+
+
+def _order(header: Json) -> bytes:
+    return path_order(header["path"])

@@ -1,0 +1,38 @@
+"""Rows of ``quarantine``, and which of them were there before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from medpipe.reasons import reason
+
+Row = dict[str, Any]
+
+
+def quarantine_row(subject: str, kind: str, stage: str, code: str) -> Row:
+    """Return a ``quarantine`` row: the code's template, never a value."""
+    why = reason(code)
+    return {
+        "subject": subject,
+        "subject_kind": kind,
+        "stage": stage,
+        "code": code,
+        "severity": why.severity,
+        "message": why.message,
+        "remedy": why.remedy,
+    }
+
+
+def bad_codes(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the codes of severity ``error`` by the subject they quarantine."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if row["severity"] == "error":
+            found.setdefault(row["subject"], set()).add(row["code"])
+    return found
+
+
+def count_new(now: Mapping[str, set[str]], before: Mapping[str, set[str]]) -> int:
+    """Return how many subjects are quarantined for a reason they were not quarantined for before."""
+    return sum(not codes <= before.get(subject, set()) for subject, codes in now.items())

@@ -1,0 +1,97 @@
+"""Reading headers and pixel digests for a scan, in sandboxes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from medpipe.app.site import Site
+from medpipe.archive.header import Header
+from medpipe.contracts.protocols import Item
+from medpipe.engine.pool import SandboxPool
+from medpipe.engine.replies import Death
+from medpipe.engine.sandbox import SandboxSpec
+from medpipe.keys import digest
+
+Asked = tuple[Item, dict[str, Any] | None]
+"""An item, and its header as JSON values if it was read before."""
+
+BATCH = 64
+HEADER_S = 20.0
+PIXELS_S = 60.0
+HEADERS_VERSION = 1
+"""Raised when a header is read otherwise: then all files are read again."""
+
+ADDRESS_BYTES = 8 << 30
+"""Address space of a sandbox that parses headers: a bomb ends it, not the host."""
+
+
+class Reader:
+    """Sandboxes below the root of a source; they start when something has to be read.
+
+    Parameters
+    ----------
+    root : Path
+    site : Site
+    """
+
+    def __init__(self, root: Path, site: Site) -> None:
+        spec = SandboxSpec(
+            session="medpipe.work.scan_session:open_scan",
+            init={"root": os.fspath(root), "file_bytes": site.limits.file_mb << 20},
+            address_space_bytes=ADDRESS_BYTES,
+        )
+        self._pool = SandboxPool(spec, size=site.workers or os.cpu_count() or 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def headers(self, items: Iterable[Asked]) -> Iterator[tuple[Header, dict[str, Any]]]:
+        """Yield the header of each item, in order, and as JSON values.
+
+        What must not be opened is not, nor what comes with the header that was read before.
+        """
+        under_way: deque[list[Asked]] = deque()
+        results = self._pool.map_batches(
+            "headers", self._asked(items, under_way), item_s=HEADER_S, subject=lambda item: str(item["token"])
+        )
+        for found in results:
+            yield from _headers(under_way.popleft(), found)
+
+    def pixels(self, path: str) -> tuple[str, str]:
+        """Return the digest of a file's decoded pixels, or the code why there is none."""
+        asked = {"token": digest(path), "path": path}
+        results = self._pool.map_batches("pixels", [[asked]], item_s=PIXELS_S, subject=lambda item: str(item["token"]))
+        ((result,),) = results
+        return ("", result.code) if isinstance(result, Death) else (str(result["digest"]), str(result["code"]))
+
+    def _asked(self, items: Iterable[Asked], under_way: deque[list[Asked]]) -> Iterator[list[dict[str, Any]]]:
+        coming = iter(items)
+        while batch := list(islice(coming, BATCH)):
+            under_way.append(batch)
+            yield [
+                {"token": digest(item.path), "path": item.path, "size": item.size, "version": item.version}
+                for item, known in batch
+                if item.problem is None and known is None
+            ]
+
+
+def _headers(batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[tuple[Header, dict[str, Any]]]:
+    results = iter(found)
+    for item, known in batch:
+        code = item.problem
+        if code is None:
+            result = next(results) if known is None else known
+            if not isinstance(result, Death):
+                yield Header.from_json(result), result
+                continue
+            code = "E_HEADER" if result.code in {"E_CRASH", "E_INTERNAL"} else result.code
+        header = Header(path=item.path, size=item.size, version=item.version, code=code)
+        yield header, header.to_json()

@@ -1,0 +1,269 @@
+"""The scan of one source: list, compare, read what is new, bring the index up to date."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from medpipe.app.archives import empty_archive, missing_archive
+from medpipe.app.deletions import Deletions
+from medpipe.app.indexing import Indexer, bits_of
+from medpipe.app.listing import AGAIN, CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
+from medpipe.app.pending import Pending
+from medpipe.app.progress import Progress
+from medpipe.app.reading import HEADERS_VERSION, Reader
+from medpipe.app.remaking import BURY, PASSING, PUT, REMOVE, REVIVE, Edit
+from medpipe.app.rows import Naming
+from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, remove_garbage
+from medpipe.app.site import Site
+from medpipe.archive.header import Header
+from medpipe.archive.source import FolderSource
+from medpipe.contracts.protocols import Item
+from medpipe.errors import StoppedError
+from medpipe.lake.index import point_to
+from medpipe.lake.lake import Lake
+from medpipe.lake.sealed_spool import SealedSpool
+from medpipe.privacy.pseudonyms import Pseudonyms
+from medpipe.ranges import range_of
+
+SPOOL_BYTES = 32 << 20
+"""Bytes of each spool held in memory before they are put aside."""
+
+_CONTENT_DIGITS = 16
+_KEY_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the scan of a source found.
+
+    Attributes
+    ----------
+    state : SourceState
+        Of the source now.
+    read : int
+        Files whose headers were read.
+    deleted, proposed, moved, unreachable, deferred : int
+        Files taken out; gone but kept until that is accepted; found under another name; below
+        folders that could not be listed; not complete yet.
+    changed : bool
+        Whether the index is another one.
+    """
+
+    state: SourceState
+    read: int
+    deleted: int
+    proposed: int
+    moved: int
+    unreachable: int
+    deferred: int
+    changed: bool
+
+
+class _Spools(NamedTuple):
+    """What a scan puts aside: how files differ, what the list becomes, what changes in which range."""
+
+    changes: SealedSpool
+    resolved: SealedSpool
+    edits: SealedSpool
+
+
+@dataclass(slots=True, kw_only=True)
+class SourceScan:
+    """The scan of one archive folder; the caller is the lake's driver."""
+
+    lake: Lake
+    pseudonyms: Pseudonyms
+    root: Path
+    site: Site
+    progress: Progress
+    accept_deletions: bool
+    settled: Settled | None
+    read: int = 0
+    files: int = 0
+    comparison: Comparison = field(default_factory=Comparison)
+
+    def run(self) -> Found:
+        """Bring the index of the source up to date.
+
+        Raises
+        ------
+        ConfigError
+            If the archive holds no file and never did.
+        StoppedError
+            If it cannot be listed, or is empty or away although it was not before.
+        """
+        before = self._before()
+        if not self.root.is_dir():
+            self._refuse_missing(before)
+        self.comparison = Comparison(self.settled)
+        self.files = before.files
+        with self.lake.store.attempt("scan") as folder, Reader(self.root, self.site) as reader:
+            spools = _Spools(
+                *(SealedSpool(self.lake.private, folder / name, limit_bytes=SPOOL_BYTES) for name in _Spools._fields)
+            )
+            self._compare(before, spools)
+            bits = bits_of(before, self.comparison.listed)
+            deletions = self._read(before, reader, spools, bits)
+            chunks = self._list(before, spools, deletions, bits)
+            state = self._index(before, reader, spools, chunks, bits)
+        self._tell(before, deletions)
+        return Found(
+            state=state,
+            read=self.read,
+            deleted=0 if deletions.are_proposed else deletions.count,
+            proposed=deletions.count if deletions.are_proposed else 0,
+            moved=deletions.moved,
+            unreachable=self.comparison.unreachable,
+            deferred=self.comparison.deferred,
+            changed=state.generation != before.generation,
+        )
+
+    def _before(self) -> SourceState:
+        source = source_id(self.pseudonyms, self.root)
+        return SourceState.load(self.lake, source) or SourceState(source=source, root=os.fspath(self.root))
+
+    # what is there ------------------------------------------------------------------------------
+
+    def _compare(self, before: SourceState, spools: _Spools) -> None:
+        known = FileList(self.lake.private, "", before.chunks).entries()
+        items = FolderSource(self.root).scan()
+        for change in self.comparison.changes(items, known, read_all=before.reader != HEADERS_VERSION):
+            spools.changes.add(0, _line(_plain(change.item), change.entry))
+        if self.comparison.listed:
+            return
+        if before.files:
+            raise StoppedError(
+                f"archive {self.root} is empty, but held {before.files} files before: "
+                "is it mounted? The index was left as it is"
+            )
+        raise empty_archive(self.root)
+
+    def _refuse_missing(self, before: SourceState) -> None:
+        if before.files:
+            raise StoppedError(
+                f"archive {self.root} is away, but held {before.files} files before: "
+                "is it mounted? The index was left as it is"
+            )
+        raise missing_archive(self.root)
+
+    # what is new --------------------------------------------------------------------------------
+
+    def _read(self, before: SourceState, reader: Reader, spools: _Spools, bits: int) -> Deletions:
+        naming = self._naming(before)
+        deletions = Deletions(share=self.site.deletions_share, known=before.files, accepted=self.accept_deletions)
+        self.progress.stage("scan", self.comparison.fresh)
+        pending = Pending(self.lake.private, before.source)
+        fresh = (change.item for change in _changes(spools.changes) if change.item is not None)
+        headers = reader.headers(pending.beside(fresh))
+        for item, old in _changes(spools.changes):
+            if item is None:
+                spools.resolved.add(0, _line(None, old))
+                continue
+            header, plain = next(headers)
+            if header.code not in PASSING:
+                pending.add(plain)
+            entry = _entry(naming, item, header)
+            self.read += item.problem is None
+            self.files += old is None or old.note == GONE
+            if old is not None:
+                kind = REVIVE if old.note == GONE else REMOVE
+                spools.edits.add(range_of(old.key, bits).number, Edit(kind, old.path).to_line())
+            spools.edits.add(range_of(entry.key, bits).number, Edit(PUT, entry.path, plain).to_line())
+            deletions.saw(entry.content)
+            spools.resolved.add(0, _line(entry, None))
+            self.progress.advance()
+        deletions.decide(gone for _, gone in _resolved(spools.resolved) if gone is not None and gone.note != CLOSED)
+        return deletions
+
+    # the list of files, without what is gone ----------------------------------------------------
+
+    def _list(self, before: SourceState, spools: _Spools, deletions: Deletions, bits: int) -> tuple[Chunk, ...]:
+        files = FileList(self.lake.private, blob_prefix(before.source, "files"), before.chunks)
+
+        def changes() -> Iterator[tuple[str, Entry | None]]:
+            for fresh, gone in _resolved(spools.resolved):
+                if fresh is not None:
+                    yield fresh.path, fresh
+                elif gone is not None:
+                    is_dropped = gone.note == CLOSED or deletions.was_moved(gone)
+                    if deletions.are_proposed and not is_dropped:
+                        continue
+                    self.files -= 1
+                    kind = REMOVE if is_dropped else BURY
+                    spools.edits.add(range_of(gone.key, bits).number, Edit(kind, gone.path).to_line())
+                    yield gone.path, None if is_dropped else gone._replace(note=GONE)
+
+        return files.changed(changes())
+
+    def _index(
+        self, before: SourceState, reader: Reader, spools: _Spools, chunks: tuple[Chunk, ...], bits: int
+    ) -> SourceState:
+        indexer = Indexer(
+            lake=self.lake,
+            naming=self._naming(before),
+            before=before,
+            reader=reader,
+            on_range=self.progress.advance,
+        )
+        numbers = indexer.numbers(bits, spools.edits.numbers())
+        if not numbers or not (before.generation or self.files):
+            if before.generation:
+                # what a kill after the last change left undone
+                point_to(self.lake, before.source, before.generation)
+                remove_garbage(self.lake, before)
+            return before
+        self.progress.stage("index", len(numbers))
+        return indexer.advance(bits, numbers, spools.edits.take, chunks=chunks, files=self.files)
+
+    def _naming(self, before: SourceState) -> Naming:
+        return naming_of(self.lake, self.pseudonyms, before.source)
+
+    def _tell(self, before: SourceState, deletions: Deletions) -> None:
+        if deletions.are_proposed:
+            share = 100 * deletions.count / max(1, before.files)
+            self.progress.say(
+                f"archive {self.root}: {deletions.count} of {before.files} known files are gone ({share:.1f} %): "
+                "the index keeps them as they were; --accept-deletions takes them out"
+            )
+
+
+def source_id(pseudonyms: Pseudonyms, root: Path) -> str:
+    """Return the id of an archive folder."""
+    return pseudonyms.key("source", os.fspath(root))[:16]
+
+
+def naming_of(lake: Lake, pseudonyms: Pseudonyms, source: str) -> Naming:
+    """Return what names the files of a source in a lake."""
+    return Naming(source=source, pseudonyms=pseudonyms, identified=lake.privacy == "identified")
+
+
+def _entry(naming: Naming, item: Item, header: Header) -> Entry:
+    note = CLOSED if is_closed(item) else AGAIN if header.code in PASSING else ""
+    key, content = naming.place(header)[:_KEY_DIGITS], header.bytes_digest[:_CONTENT_DIGITS]
+    return Entry(item.path, item.version, key, content, note)
+
+
+def _line(first: object, second: object) -> bytes:
+    return json.dumps([first, second], separators=(",", ":")).encode()
+
+
+def _plain(item: Item | None) -> list[object] | None:
+    return None if item is None else [item.path, item.size, item.version, item.problem]
+
+
+def _changes(spool: SealedSpool) -> Iterator[Change]:
+    for line in spool.read(0):
+        item, entry = json.loads(line)
+        found = None if item is None else Item(path=item[0], size=item[1], version=item[2], problem=item[3])
+        yield Change(found, None if entry is None else Entry(*entry))
+
+
+def _resolved(spool: SealedSpool) -> Iterator[tuple[Entry | None, Entry | None]]:
+    for line in spool.read(0):
+        fresh, gone = json.loads(line)
+        yield None if fresh is None else Entry(*fresh), None if gone is None else Entry(*gone)

@@ -1,0 +1,177 @@
+"""Snapshots, tables, and both indexes: held against their digests, and against what they stand on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from medpipe.errors import IntegrityError, SecurityError
+from medpipe.keys import bytes_digest
+from medpipe.lake.index import read_generation
+from medpipe.lake.lake import Lake
+from medpipe.lake.layout import LAYOUT
+from medpipe.lake.manifest import Entry, manifest_digest, read_manifest, verify_folder
+from medpipe.lake.pieces import live_pieces
+from medpipe.lake.reach import stored_paths
+from medpipe.lake.results import Results
+from medpipe.lake.retention import publications, snapshot_of
+from medpipe.lake.snapshot import RangeCases, Snapshot, has_range, read_range, read_snapshot
+from medpipe.lake.sums import read_packed_with_sum, read_word_with_sum
+from medpipe.ranges import Range
+
+Checks = Iterator[tuple[str, Callable[[], object]]]
+
+
+def results_checks(lake: Lake) -> Checks:
+    """Yield checks of the index of results, and that it holds every case of the published snapshots."""
+    for path in lake.store.list(LAYOUT.results_folder()):
+        yield path, partial(_check_results_file, lake, path)
+    opened: list[Results] = []
+    yield LAYOUT.segments(), lambda: opened.append(Results.read(lake))
+    for name in sorted({snapshot_of(folder) for folder in _shown(lake)}) if opened else ():
+        path = LAYOUT.snapshot(name)
+        try:
+            snapshot = read_snapshot(lake, name)
+        except IntegrityError:
+            continue  # its own check says so
+        for entry in snapshot.ranges:
+            yield (
+                f"{path} {Range(snapshot.bits, entry.number).name}",
+                partial(_check_range, lake, opened[0], snapshot, entry.number),
+            )
+
+
+def snapshot_checks(lake: Lake) -> Checks:
+    """Yield checks of all snapshots and of the cases of their ranges."""
+    kept = list(lake.store.list(LAYOUT.snapshots()))
+    published = {LAYOUT.snapshot(snapshot_of(folder)) for folder in _shown(lake)}
+    for path in sorted({*kept, *published}):
+        key = path.rpartition("/")[2].partition(".")[0]
+        is_range = path == LAYOUT.snapshot_range(key)
+        yield path, partial(_check_range_file if is_range else _check_snapshot, lake, path, key)
+
+
+def index_checks(lake: Lake) -> Checks:
+    """Yield checks of the index of sources."""
+    for path in lake.store.list(LAYOUT.index_sources()):
+        _, _, source, *_, name = path.split("/")
+        if path == LAYOUT.index_pointer(source):
+            yield path, partial(_check_index_pointer, lake, path, source)
+        elif name.endswith(".json"):
+            yield path, partial(read_generation, lake, source, name.removesuffix(".json"))
+        else:
+            yield path, partial(_check_named, lake, path)
+
+
+def tables_checks(lake: Lake) -> Checks:
+    """Yield checks of all publications, of the pointers to them, and of the link that readers follow."""
+    read: dict[tuple[int, int], Entry] = {}
+    top = lake.store.absolute(LAYOUT.publications())
+    for recipe in sorted(top.iterdir()) if top.is_dir() else ():
+        for folder in sorted(entry for entry in recipe.iterdir() if entry.is_dir()):
+            path = folder.relative_to(lake.root).as_posix()
+            yield path, partial(_check_publication, lake, path, read)
+        latest, state = LAYOUT.latest(recipe.name), LAYOUT.published_state(recipe.name)
+        if lake.store.exists(latest):
+            yield latest, partial(_check_latest, lake, latest)
+        if lake.store.exists(state):
+            yield state, partial(_check_word, lake, state)
+            # a run that was killed on its way to the link is not damage: it sets its state after that
+            yield LAYOUT.tables(), partial(_check_link, lake)
+
+
+def _shown(lake: Lake) -> list[str]:
+    """Return the folders of current tables; none where a pointer is damaged, which its own check says."""
+    try:
+        return list(publications(lake).values())
+    except IntegrityError:
+        return []
+
+
+def _check_results_file(lake: Lake, path: str) -> None:
+    if path != LAYOUT.results_pointer():
+        _check_named(lake, path)
+    elif not live_pieces(lake):
+        raise IntegrityError(f"{path}: it leads to no index of results; the next run makes it again")
+
+
+def _check_range(lake: Lake, results: Results, snapshot: Snapshot, number: int) -> None:
+    committed = results.load(Range(snapshot.bits, number))
+    lost, gone = 0, set()
+    for case in read_range(lake, snapshot, number).cases:
+        record = committed.case(case.case_key)
+        if record is None or (case.status == "done" and record.result_digest != case.result_digest):
+            lost += 1
+            continue
+        gone |= {path for key in record.products for path in stored_paths(committed.product(key))}
+    if lost:
+        raise IntegrityError(f"{lost} cases of snapshot {snapshot.id} are in no segment; run again")
+    gone = {path for path in gone if not lake.store.exists(LAYOUT.manifest(path))}
+    if gone:
+        raise IntegrityError(
+            f"{len(gone)} volumes of snapshot {snapshot.id} are not in the lake (first: {min(gone)}); run again"
+        )
+
+
+def _check_snapshot(lake: Lake, path: str, key: str) -> None:
+    snapshot = read_snapshot(lake, key)
+    read_packed_with_sum(lake.store.get(path), path)
+    missing = [one.digest for one in snapshot.ranges if not has_range(lake, one.digest)]
+    if missing:
+        raise IntegrityError(f"{path}: the cases of {len(missing)} ranges are missing (first: {missing[0]}); run again")
+
+
+def _check_range_file(lake: Lake, path: str, key: str) -> None:
+    try:
+        found = RangeCases.from_json(json.loads(read_packed_with_sum(lake.store.get(path), path)))
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if found is None or found.digest != key:
+        raise IntegrityError(f"{path}: its content has another digest; remove it and run again")
+
+
+def _check_named(lake: Lake, path: str) -> None:
+    """Hold a file against the digest in its name."""
+    stem = path.rpartition("/")[2]
+    found = bytes_digest(lake.store.get(path))[:32]
+    if found not in stem.split("."):
+        raise IntegrityError(f"{path}: its bytes are not what its name says; remove it, it is made again")
+
+
+def _check_index_pointer(lake: Lake, path: str, source: str) -> None:
+    try:
+        found = read_generation(lake, source)
+    except (FileNotFoundError, SecurityError):
+        found = None
+    if found is None or lake.store.get(path) != f"{found.id}\n".encode():
+        raise IntegrityError(f"{path}: it leads to no index; delete the lake's index folder and scan again")
+    missing = sorted(one for one in found.paths(source) if not lake.store.exists(one))
+    if missing:
+        raise IntegrityError(f"{path}: {missing[0]} is missing; delete the lake's index folder and scan again")
+
+
+def _check_publication(lake: Lake, path: str, read: dict[tuple[int, int], Entry]) -> None:
+    verify_folder(lake.store, path, read=read)
+    found = manifest_digest(read_manifest(lake.store, path))
+    if not path.endswith(f"-{found[:16]}"):
+        raise IntegrityError(f"{path}: its manifest is not the one its name says; remove the folder and run again")
+
+
+def _check_latest(lake: Lake, path: str) -> None:
+    data = lake.store.get(path)
+    folder = data.decode(errors="replace").strip()
+    is_there = folder.startswith(path.rpartition("/")[0] + "/") and lake.store.exists(LAYOUT.manifest(folder))
+    if not is_there or data != f"{folder}\n".encode():
+        raise IntegrityError(f"{path}: it leads to no tables; run again")
+
+
+def _check_word(lake: Lake, path: str) -> None:
+    read_word_with_sum(lake.store.get(path), path)
+
+
+def _check_link(lake: Lake) -> None:
+    link = lake.store.absolute(LAYOUT.tables())
+    shown = {lake.store.absolute(folder).resolve() for folder in _shown(lake)}
+    if not link.exists() or link.resolve() not in shown:
+        raise IntegrityError("it is missing or leads nowhere, though tables are published; run again")
