@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from medpipe.archive.grid import grid_of
 from medpipe.archive.header import Header
@@ -58,13 +58,13 @@ def _objects(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Header]
     return list(objects.values())
 
 
-def load_companions(objects: Sequence[tuple[Header, bytes]], geometry: Geometry) -> Companions:
+def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry) -> Companions:
     """Read segmentations and structure sets onto a volume's grid.
 
     Parameters
     ----------
-    objects : sequence of (Header, bytes)
-        In the order of :func:`companions_for`; regions are numbered through.
+    objects : iterable of (Header, bytes)
+        Taken one by one, in the order of :func:`companions_for`; regions are numbered through.
     geometry : Geometry
         The volume's; masks are of its last three axes.
 

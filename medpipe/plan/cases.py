@@ -173,7 +173,7 @@ def _case(
         route=route.name,
         source_version=version,
         numeric_class=numeric_class,
-        projected_bytes=projected_bytes(route, volume),
+        projected_bytes=projected_bytes(route, volume, beside=lock.recipe.routes),
         content=content,
         missing=missing,
     )
