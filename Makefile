@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format types floors docs bench kill models lock wheel clean
+.PHONY: help setup demo test quick check format types floors docs bench chaos models lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,9 @@ docs: $(READY) ## write the reference pages anew from the code
 bench: $(READY) ## paired benchmarks against the peers, equality checked in the same run
 	$(BIN)/python -m tests.bench
 
-kill: $(READY) ## kill a run at random instants and compare the bytes (minutes)
-	$(BIN)/python -m pytest tests/app/test_kill.py -m "" --kills 30
+chaos: $(READY) ## kill runs and cut the power thousands of times, compare the bytes, count as JSON (an hour)
+	$(BIN)/python -m tests.chaos -o chaos.json
+	$(BIN)/python -m pytest tests/chaos -m "" --kills 200 --rounds 5
 
 models: $(READY) ## train the shipped demonstration models on phantoms again
 	$(BIN)/python -m tests.tools.train_shipped

@@ -44,10 +44,25 @@ def array_digest(array: np.ndarray[Any, Any]) -> str:
     The bytes hashed are C order, little endian, so the digest is the same on every host.
     """
     plain = np.ascontiguousarray(array)
-    plain = plain.astype(plain.dtype.newbyteorder("<"), copy=False)
-    head = canonical({"shape": list(plain.shape), "dtype": plain.dtype.str})
+    return blocks_digest(plain.shape, plain.dtype, [plain])
+
+
+def blocks_digest(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[np.ndarray[Any, Any]]) -> str:
+    """Return the :func:`array_digest` of an array that comes in blocks.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the whole array.
+    blocks : iterable of array
+        Its values in C order, each block a run of whole slices along the first axis.
+    """
+    little = dtype.newbyteorder("<")
+    head = canonical({"shape": list(shape), "dtype": little.str})
     state = hashlib.sha256(head.encode("ascii"))
-    state.update(plain.reshape(-1).view(np.uint8).data)
+    for block in blocks:
+        plain = np.ascontiguousarray(block).astype(little, copy=False)
+        state.update(plain.reshape(-1).view(np.uint8).data)
     return state.hexdigest()
 
 

@@ -109,6 +109,10 @@ REASONS: dict[str, Reason] = {
         "the case needed more memory than its share",
         "raise limits.memory_mb or use fewer workers, run with --retry E_OOM",
     ),
+    "E_MEMORY": _error(
+        "the case needs more memory than a sandbox may have",
+        "raise limits.sandbox_mb and limits.memory_mb in the site file, or use a host with more memory",
+    ),
     "E_CRASH": _error(
         "the case ended its process", "run it alone (--only); report the code and the stage if it repeats"
     ),

@@ -9,9 +9,8 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--kills", type=int, default=3, help="runs that tests/app/test_kill.py kills at random instants (default: 3)"
-    )
+    parser.addoption("--kills", type=int, default=12, help="kills at random instants in tests/chaos (default: 12)")
+    parser.addoption("--rounds", type=int, default=1, help="kills of each part of a Dask run (default: 1)")
 
 
 @pytest.fixture(scope="session")

@@ -290,6 +290,7 @@ def _engine_spec(request: RunRequest, prepared: Prepared, run: Run) -> EngineSpe
         sink="medpipe.work.sink:open_sink",
         sink_init={"lake": lake, "run": run.name},
         memory_bytes=None if limits.memory_mb is None else limits.memory_mb << 20,
+        forks=prepared.device != "cuda",
         sandbox_bytes=None if limits.sandbox_mb is None else limits.sandbox_mb << 20,
         address=None if cluster is None else cluster.address,
         tls_ca=None if cluster is None else _text(cluster.tls_ca),

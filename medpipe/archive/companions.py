@@ -127,13 +127,13 @@ def matched(
     return {identity: tuple(one) for identity, one in found.items()}
 
 
-def load_companions(objects: Sequence[tuple[Header, bytes]], geometry: Geometry) -> Companions:
+def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry) -> Companions:
     """Read segmentations and structure sets onto a volume's grid.
 
     Parameters
     ----------
-    objects : sequence of (Header, bytes)
-        In the order of :func:`companions_for`; regions are numbered through.
+    objects : iterable of (Header, bytes)
+        Taken one by one, in the order of :func:`companions_for`; regions are numbered through.
     geometry : Geometry
         The volume's; masks are of its last three axes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,12 +19,24 @@ Quantization = tuple[float, float]
 """(slope, intercept): every voxel is an integer times slope plus intercept."""
 
 
+class Planes(Protocol):
+    """What planes can be put into, one by one: a place outside of memory, or an array."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    def __setitem__(self, place: int, plane: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        """Take the plane of a place."""
+
+
 def load_volume(
     stack: Stack,
     headers: Mapping[str, Header],
     open_item: Callable[[str], bytes],
     *,
     frame_of_reference_key: str | None = None,
+    into: Planes | None = None,
 ) -> tuple[Volume, Quantization | None]:
     """Read a stack's voxels.
 
@@ -40,6 +52,9 @@ def load_volume(
         Path to bytes.
     frame_of_reference_key : str, optional
         Pseudonym for the geometry.
+    into : Planes, optional
+        Takes the planes instead of an array in memory, and becomes the volume's data; only
+        for stacks of planes (z, y, x), neither colour nor mosaic.
 
     Returns
     -------
@@ -56,16 +71,18 @@ def load_volume(
     """
     if stack.refused:
         raise Rejected(stack.code)
-    array = np.empty(stack.shape, dtype=np.float32)
+    array: Any = np.empty(stack.shape, dtype=np.float32) if into is None else into
     scales: set[Quantization | None] = set()
+    finite = True
     for path, places in _places(stack).items():
         header = headers[path]
         data = open_item(path)
         if bytes_digest(data) != header.bytes_digest:
             raise Rejected("E_CHANGED")
-        frames = decode(header, data)
-        scales.update(_fill(array, stack, header, frames, places))
-    if not np.isfinite(array).all():
+        found, is_finite = _fill(array, stack, header, decode(header, data), places)
+        scales |= found
+        finite &= is_finite
+    if not finite:
         raise Rejected("E_NONFINITE")
     volume = Volume(
         data=array,
@@ -85,27 +102,33 @@ def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
 
 
 def _fill(
-    array: np.ndarray[Any, np.dtype[np.float32]],
-    stack: Stack,
-    header: Header,
-    frames: Pixels,
-    places: list[tuple[int, int]],
-) -> set[Quantization | None]:
-    """Write a file's frames where they belong; return the scales used."""
+    array: Any, stack: Stack, header: Header, frames: Pixels, places: list[tuple[int, int]]
+) -> tuple[set[Quantization | None], bool]:
+    """Write a file's frames where they belong; return the scales used, and whether all is finite."""
     scales: set[Quantization | None] = set()
+    finite = True
     whole = frames.dtype.kind in "iub"
     for index, frame in places:
         if stack.kind == "colour":
-            _fill_colour(array, frames, index, frame)
+            finite &= _fill_colour(array, frames, index, frame)
             scales.add((1.0, 0.0) if whole else None)
             continue
         numbers = range(header.n_frames) if frame < 0 else (frame,)
         for offset, number in enumerate(numbers):
             slope, intercept = (1.0, 0.0) if stack.kind == "segmentation" else scale_of(header, number)
-            values = (frames[number].astype(np.float64) * slope + intercept).astype(np.float32)
+            values = _rescaled(frames[number], slope, intercept)
             scales.add((slope, intercept) if whole else None)
-            _target(array, stack, index + offset)[...] = _unpacked(values, stack.mosaic)
-    return scales
+            finite &= bool(np.isfinite(values).all())
+            _put(array, stack, index + offset, values)
+    return scales, finite
+
+
+def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    values = frame.astype(np.float64)
+    values *= slope
+    values += intercept
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
+        return values.astype(np.float32)
 
 
 def scale_of(header: Header, frame: int) -> Quantization:
@@ -115,17 +138,19 @@ def scale_of(header: Header, frame: int) -> Quantization:
     return slope, 0.0 if plane.intercept is None else plane.intercept
 
 
-def _fill_colour(array: np.ndarray[Any, np.dtype[np.float32]], frames: Pixels, index: int, frame: int) -> None:
+def _fill_colour(array: Any, frames: Pixels, index: int, frame: int) -> bool:
     if frames.ndim != 4:
         raise Rejected("E_DIMENSIONS")
     shown = frames if frame < 0 else frames[frame : frame + 1]
     array[:, index : index + len(shown)] = np.moveaxis(shown, -1, 0)
+    return shown.dtype.kind in "iub" or bool(np.isfinite(shown).all())
 
 
-def _target(array: np.ndarray[Any, np.dtype[np.float32]], stack: Stack, index: int) -> Any:
+def _put(array: Any, stack: Stack, index: int, values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
     # a member of a mosaic is a whole volume; of anything else, one slice
     part = 3 if stack.mosaic is not None else 2
-    return array.reshape(-1, *array.shape[-part:])[index]
+    places = array if array.ndim == part + 1 else array.reshape(-1, *array.shape[-part:])
+    places[index] = _unpacked(values, stack.mosaic)
 
 
 def _unpacked(sheet: np.ndarray[Any, np.dtype[np.float32]], mosaic: Mosaic | None) -> Any:

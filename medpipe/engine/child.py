@@ -1,7 +1,7 @@
 """The sandbox's main: a process that answers calls and can be lost at no cost.
 
 Started as ``python -m medpipe.engine.child CONTROL REPLY BOARD LIFELINE`` with four inherited
-descriptors. The first frame names the session and carries what it needs, secrets included, so
+descriptors, or forked from a zygote with the same. The first frame names the session and carries what it needs, secrets included, so
 that none is ever seen in an argument list or an environment. It ends when its control pipe
 closes, and is ended when its parent dies, whatever it is doing.
 """
@@ -18,12 +18,15 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from medpipe.engine.board import MarkBoard
 from medpipe.engine.boundary import Session, answer, open_by_name, refusal
 from medpipe.engine.frames import encode, read_frame, write_frame
 from medpipe.engine.numeric import numeric_class
+
+IMPORTED = "medpipe:imported"
+"""Kind of the call that asks which modules the process has imported since it began."""
 
 
 def main(control: int, reply: int, board_fd: int, lifeline: int) -> None:
@@ -38,8 +41,9 @@ def main(control: int, reply: int, board_fd: int, lifeline: int) -> None:
     lifeline : int
         Pipe nothing is ever written to; it hangs up when the parent is gone.
     """
-    _end_with_parent(lifeline)
-    _no_core_dumps()
+    end_with_parent(lifeline)
+    no_core_dumps()
+    known = frozenset(sys.modules)
     board = MarkBoard(board_fd)
     first = read_frame(control)
     if first is None:
@@ -47,6 +51,9 @@ def main(control: int, reply: int, board_fd: int, lifeline: int) -> None:
     debug_log: str | None = first["init"].get("debug_log")
     session = _opened(first, reply, debug_log)
     while session is not None and (call := read_frame(control)) is not None:
+        if call["kind"] == IMPORTED:
+            write_frame(reply, encode({"value": {"modules": [name for name in sys.modules if name not in known]}}))
+            continue
         board.write("", "")
         write_frame(reply, answer(session, call["kind"], call["payload"], board.write, debug_log=debug_log))
 
@@ -65,7 +72,8 @@ def _opened(first: dict[str, Any], reply: int, debug_log: str | None) -> Session
     return session
 
 
-def _end_with_parent(lifeline: int) -> None:
+def end_with_parent(lifeline: int) -> None:
+    """End this process, and those of its group, when the other end of the pipe is closed."""
     # A death signal by prctl follows the parent's *thread*, and pools let threads go; a pipe
     # follows the process. SIGIO needs no interpreter lock, so a hung native call ends as well.
     if sys.platform == "linux":
@@ -87,7 +95,8 @@ def _watch(lifeline: int) -> None:
     os._exit(1)
 
 
-def _no_core_dumps() -> None:
+def no_core_dumps() -> None:
+    """Let no crash write the memory of this process to a file."""
     # a core holds pixels and headers; Linux pipes cores to a collector even at a limit of 0,
     # but drops them at a limit of 1
     size = 1 if sys.platform == "linux" else 0
@@ -100,11 +109,16 @@ def _limit_address_space(limit_bytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-if __name__ == "__main__":
+def serve(control: int, reply: int, board_fd: int, lifeline: int) -> NoReturn:
+    """Do :func:`main`, then end the process."""
     try:
-        main(*map(int, sys.argv[1:5]))
+        main(control, reply, board_fd, lifeline)
     except BrokenPipeError:
         pass
     finally:
         # threads a library left behind must not keep the process
         os._exit(0 if sys.exc_info()[0] is None else 1)
+
+
+if __name__ == "__main__":
+    serve(*map(int, sys.argv[1:5]))

@@ -1,7 +1,7 @@
 """The Dask engine: cases on a cluster, one worker per host, a sandbox per thread.
 
-Dask places cases and notices lost workers; it keeps nothing. Keys of tasks are made of run,
-shard and row, so neither its logs nor its pages can show more.
+Dask places cases and notices lost workers; it keeps nothing. Keys of tasks are numbers, and
+tasks carry keys of cases, so neither its logs nor its pages can show more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
+from distributed.scheduler import DEFAULT_EXTENSIONS
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
@@ -30,7 +30,7 @@ from medpipe.engine.ledger import Ledger
 from medpipe.engine.replies import error_named
 from medpipe.engine.signals import stop_on_signals
 from medpipe.engine.spec import EngineSpec
-from medpipe.engine.tasks import Event, Task
+from medpipe.engine.tasks import Event, Receipt, Task
 from medpipe.errors import ConfigError, SecurityError, StoppedError
 
 _WINDOW_PER_THREAD = 4
@@ -45,6 +45,12 @@ _SETTINGS = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
+    # logs for the developers of Dask hold tasks, thousands of them, in the memory of the driver
+    "distributed.admin.log-length": 100,
+    "distributed.admin.low-level-log-length": 20,
+    "distributed.admin.system-monitor.log-length": 20,
+    "distributed.diagnostics.computations.max-history": 1,
+    "distributed.diagnostics.erred-tasks.max-history": 1,
 }
 
 
@@ -69,15 +75,17 @@ class DaskEngine:
         self._token = f"medpipe-{uuid.uuid4().hex}"
         self._stopping = threading.Event()
         self._sealed: dict[str, int] = {}
+        self._windows: list[Window] = []
         self._turns = itertools.count()
         self._seen_s = time.monotonic()
         self._cluster: LocalCluster | None = None
-        if spec.address is None:
-            self._cluster = _local_cluster(spec)
-            self._client = Client(self._cluster, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed is typed in part
-        else:
-            self._client = _client_of(spec, spec.address)
-        self._client.subscribe_topic(self._token, self._on_sealed)  # type: ignore[no-untyped-call]  # distributed is typed in part
+        with dask.config.set(_SETTINGS):
+            if spec.address is None:
+                self._cluster = _local_cluster(spec)
+                self._client = Client(self._cluster, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed is typed in part
+            else:
+                self._client = _client_of(spec, spec.address)
+        self._client.subscribe_topic(self._token, self._on_news)  # type: ignore[no-untyped-call]  # distributed is typed in part
         self._client.register_plugin(WorkplacePlugin(self._token, spec, is_local=spec.address is None))
         self._look()
 
@@ -85,6 +93,7 @@ class DaskEngine:
         """Run the tasks; see :class:`medpipe.engine.spec.Engine`."""
         ledger = Ledger()
         window = Window(self._client, self._token, turns=self._turns)
+        self._windows.append(window)
         with stop_on_signals(self._stopping.set):
             try:
                 self._work(iter(tasks), window, ledger, on_event)
@@ -92,6 +101,8 @@ class DaskEngine:
                 self._stopping.set()
                 self._leave(window, ledger, on_event)
                 raise
+            finally:
+                self._windows.remove(window)
 
     def stop(self) -> None:
         """End all calls of :meth:`run` soon; cases at work are given up and run again next time."""
@@ -115,29 +126,24 @@ class DaskEngine:
         self.close()
 
     def _work(self, todo: Iterator[Task], window: Window, ledger: Ledger, on_event: Callable[[Event], None]) -> None:
-        again: deque[Task] = deque()
         while True:
             self._check()
-            window.memory_bytes = self._memory_bytes
-            while len(window) < _WINDOW_PER_THREAD * self._threads:
-                task = again.popleft() if again else next(todo, None)
-                if task is None:
-                    break
-                window.submit(task)
+            window.memory_bytes, window.share_bytes = self._memory_bytes, self._share_bytes
+            window.fill(todo, groups=_WINDOW_PER_THREAD * self._threads)
             if len(window) == 0:
-                again += self._seal(ledger, on_event)
-                if not again:
+                window.again += self._seal(ledger, on_event)
+                if not window.again:
                     return
             for task, receipt in window.finished(timeout_s=_TURN_S):
                 if receipt.again is not None:
-                    again.append(receipt.again)
+                    window.again.append(receipt.again)
                 elif receipt.event is not None and receipt.event.kind == "stopped":
                     on_event(receipt.event)
                     raise error_named(receipt.event.error, receipt.event.message)
                 else:
                     ledger.add(task, receipt)
                     self._note(receipt.workplace, receipt.sealed)
-            for event in ledger.settle(dict(self._sealed)):
+            for event in ledger.settle(self._sealed):
                 on_event(event)
 
     def _check(self) -> None:
@@ -160,10 +166,12 @@ class DaskEngine:
         memory = [worker["resources"].get(MEMORY_RESOURCE) for worker in workers]
         self._memory_bytes = int(max(memory)) if memory and None not in memory else None
         self._threads = max(1, sum(worker["nthreads"] for worker in workers))
+        most = max((worker["nthreads"] for worker in workers), default=1)
+        self._share_bytes = None if self._memory_bytes is None else self._memory_bytes // most
 
     def _seal(self, ledger: Ledger, on_event: Callable[[Event], None]) -> list[Task]:
         answers = self._ask(seal)
-        for event in ledger.settle(dict(self._sealed)):
+        for event in ledger.settle(self._sealed):
             on_event(event)
         for answer in answers:
             if answer.error:
@@ -176,7 +184,7 @@ class DaskEngine:
             window.cancel()
             if self._client.status == "running":
                 self._ask(leave)
-        for event in ledger.settle(dict(self._sealed)):
+        for event in ledger.settle(self._sealed):
             on_event(event)
 
     def _ask(self, question: Callable[[str], Sealed]) -> list[Sealed]:
@@ -187,8 +195,14 @@ class DaskEngine:
             self._note(answer.workplace, answer.number)
         return known
 
-    def _on_sealed(self, event: tuple[float, dict[str, Any]]) -> None:
-        self._note(event[1]["workplace"], event[1]["number"])
+    def _on_news(self, event: tuple[float, dict[str, Any]]) -> None:
+        news = event[1]
+        if "workplace" in news:
+            self._note(news["workplace"], news["number"])
+            return
+        receipts = [Receipt.from_json(value) for value in news["receipts"]]
+        for window in tuple(self._windows):
+            window.hand_back(news["group"], receipts)
 
     def _note(self, workplace: str, number: int) -> None:
         self._sealed[workplace] = max(number, self._sealed.get(workplace, 0))
@@ -215,7 +229,8 @@ def _local_cluster(spec: EngineSpec) -> LocalCluster:
 
 
 def _started_cluster(spec: EngineSpec, memory_bytes: int) -> LocalCluster:
-    with dask.config.set(_SETTINGS):
+    # a worker that is stopped, or stuck in the kernel, is lost as well: its nanny starts it anew
+    with dask.config.set({"distributed.scheduler.worker-ttl": f"{spec.silence_s}s"}):
         return LocalCluster(  # type: ignore[no-untyped-call]  # distributed is typed in part
             n_workers=1,
             threads_per_worker=spec.workers or CPU_COUNT,
@@ -228,6 +243,11 @@ def _started_cluster(spec: EngineSpec, memory_bytes: int) -> LocalCluster:
             silence_logs=logging.CRITICAL,
             resources={MEMORY_RESOURCE: memory_bytes},
             security=True,
+            # spans keep a record of every submission for as long as the scheduler lives
+            scheduler_kwargs={
+                "extensions": {name: kind for name, kind in DEFAULT_EXTENSIONS.items() if name != "spans"}
+            },
+            extensions={},
         )
 
 

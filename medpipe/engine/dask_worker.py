@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from distributed import Worker, WorkerPlugin
@@ -16,7 +17,8 @@ from medpipe.engine.boundary import open_by_name
 from medpipe.engine.pool import SandboxPool
 from medpipe.engine.sandbox import SandboxSpec
 from medpipe.engine.spec import EngineSpec
-from medpipe.engine.tasks import Receipt, Task, execute, stopped
+from medpipe.engine.tasks import Receipt, Task, stopped
+from medpipe.engine.turns import Turns
 from medpipe.engine.workplace import Workplace
 from medpipe.errors import MedpipeError, StoppedError
 
@@ -55,15 +57,18 @@ class _Place:
     topic: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     workplace: Workplace | None = None
+    turns: Turns | None = None
     is_closed: bool = False
 
-    def opened(self) -> Workplace:
+    def opened(self) -> tuple[Workplace, Turns]:
         with self.lock:
             if self.is_closed:
                 raise StoppedError("the work was stopped")
             if self.workplace is None:
                 self.workplace = self._made()
-            return self.workplace
+            if self.turns is None:
+                self.turns = Turns(self._hand_back)
+            return self.workplace, self.turns
 
     def _made(self) -> Workplace:
         spec = self.spec
@@ -72,12 +77,14 @@ class _Place:
             init=spec.init,
             address_space_bytes=spec.address_space_bytes,
             start_timeout_s=spec.start_timeout_s,
+            forks=spec.forks,
         )
         return Workplace(
             SandboxPool(sandbox, size=self.size),
             open_by_name(spec.sink, spec.sink_init),
             size=self.size,
             memory_bytes=self.memory_bytes,
+            sandbox_bytes=spec.sandbox_bytes,
             seal_cases=spec.seal_cases,
             seal_s=spec.seal_s,
             on_sealed=self._tell,
@@ -85,6 +92,10 @@ class _Place:
 
     def _tell(self, name: str, number: int) -> None:
         self.worker.log_event(self.topic, {"workplace": name, "number": number})
+
+    def _hand_back(self, group: int, receipts: list[Receipt]) -> None:
+        told = [receipt.to_json() for receipt in receipts]
+        self.worker.log_event(self.topic, {"group": group, "receipts": told})
 
 
 _PLACES: dict[str, _Place] = {}
@@ -128,13 +139,13 @@ class WorkplacePlugin(WorkerPlugin):
         _PLACES.pop(self.name, None)
 
 
-def work(token: str, task: Task) -> Receipt:
-    """Run one task in this worker."""
+def work(token: str, number: int, tasks: Sequence[Task]) -> list[Receipt | None]:
+    """Run a group of cases in this worker; None for those that did not run."""
     try:
-        workplace = _PLACES[token].opened()
+        workplace, turns = _PLACES[token].opened()
     except MedpipeError as error:
-        return stopped(task, error)
-    return execute(task, workplace)
+        return [stopped(tasks[0], error), *[None] * (len(tasks) - 1)]
+    return turns.work(number, tasks, workplace)
 
 
 def seal(token: str) -> Sealed:
@@ -152,6 +163,8 @@ def _ended(token: str, *, is_closing: bool) -> Sealed:
     if place is None:
         return Sealed()
     place.is_closed = place.is_closed or is_closing
+    if is_closing and place.turns is not None:
+        place.turns.close()
     workplace = place.workplace
     if workplace is None:
         return Sealed()

@@ -29,7 +29,8 @@ class SandboxPool:
     """
 
     def __init__(self, spec: SandboxSpec, *, size: int) -> None:
-        self._all = [Sandbox(spec) for _ in range(size)]
+        self._zygote = spec.zygote()
+        self._all = [Sandbox(spec, zygote=self._zygote) for _ in range(size)]
         # last in, first out: the sandbox whose caches and models are warm
         self._idle: queue.LifoQueue[Sandbox | None] = queue.LifoQueue()
         for sandbox in self._all:
@@ -72,6 +73,7 @@ class SandboxPool:
         deadline_s: float,
         memory_bytes: int | None = None,
         stall_s: float | None = None,
+        is_fresh: bool = False,
     ) -> Reply | Death:
         """Ask the session of any sandbox; see :meth:`Sandbox.call`.
 
@@ -81,7 +83,14 @@ class SandboxPool:
             If the pool is closed, also while the call runs.
         """
         with self.borrow() as sandbox:
-            outcome = sandbox.call(kind, payload, deadline_s=deadline_s, memory_bytes=memory_bytes, stall_s=stall_s)
+            outcome = sandbox.call(
+                kind,
+                payload,
+                deadline_s=deadline_s,
+                memory_bytes=memory_bytes,
+                stall_s=stall_s,
+                is_fresh=is_fresh,
+            )
             if isinstance(outcome, Death) and self._closed.is_set():
                 raise StoppedError("the sandboxes are closed: the work was stopped")
             return outcome
@@ -153,6 +162,8 @@ class SandboxPool:
                 sandbox.close()
         for sandbox in self._all:
             sandbox.kill()
+        if self._zygote is not None:
+            self._zygote.close()
         self._idle.put(None)
 
     def __enter__(self) -> Self:

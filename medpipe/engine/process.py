@@ -7,28 +7,22 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from medpipe.engine.board import Mark, MarkBoard, board_file
+from medpipe.engine.forks import Forked, Zygote
 from medpipe.engine.frames import FrameBuffer
+from medpipe.engine.launch import launch
 from medpipe.engine.limits import POLL_S, Limits, Watch
 from medpipe.engine.meter import Meter, Usage, kernel_kills
-from medpipe.engine.numeric import pinned_environment
 from medpipe.errors import StoppedError
 
 _END_S = 2.0
-
-# A sandbox reads hostile bytes: it gets what libraries need to work, and none of the
-# credentials a site may keep in its environment.
-_PASSED = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NUMBA_CACHE_DIR", "MEDPIPE_FAILPOINT", "COVERAGE_PROCESS_START"}
-)
-_PASSED_PREFIXES = ("LC_", "XDG_", "CUDA_", "CUPY_", "NVIDIA_")
+_KILLS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +47,22 @@ class ChildProcess:
 
     One thread at a time exchanges frames; any thread may kill.
 
+    Parameters
+    ----------
+    zygote : Zygote or None
+        Forks the process, if it can; else it starts from nothing.
+
     Raises
     ------
     StoppedError
         If the host has no room for another process or its pipes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, zygote: Zygote | None) -> None:
         self._lock = threading.Lock()
+        self._zygote = zygote
+        self._kills = kernel_kills()
+        self._kills_read_s = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:
                 self._launch(undo)
@@ -90,7 +92,7 @@ class ChildProcess:
     def exchange(self, frame: bytes, limits: Limits) -> Answered | Ended:
         """Send a frame and wait for the answer, the end or a breach of the limits."""
         watch = Watch(self._meter, self._board, limits)
-        kills = kernel_kills()
+        self._count_kills()
         buffer = FrameBuffer()
         for _ in self._turns(memoryview(frame), buffer):
             answered = buffer.take()
@@ -102,7 +104,7 @@ class ChildProcess:
                 return Ended(cause=cause, signal=self._signal(), usage=watch.usage)
         self.kill()
         ended = self._signal()
-        starved = ended == signal.SIGKILL and kernel_kills() > kills
+        starved = ended == signal.SIGKILL and kernel_kills() > self._kills
         return Ended(cause="memory" if starved else "crash", signal=ended, usage=watch.usage)
 
     def kill(self) -> None:
@@ -112,6 +114,8 @@ class ChildProcess:
             if self._process.poll() is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)
+                # a process just forked may not have its own group yet
+                self._process.kill()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_END_S)
 
@@ -131,20 +135,15 @@ class ChildProcess:
         self._board = undo.enter_context(contextlib.closing(MarkBoard(board.fd)))
         self._control, self._reply = control_out, reply_in
         given = (control_in.fd, reply_out.fd, board.fd, lifeline_in.fd)
-        self._process = subprocess.Popen(  # noqa: S603  # this interpreter and a module of this package
-            [sys.executable, "-P", "-m", "medpipe.engine.child", *map(str, given)],
-            # what a codec prints may quote a header, so it goes nowhere; nothing waits on it either
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=given,
-            env=_environment(),
-            start_new_session=True,
-        )
+        self._process = self._begun(given)
         for descriptor in (control_in, reply_out, lifeline_in, board):
             descriptor.close()
         os.set_blocking(self._control.fd, False)
         os.set_blocking(self._reply.fd, False)
+
+    def _begun(self, given: tuple[int, ...]) -> subprocess.Popen[bytes] | Forked:
+        forked = None if self._zygote is None else self._zygote.fork(given)
+        return forked or launch("medpipe.engine.child", given, variables={})
 
     def _turns(self, outgoing: memoryview, buffer: FrameBuffer) -> Iterator[None]:
         # yields after every event and at least every POLL_S, until the other end is closed
@@ -170,6 +169,12 @@ class ChildProcess:
             with self._lock:
                 if self._process.poll() is not None and not select.select([self._reply.fd], [], [], 0)[0]:
                     return
+
+    def _count_kills(self) -> None:
+        # the kernel takes longer to say it than a small case to run
+        now_s = time.monotonic()
+        if now_s - self._kills_read_s > _KILLS_S:
+            self._kills, self._kills_read_s = kernel_kills(), now_s
 
     def _signal(self) -> int | None:
         code = self._process.returncode
@@ -198,10 +203,3 @@ class _Descriptor:
 def _pipe(undo: contextlib.ExitStack) -> tuple[_Descriptor, _Descriptor]:
     read, write = os.pipe()
     return undo.enter_context(_Descriptor(read)), undo.enter_context(_Descriptor(write))
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
-    # the sandbox imports what this process imports, from the same places
-    places = [os.path.abspath(place or ".") for place in sys.path]  # noqa: PTH100  # a zip file is a place too
-    return {**kept, "PYTHONPATH": os.pathsep.join(places), **pinned_environment()}

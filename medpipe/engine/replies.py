@@ -77,6 +77,8 @@ class Death:
         Last mark before the end: what was being done, and on what.
     signal : int or None
         Signal that ended the process, if one did.
+    is_first : bool
+        Whether it was the first call of its process, so that no other call can have harmed it.
     wall_s, cpu_s : float
         Seconds by the clock and of processor time.
     peak_bytes : int
@@ -87,6 +89,7 @@ class Death:
     stage: str = ""
     subject: str = ""
     signal: int | None = None
+    is_first: bool = False
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
@@ -99,7 +102,9 @@ class Caller(Protocol):
     def numeric_class(self) -> str:
         """Class the calls compute in on the CPU."""
 
-    def call(self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None) -> Reply | Death:
+    def call(
+        self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None, is_fresh: bool
+    ) -> Reply | Death:
         """Ask the session; never raises because of the subject."""
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medpipe.engine.board import Mark
+from medpipe.engine.child import IMPORTED
+from medpipe.engine.forks import Zygote
 from medpipe.engine.frames import encode
 from medpipe.engine.limits import Limits
 from medpipe.engine.numeric import sandbox_class
@@ -17,6 +19,7 @@ from medpipe.engine.replies import Death, Reply
 from medpipe.errors import ConfigError, MedpipeError, StoppedError
 
 _START_TRIES = 3
+_IMPORTED_S = 5.0
 
 _CODES: dict[Literal["timeout", "memory", "crash"], str] = {
     "timeout": "E_TIMEOUT",
@@ -40,12 +43,22 @@ class SandboxSpec:
         Limit of the address space, for parsers of headers and pixels (it breaks CUDA).
     start_timeout_s : float
         Seconds a start may take, imports and models included.
+    forks : bool
+        Whether sandboxes of a pool are forked from a process that has done the imports; not
+        for sessions that use CUDA.
     """
 
     session: str
     init: Mapping[str, Any] = field(repr=False)
     address_space_bytes: int | None = None
     start_timeout_s: float = 120.0
+    forks: bool = True
+
+    def zygote(self) -> Zygote | None:
+        """Return a zygote for sandboxes of this kind, not yet started; None if they are not to be forked."""
+        if not self.forks:
+            return None
+        return Zygote(self.session.partition(":")[0], start_s=self.start_timeout_s)
 
 
 class Sandbox:
@@ -56,12 +69,17 @@ class Sandbox:
     Parameters
     ----------
     spec : SandboxSpec
+    zygote : Zygote or None
+        Forks the process; None to start it from nothing.
     """
 
-    def __init__(self, spec: SandboxSpec) -> None:
+    def __init__(self, spec: SandboxSpec, *, zygote: Zygote | None = None) -> None:
         self._spec = spec
+        self._zygote = zygote
         self._process: ChildProcess | None = None
         self._fresh_bytes = 0
+        self._left_bytes = 0
+        self._answers = 0
         self._killed = threading.Event()
 
     @property
@@ -95,6 +113,7 @@ class Sandbox:
         deadline_s: float,
         memory_bytes: int | None = None,
         stall_s: float | None = None,
+        is_fresh: bool = False,
     ) -> Reply | Death:
         """Ask the session.
 
@@ -108,6 +127,8 @@ class Sandbox:
             Resident memory, children included, above which it is killed.
         stall_s : float, optional
             Seconds without a new mark until it is killed.
+        is_fresh : bool, optional
+            Whether the process must not have answered a call before.
 
         Returns
         -------
@@ -118,7 +139,7 @@ class Sandbox:
         MedpipeError
             If the process cannot be started; see :meth:`start`.
         """
-        process = self._ready(memory_bytes)
+        process = self._ready(memory_bytes, is_fresh=is_fresh)
         limits = Limits(deadline_s=deadline_s, memory_bytes=memory_bytes, stall_s=stall_s)
         marks = process.mark().number
         start_s = time.monotonic()
@@ -135,12 +156,15 @@ class Sandbox:
                 stage=mark.stage,
                 subject=mark.subject,
                 signal=outcome.signal,
+                is_first=self._answers == 0,
                 wall_s=wall_s,
                 cpu_s=outcome.usage.cpu_s,
                 peak_bytes=outcome.usage.rss_bytes,
             )
         frame = outcome.frame
-        frame["peak_bytes"] = max(frame["peak_bytes"], outcome.usage.rss_bytes)
+        frame["peak_bytes"] = self._left_bytes = max(frame["peak_bytes"], outcome.usage.rss_bytes)
+        self._answers += 1
+        self._tell_zygote(process)
         return Reply(**frame, stage=mark.stage, subject=mark.subject, wall_s=wall_s)
 
     def kill(self) -> None:
@@ -157,22 +181,36 @@ class Sandbox:
         if process is not None:
             process.close()
 
-    def _ready(self, memory_bytes: int | None) -> ChildProcess:
+    def _ready(self, memory_bytes: int | None, *, is_fresh: bool) -> ChildProcess:
         if self._process is not None and not self._process.is_running():
             self.close()
-        if self._process is not None and memory_bytes is not None:
-            # what a former subject left behind must not be held against the next one
-            room_bytes = max(0, memory_bytes - self._fresh_bytes)
-            if self._process.resident_bytes() > self._fresh_bytes + room_bytes // 2:
-                self.close()
+        if self._process is not None and ((is_fresh and self._answers) or self._is_full(self._process, memory_bytes)):
+            self.close()
         self.start()
         assert self._process is not None
         return self._process
 
+    def _is_full(self, process: ChildProcess, memory_bytes: int | None) -> bool:
+        """Tell whether what former subjects left behind would be held against the next one."""
+        if memory_bytes is None:
+            return False
+        most_bytes = self._fresh_bytes + max(0, memory_bytes - self._fresh_bytes) // 2
+        # at the end of a call it held no more than at its height
+        return self._left_bytes > most_bytes and process.resident_bytes() > most_bytes
+
+    def _tell_zygote(self, process: ChildProcess) -> None:
+        # the first calls import what the module of the session does not: after 1, 2, 4, ... calls
+        if self._zygote is None or self._answers & (self._answers - 1):
+            return
+        outcome = process.exchange(encode({"kind": IMPORTED, "payload": {}}), Limits(deadline_s=_IMPORTED_S))
+        if isinstance(outcome, Answered):
+            self._zygote.preload(outcome.frame["value"]["modules"])
+
     def _launch(self, *, is_last_try: bool) -> None:
         if self._killed.is_set():
             raise StoppedError("the sandbox is closed: the work was stopped")
-        self._process = process = ChildProcess()
+        self._process = process = ChildProcess(self._zygote)
+        self._answers = 0
         if self._killed.is_set():
             process.kill()
         first = {
@@ -191,7 +229,7 @@ class Sandbox:
             process.kill()
             self.close()
             raise
-        self._fresh_bytes = process.resident_bytes()
+        self._fresh_bytes = self._left_bytes = process.resident_bytes()
 
 
 def _check_start(outcome: Answered | Ended, session: str) -> None:

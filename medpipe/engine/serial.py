@@ -44,9 +44,11 @@ class LocalSession:
         """Class this process computes in on the CPU."""
         return numeric_class()
 
-    def call(self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None) -> Reply:
+    def call(
+        self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None, is_fresh: bool
+    ) -> Reply:
         """Ask the session; nothing in this process can enforce the limits."""
-        del deadline_s, memory_bytes
+        del deadline_s, memory_bytes, is_fresh
         with self._lock:
             self._mark = ("", "")
             start_s = time.monotonic()
@@ -82,6 +84,7 @@ class SerialEngine:
             open_by_name(spec.sink, spec.sink_init),
             size=1,
             memory_bytes=spec.memory_bytes,
+            sandbox_bytes=spec.sandbox_bytes,
             seal_cases=spec.seal_cases,
             seal_s=spec.seal_s,
         )

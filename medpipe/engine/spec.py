@@ -31,6 +31,9 @@ class EngineSpec:
         address has its own number.
     memory_bytes : int or None
         Memory of this host for all cases; None for four fifths of what it has.
+    sandbox_bytes : int or None
+        Memory no single case may exceed. One projected above it, or above the host's memory,
+        is not run and ends as failed with ``E_MEMORY``.
     address : str or None
         Address of a Dask scheduler; None to start one on this host.
     tls_ca, tls_cert, tls_key : str or None
@@ -39,6 +42,10 @@ class EngineSpec:
         Limit of a sandbox's address space (it breaks CUDA).
     start_timeout_s : float
         Seconds the start of a sandbox may take.
+    forks : bool
+        Whether sandboxes are forked from a process that has done their imports; not with CUDA.
+    silence_s : float
+        Seconds without a sign of life after which a worker of this host is started anew.
     seal_cases : int
         Results after which they are made durable.
     seal_s : float
@@ -59,6 +66,8 @@ class EngineSpec:
     tls_key: str | None = None
     address_space_bytes: int | None = None
     start_timeout_s: float = 120.0
+    forks: bool = True
+    silence_s: float = 30.0
     seal_cases: int = 256
     seal_s: float = 2.0
 

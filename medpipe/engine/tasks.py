@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from medpipe.contracts.records import CaseRecord, CaseResult, Status
 from medpipe.engine.replies import Death, Reply
 from medpipe.engine.workplace import Workplace
 from medpipe.errors import ConfigError, MedpipeError
 
-_TRIED_AGAIN = frozenset({"E_OOM", "E_CRASH"})
+# what somebody else sends: a person, a service, the kernel for want of memory
+_FROM_OUTSIDE: frozenset[int | None] = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _REJECTING = frozenset({"E_CODEC_PANIC"})
 
 
@@ -71,6 +74,7 @@ class Event:
     code, stage : str
         As in the case's record.
     attempts : int
+        0 if the case was refused before it ran.
     wall_s, cpu_s : float
         Seconds of the last attempt.
     peak_bytes : int
@@ -120,12 +124,29 @@ class Receipt:
     number: int = 0
     sealed: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Receipt:
+        """Return the receipt of :meth:`to_json`."""
+        event, again = value["event"], value["again"]
+        return cls(
+            event=None if event is None else Event(**event),
+            again=None if again is None else Task(**again),
+            workplace=value["workplace"],
+            number=value["number"],
+            sealed=value["sealed"],
+        )
+
 
 def execute(task: Task, workplace: Workplace) -> Receipt:
     """Run a case and hand its result to the sink.
 
     Never raises because of the case: a death of the sandbox becomes a record of a failed
-    case, or, at the first crash or lack of memory, a receipt that asks for another attempt.
+    case, or, where the death may not be the case's own doing, a receipt that asks for another
+    attempt. A case that needs more memory than it may have is not run at all.
     """
     try:
         result = _result(task, workplace)
@@ -159,21 +180,51 @@ def _result(task: Task, workplace: Workplace) -> CaseResult | Task:
             f"the plan asks for {task.numeric_class}, but this host computes as {caller.numeric_class}: "
             "plan again for this engine and host"
         )
+    if not workplace.admits(task.projected_bytes):
+        return CaseResult(case=_refused(task))
+    limit_bytes = workplace.memory_limit(task.projected_bytes, is_alone=task.is_alone)
     outcome = caller.call(
         "case",
         {"shard": task.shard, "row": task.row},
         deadline_s=task.deadline_s,
-        memory_bytes=workplace.memory_limit(task.projected_bytes, is_alone=task.is_alone),
+        memory_bytes=limit_bytes,
+        is_fresh=task.attempt > 1,
     )
     if isinstance(outcome, Reply):
         outcome.raise_if_stopping()
         if outcome.value is not None:
             result = CaseResult.from_json(outcome.value)
             return replace(result, case=_with_cost(result.case, task, outcome))
-    if task.attempt == 1 and outcome.code in _TRIED_AGAIN:
-        # a lack of memory may have been the neighbours' doing
+    if task.attempt == 1 and _may_be_innocent(task, outcome, workplace, limit_bytes):
         return replace(task, attempt=2, is_alone=outcome.code == "E_OOM")
     return CaseResult(case=_with_cost(_lost(task, outcome), task, outcome))
+
+
+def _may_be_innocent(task: Task, outcome: Reply | Death, workplace: Workplace, limit_bytes: int | None) -> bool:
+    """Tell whether something other than the case may have ended it.
+
+    A crash in a process that had answered other calls may be theirs: a decoder that wrote
+    beyond its buffer is found out when another case frees the memory. A lack of memory may be
+    the neighbours', unless the case alone went over a limit that would be the same alone.
+    """
+    if outcome.code == "E_OOM":
+        is_over = limit_bytes is not None and outcome.peak_bytes > limit_bytes
+        return not is_over or limit_bytes != workplace.memory_limit(task.projected_bytes, is_alone=True)
+    if isinstance(outcome, Death) and outcome.code == "E_CRASH":
+        return not outcome.is_first or outcome.signal in _FROM_OUTSIDE
+    return False
+
+
+def _refused(task: Task) -> CaseRecord:
+    record = _lost(task, Death(code="E_MEMORY", stage="plan"))
+    return replace(
+        record,
+        run=task.run,
+        attempts=0,
+        tries=task.tries,
+        conditions=task.conditions,
+        projected_bytes=task.projected_bytes,
+    )
 
 
 def _lost(task: Task, outcome: Reply | Death) -> CaseRecord:

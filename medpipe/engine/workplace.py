@@ -45,6 +45,8 @@ class Workplace:
         Calls that run at the same time.
     memory_bytes : int or None
         Memory of the host for all of them; None for no limit.
+    sandbox_bytes : int or None
+        Memory no single case may exceed; None for no limit but the host's.
     seal_cases : int
         Results after which the sink is flushed.
     seal_s : float
@@ -60,6 +62,7 @@ class Workplace:
         *,
         size: int,
         memory_bytes: int | None,
+        sandbox_bytes: int | None = None,
         seal_cases: int = 256,
         seal_s: float = 2.0,
         on_sealed: Callable[[str, int], None] | None = None,
@@ -69,6 +72,8 @@ class Workplace:
         self._sink = sink
         self._size = size
         self._memory_bytes = memory_bytes
+        # what a case may have that has the host for itself
+        self._most_bytes = min((most for most in (memory_bytes, sandbox_bytes) if most is not None), default=None)
         self._seal_cases = seal_cases
         self._seal_s = seal_s
         self._on_sealed = on_sealed
@@ -86,15 +91,19 @@ class Workplace:
         """Number up to which results are durable."""
         return self._sealed
 
+    def admits(self, projected_bytes: int) -> bool:
+        """Tell whether a case could have the memory it needs, if it ran alone."""
+        return self._most_bytes is None or projected_bytes <= self._most_bytes
+
     def memory_limit(self, projected_bytes: int, *, is_alone: bool) -> int | None:
         """Return the resident bytes a case may have before it is killed.
 
         A case may always use an equal share of the host, twice its projection if that is
-        more, and the whole host if it runs alone.
+        more, and the whole host if it runs alone; never more than one sandbox may have.
         """
-        if self._memory_bytes is None or is_alone:
-            return self._memory_bytes
-        return min(self._memory_bytes, max(self._memory_bytes // self._size, 2 * projected_bytes))
+        if self._memory_bytes is None or self._most_bytes is None or is_alone:
+            return self._most_bytes
+        return min(self._most_bytes, max(self._memory_bytes // self._size, 2 * projected_bytes))
 
     def keep(self, result: CaseResult) -> int:
         """Hand a result to the sink and return its number.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from medpipe.types import Array
 
 Floats = NDArray[np.float64]
+Spectrum = NDArray[np.complex128]
+
+_PARTS = 16
 
 
 def moran_geary(image: Array, mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
@@ -50,48 +54,75 @@ def moran_geary(image: Array, mask: Array, /, *, spacing_mm: tuple[float, float,
     if inside.min() == inside.max() or scatter == 0.0:
         return math.nan, math.nan
     pairs = _PairSums(mask.shape, spacing_mm)
-    region = pairs.spectrum(mask.astype(np.float64))
+    region = pairs.half(mask.astype(np.float64))
     weights = pairs.total(region, region)
-    squares = pairs.total(pairs.spectrum(deviation**2), region)
+    squares = pairs.total(pairs.half(deviation**2), region)
     del region
-    signed = pairs.spectrum(deviation)
+    signed = pairs.half(deviation)
     cross = pairs.total(signed, signed)
     return n / weights * cross / scatter, (n - 1) / weights * (squares - cross) / scatter
 
 
 class _PairSums:
-    """Sums over all pairs of voxels of a box, weighted by 1 / distance."""
+    """Sums over all pairs of voxels of a box, weighted by 1 / distance.
+
+    The box is padded to twice its size, so that no pair is counted around the corner. Spectra
+    of that size would be most of what a case holds: arrays are transformed along x and z, and
+    along y only a few frequencies of z at a time, where they are multiplied and summed.
+    """
 
     def __init__(self, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> None:
         from scipy.fft import next_fast_len
 
-        # Twice the box, so that no pair is counted around the corner.
-        self._shape = tuple(int(next_fast_len(2 * size - 1, real=True)) for size in shape)
-        # The kernel is real and even, and so is its spectrum.
-        self._weights = np.ascontiguousarray(self.spectrum(self._inverse_distance(spacing_mm)).real)
-        columns = self._weights.shape[-1]
-        self._times = np.full(columns, 2.0)
+        z, y, x = (int(next_fast_len(2 * size - 1, real=True)) for size in shape)
+        self._shape = z, y, x
+        self._weights = self._half_of_weights(spacing_mm)
+        self._times = np.full(x // 2 + 1, 2.0)
         self._times[0] = 1.0
-        if self._shape[-1] % 2 == 0:
+        if x % 2 == 0:
             self._times[-1] = 1.0
 
-    def spectrum(self, x: Floats) -> NDArray[np.complex128]:
-        from scipy.fft import rfftn
+    def half(self, values: Floats) -> Spectrum:
+        """Return the spectrum along x and z of values that stand in a corner of the padded box."""
+        from scipy.fft import fft, rfft
 
-        result: NDArray[np.complex128] = rfftn(x, self._shape)
-        return result
+        return np.asarray(fft(rfft(values, self._shape[2], axis=2), self._shape[0], axis=0, overwrite_x=True))
 
-    def total(self, a: NDArray[np.complex128], b: NDArray[np.complex128]) -> float:
+    def total(self, a: Spectrum, b: Spectrum) -> float:
         """Return the sum over pairs of ``a(p) w(p, q) b(q)``."""
-        product = a.real * b.real
-        product += a.imag * b.imag
-        product *= self._weights
-        return float((product @ self._times).sum()) / math.prod(self._shape)
+        lines = np.empty(self._shape[:2])
+        for part in self._parts():
+            first = self._whole(a[part])
+            second = first if a is b else self._whole(b[part])
+            product = first.real * second.real
+            product += first.imag * second.imag
+            # the kernel is real and even, and so is its spectrum
+            product *= self._whole(self._weights[part][:, self._offsets(1)]).real
+            lines[part] = product @ self._times
+        return float(lines.sum()) / math.prod(self._shape)
 
-    def _inverse_distance(self, spacing_mm: tuple[float, float, float]) -> Floats:
-        squares: Floats = np.zeros((1, 1, 1))
-        for axis, (size, step) in enumerate(zip(self._shape, spacing_mm, strict=True)):
-            offset = np.minimum(np.arange(size), size - np.arange(size)) * step
-            squares = squares + np.expand_dims(offset**2, tuple(other for other in range(3) if other != axis))
-        squares[0, 0, 0] = math.inf
-        return np.asarray(1.0 / np.sqrt(squares))
+    def _whole(self, part: Spectrum) -> Spectrum:
+        from scipy.fft import fft
+
+        return np.asarray(fft(part, self._shape[1], axis=1))
+
+    def _parts(self) -> Iterator[slice]:
+        step = -(-self._shape[0] // _PARTS)
+        for start in range(0, self._shape[0], step):
+            yield slice(start, start + step)
+
+    def _half_of_weights(self, spacing_mm: tuple[float, float, float]) -> Spectrum:
+        """Return the spectrum along x and z of 1 / distance, for the rows of y that differ."""
+        from scipy.fft import fft, rfft
+
+        squares = [(self._offsets(axis) * step) ** 2 for axis, step in enumerate(spacing_mm)]
+        n_z, n_y = (size // 2 + 1 for size in self._shape[:2])
+        distance = squares[0][:n_z, None, None] + squares[1][:n_y, None] + squares[2]
+        distance[0, 0, 0] = math.inf
+        np.sqrt(distance, out=distance)
+        np.divide(1.0, distance, out=distance)
+        return np.asarray(fft(rfft(distance, axis=2)[self._offsets(0)], axis=0, overwrite_x=True))
+
+    def _offsets(self, axis: int) -> NDArray[np.int64]:
+        """Return how far each place along an axis is from the first, around the corner if that is nearer."""
+        return np.minimum(np.arange(self._shape[axis]), self._shape[axis] - np.arange(self._shape[axis]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from medpipe.types import Array
@@ -11,6 +13,9 @@ Spacing = tuple[float, float, float]
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 """Neighbours that share a face, an edge or a corner (26)."""
+
+_LEAST_SLAB_VOXELS = 1 << 18
+_MOST_SLABS = 16
 
 IN_SLICE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], dtype=bool)
 """Neighbours that share an edge within a slice (4)."""
@@ -33,8 +38,7 @@ def largest_component(mask: Array, /) -> Array:
     labels, count = backend.ndi.label(mask, structure=TOUCHING)
     if int(count) == 0:
         return xp.zeros(mask.shape, dtype=bool)
-    sizes = xp.bincount(labels[mask], minlength=int(count) + 1)
-    return labels == int(xp.argmax(sizes))
+    return labels == int(xp.argmax(_sizes(labels, int(count))))
 
 
 def enclosed_components(mask: Array, /, *, least_voxels: float, at_most: int) -> Array:
@@ -57,7 +61,7 @@ def enclosed_components(mask: Array, /, *, least_voxels: float, at_most: int) ->
     labels, count = backend.ndi.label(mask)
     if int(count) == 0:
         return xp.zeros(mask.shape, dtype=bool)
-    sizes = xp.bincount(labels[mask], minlength=int(count) + 1)
+    sizes = _sizes(labels, int(count))
     for edge in _edges(labels):
         sizes[edge] = 0
     # Sorted by the negative size, so that the first of equal sets comes first.
@@ -79,12 +83,15 @@ def fill_slice_holes(mask: Array, /) -> Array:
     array of bool (z, y, x)
     """
     backend = backend_of(mask)
-    labels, count = backend.ndi.label(~mask, structure=IN_SLICE)
-    inside = backend.xp.ones(int(count) + 1, dtype=bool)
-    for edge in _edges(labels):
-        inside[edge] = False
-    inside[0] = True
-    return _looked_up(inside, labels)
+    result = backend.xp.empty(mask.shape, dtype=bool)
+    for slices in _slabs(mask.shape):
+        labels, count = backend.ndi.label(~mask[slices], structure=IN_SLICE)
+        inside = backend.xp.ones(int(count) + 1, dtype=bool)
+        for edge in _edges(labels):
+            inside[edge] = False
+        inside[0] = True
+        result[slices] = _looked_up(inside, labels)
+    return result
 
 
 def opening(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
@@ -186,6 +193,24 @@ def _add_shifted(result: Array, mask: Array, shift: tuple[int, int, int]) -> Non
     to = tuple(slice(max(n, 0), size + min(n, 0)) for n, size in zip(shift, mask.shape, strict=True))
     source = tuple(slice(max(-n, 0), size + min(-n, 0)) for n, size in zip(shift, mask.shape, strict=True))
     result[to] |= mask[source]
+
+
+def _sizes(labels: Array, count: int) -> Array:
+    """Return the number of voxels of each label; background counts as none."""
+    xp = backend_of(labels).xp
+    sizes = xp.zeros(count + 1, dtype=xp.int64)
+    for slices in _slabs(labels.shape):
+        # counting turns labels into 8-byte places
+        sizes += xp.bincount(labels[slices].reshape(-1), minlength=count + 1)
+    sizes[0] = 0
+    return sizes
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield slices of the first axis: what is made of each takes a small part of the whole's memory."""
+    step = max(1, -(-shape[0] // _MOST_SLABS), _LEAST_SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
 
 
 def _edges(labels: Array) -> tuple[Array, Array, Array, Array]:

@@ -30,7 +30,10 @@ def fixed_bin_size(values: Array, /, *, width: float, low: float) -> Array:
     IBSI code Q3RU.
     """
     xp = backend_of(values).xp
-    return xp.floor((values.astype(xp.float64) - low) / width).astype(xp.int64) + 1
+    x = values.astype(xp.float64)
+    x -= low
+    x /= width
+    return _levels(x)
 
 
 def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
@@ -60,5 +63,16 @@ def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
     low, high = x.min(), x.max()
     if low == high:
         return xp.ones(x.shape, dtype=xp.int64)
-    levels = xp.floor(bins * (x - low) / (high - low)).astype(xp.int64) + 1
-    return xp.minimum(levels, bins)
+    x -= low
+    x *= bins
+    x /= high - low
+    levels = _levels(x)
+    return xp.minimum(levels, bins, out=levels)
+
+
+def _levels(x: Array) -> Array:
+    """Return the level of each place in units of a bin; the places are overwritten."""
+    xp = backend_of(x).xp
+    levels = xp.floor(x, out=x).astype(xp.int64)
+    levels += 1
+    return levels

@@ -57,7 +57,9 @@ def clipped_otsu(x: Array, /, *, low: float, high: float) -> tuple[Array, float]
     floor, ceiling = (float(value) for value in xp.percentile(values, [low, high]))
     if not ceiling > floor:
         raise Rejected("E_CONSTANT")
-    return xp.clip(x, floor, ceiling), otsu_threshold(xp.clip(values, floor, ceiling))
+    threshold = otsu_threshold(xp.clip(values, floor, ceiling, out=values))
+    del values
+    return xp.clip(x, floor, ceiling), threshold
 
 
 def foreground(x: Array, /) -> Array:
@@ -80,11 +82,13 @@ def foreground(x: Array, /) -> Array:
     """
     backend = backend_of(x)
     xp = backend.xp
-    clipped, _ = clipped_otsu(x, low=1.0, high=99.0)
-    lowest = float(xp.nanmin(clipped))
-    known = xp.where(xp.isnan(clipped), xp.float32(lowest), clipped)
+    known, _ = clipped_otsu(x, low=1.0, high=99.0)
+    known[xp.isnan(known)] = float(xp.nanmin(known))
     smooth = backend.ndi.gaussian_filter(known, 1.0, mode="nearest", truncate=4.0)
-    return fill_slice_holes(largest_component(smooth > otsu_threshold(smooth)))
+    del known
+    bright = smooth > otsu_threshold(smooth)
+    del smooth
+    return fill_slice_holes(largest_component(bright))
 
 
 def _otsu(

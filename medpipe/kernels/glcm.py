@@ -69,13 +69,16 @@ def glcm_features(levels: Array, /, *, aggregations: tuple[Aggregation, ...]) ->
     IBSI reference manual, chapter "Grey level co-occurrence based features"; codes GYBY to
     JN9H. Matrices are symmetric, at distance 1 (Chebyshev).
     """
-    present = np.unique(levels)
+    # plane by plane, here and for the ranks: a copy of all levels is what a large region has no room for
+    present = np.unique(np.concatenate([np.unique(plane) for plane in levels]))
     present = present[present > 0]
     if present.size > MAX_LEVELS:
         raise Rejected("E_LEVELS")
     if present.size == 0:
         return {aggregation: dict.fromkeys(NAMES, math.nan) for aggregation in aggregations}
-    ranks = np.where(levels > 0, np.searchsorted(present, levels) + 1, 0).astype(np.int32)
+    ranks = np.zeros(levels.shape, dtype=np.int32)
+    for plane, given in zip(ranks, levels, strict=True):
+        plane[...] = np.where(given > 0, np.searchsorted(present, given) + 1, 0)
     found: dict[Aggregation, dict[str, float]] = {}
     if any(aggregation.startswith("3D") for aggregation in aggregations):
         counts = cooccurrences(ranks, n_levels=present.size, directions=DIRECTIONS_3D)

@@ -48,8 +48,10 @@ def uniform_lbp(image: Array, mask: Array, /, *, origin: tuple[int, int]) -> NDA
     Ojala, Pietikäinen and Mäenpää, doi:10.1109/TPAMI.2002.1017623. The sample points, their
     rounding to five decimals and the zeros outside are those of scikit-image.
     """
-    padded = np.pad(np.asarray(image, dtype=np.float64), ((0, 0), (1, 1), (1, 1)))
-    counts: NDArray[np.int64] = _patterns(padded, np.ascontiguousarray(mask), _ROWS, _COLUMNS, origin)
+    counts = np.zeros(BINS, dtype=np.int64)
+    for plane, inside in zip(image, mask, strict=True):
+        padded = np.pad(np.asarray(plane, dtype=np.float64), 1)
+        counts += _patterns(padded[np.newaxis], np.ascontiguousarray(inside)[np.newaxis], _ROWS, _COLUMNS, origin)
     return counts
 
 

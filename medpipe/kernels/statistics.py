@@ -37,7 +37,7 @@ def intensity_statistics(values: Array, /) -> dict[str, float]:
     (doi:10.1148/radiol.2020191145); codes Q4LE to 5ZWQ.
     """
     xp = backend_of(values).xp
-    x = values.astype(xp.float64)
+    x = values.astype(xp.float64, copy=False)
     low, p10, p25, median, p75, p90, high = (
         float(point) for point in xp.percentile(x, xp.asarray([0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 100.0]))
     )

@@ -76,6 +76,25 @@ def fsync_tree(root: Path) -> None:
         fsync_path(Path(folder))
 
 
+def sync_disk(folder: Path) -> None:
+    """Make everything durable that any process has written to the file system of a folder.
+
+    Who takes over from a killed process calls this before it believes what it finds: a name can
+    be seen before its folder was synced, and be gone after a loss of power.
+    """
+    syncfs = _function_of_libc("syncfs")
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
+
+
 def ensure_folder(folder: Path) -> None:
     """Create a folder and its parents durably; nothing happens if it is there."""
     if folder.is_dir():
@@ -135,11 +154,15 @@ def _rename_noreplace(source: Path, target: Path) -> int:
 
 @cache
 def _renameat2() -> Any:
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    function = _function_of_libc("renameat2")
     if function is not None:
         function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
         function.restype = ctypes.c_int
     return function
+
+
+def _function_of_libc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None, use_errno=True), name, None)
 
 
 def _rename_locked(source: Path, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Named points at which a test can kill the process, to prove that nothing tears there."""
+"""Named points at which a test can kill or stop the process, to prove that nothing tears there."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ _hits: Counter[str] = Counter()
 def hit(name: str) -> None:
     """Kill this process if ``MEDPIPE_FAILPOINT`` is ``name:nth`` and this is the nth time.
 
+    With ``name:nth:stop`` it is stopped (SIGSTOP), and goes on from there when it is told to.
     Does nothing unless the variable is set.
 
     Parameters
@@ -57,9 +58,9 @@ def hit(name: str) -> None:
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return
-    point, _, nth = wanted.partition(":")
+    point, nth, action = (*wanted.split(":"), "", "")[:3]
     if point != name:
         return
     _hits[name] += 1
     if _hits[name] == int(nth or 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if action == "stop" else signal.SIGKILL)

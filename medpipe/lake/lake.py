@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from medpipe.errors import IntegrityError, LakeError, SecurityError, StoppedError
-from medpipe.lake.durable import ensure_folder, storage_faults
+from medpipe.lake.durable import ensure_folder, storage_faults, sync_disk
 from medpipe.lake.layout import FORMAT_VERSION, LAYOUT, Layout
 from medpipe.lake.private import Private
 from medpipe.lake.store import LocalStore
@@ -127,6 +127,8 @@ class Lake:
             file = path.open("a+b", buffering=0)
         with file:
             _lock_or_stop(file)
+            # What a killed run left half done must not be believed and then go with the power.
+            sync_disk(self.root)
             epoch = self._next_epoch()
             yield epoch
 

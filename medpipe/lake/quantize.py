@@ -1,4 +1,9 @@
-"""Storing float32 voxels as int16 where not a bit is lost."""
+"""Storing float32 voxels as int16 where not a bit is lost.
+
+Values are looked at a few planes at a time, so that it costs no second array: what has a shape
+and can be sliced by planes and rows serves, an array as well as a
+:class:`medpipe.lake.scratch.Spool`.
+"""
 
 from __future__ import annotations
 
@@ -14,71 +19,92 @@ _SLAB_VOXELS = 1 << 20
 Voxels = np.ndarray[Any, Any]
 
 
-class Stored(NamedTuple):
-    """An array as it is stored: ``value = float32(float64(stored) * scale + offset)``.
+class Grid(NamedTuple):
+    """How values are stored: ``value = float32(float64(stored) * scale + offset)``.
 
     Attributes
     ----------
-    data : array of int16 or float32
+    dtype : {"int16", "float32"}
     scale, offset : float
     """
 
-    data: Voxels
+    dtype: str
     scale: float
     offset: float
 
 
-def to_stored(values: Voxels, hint: tuple[float, float] | None) -> Stored:
-    """Return the smallest array that gives back every voxel bit for bit.
+PLAIN = Grid("float32", 1.0, 0.0)
+"""Values as they are."""
+
+
+def grid_of(values: Any, hint: tuple[float, float] | None) -> Grid:
+    """Return the smallest grid that gives back every voxel bit for bit.
 
     Whole numbers are tried as they are, then with an offset (unsigned 16 bit), then on the grid
     of `hint`, then on it with an offset; what fits none is kept as float32.
 
     Parameters
     ----------
-    values : array of float32
+    values : array of float32, or what is sliced like one
     hint : (slope, intercept) or None
         Rescale values the voxels were made with.
     """
-    low, high = float(values.min()), float(values.max())
-    grids = [(1.0, 0.0)] if hint is None else [(1.0, 0.0), hint]
-    for slope, intercept in grids:
+    low, high = _range(values)
+    for slope, intercept in [(1.0, 0.0)] if hint is None else [(1.0, 0.0), hint]:
         offset = _offset(low, high, slope, intercept)
-        stored = None if offset is None else _as_int16(values, slope, offset)
-        if offset is not None and stored is not None:
-            return Stored(stored, slope, offset)
-    return Stored(values, 1.0, 0.0)
+        if offset is None:
+            continue
+        grid = Grid("int16", slope, offset)
+        if all(_returns(slab, grid) for slab in _slabs(values)):
+            return grid
+    return PLAIN
 
 
-def from_stored(stored: Stored) -> Voxels:
-    """Return the float32 voxels of a stored array."""
-    if stored.data.dtype == np.float32:
-        return stored.data
-    if (stored.scale, stored.offset) == (1.0, 0.0):
-        return stored.data.astype(np.float32)
-    values = np.empty(stored.data.shape, dtype=np.float32)
-    for start, stop in _slabs(values):
-        values[start:stop] = _values(stored.data[start:stop], stored.scale, stored.offset)
+def to_stored(values: Voxels, grid: Grid) -> Voxels:
+    """Return the numbers that are stored for float32 values of which all lie on a grid."""
+    if grid.dtype == "float32":
+        return values
+    if (grid.scale, grid.offset) == (1.0, 0.0):
+        return values.astype(np.int16)
+    stored = np.empty(values.shape, dtype=np.int16)
+    for target, slab in zip(_slabs(stored), _slabs(values), strict=True):
+        target[...] = _levels(slab, grid)
+    return stored
+
+
+def from_stored(stored: Voxels, grid: Grid) -> Voxels:
+    """Return the float32 voxels of stored numbers."""
+    if stored.dtype == np.float32:
+        return stored
+    if (grid.scale, grid.offset) == (1.0, 0.0):
+        return stored.astype(np.float32)
+    values = np.empty(stored.shape, dtype=np.float32)
+    for target, slab in zip(_slabs(values), _slabs(stored), strict=True):
+        target[...] = _values(slab, grid)
     return values
 
 
-def _values(data: Voxels, scale: float, offset: float) -> Voxels:
-    return (data.astype(np.float64) * scale + offset).astype(np.float32)
+def _values(stored: Voxels, grid: Grid) -> Voxels:
+    return (stored.astype(np.float64) * grid.scale + grid.offset).astype(np.float32)
 
 
-def _as_int16(values: Voxels, slope: float, offset: float) -> Voxels | None:
-    stored = np.empty(values.shape, dtype=np.int16)
-    for start, stop in _slabs(values):
-        slab = values[start:stop]
-        levels = np.rint((slab.astype(np.float64) - offset) / slope)
-        if levels.min() < _LOWEST or levels.max() > _HIGHEST:
-            return None
-        stored[start:stop] = levels
-        back = _values(stored[start:stop], slope, offset)
-        # Bits, not values: a negative zero must come back as one.
-        if not np.array_equal(back.view(np.uint32), slab.view(np.uint32)):
-            return None
-    return stored
+def _levels(values: Voxels, grid: Grid) -> Voxels:
+    return np.rint((values.astype(np.float64) - grid.offset) / grid.scale)
+
+
+def _returns(values: Voxels, grid: Grid) -> bool:
+    levels = _levels(values, grid)
+    if levels.min() < _LOWEST or levels.max() > _HIGHEST:
+        return False
+    back = _values(levels.astype(np.int16), grid)
+    # Bits, not values: a negative zero must come back as one.
+    return np.array_equal(back.view(np.uint32), np.ascontiguousarray(values).view(np.uint32))
+
+
+def _range(values: Any) -> tuple[float, float]:
+    """Return the least and the greatest value; NaN if there is one."""
+    ends = np.array([(slab.min(), slab.max()) for slab in _slabs(values)])
+    return float(ends[:, 0].min()), float(ends[:, 1].max())
 
 
 def _offset(low: float, high: float, slope: float, intercept: float) -> float | None:
@@ -95,7 +121,8 @@ def _offset(low: float, high: float, slope: float, intercept: float) -> float | 
     return None
 
 
-def _slabs(values: Voxels) -> Iterator[tuple[int, int]]:
-    step = max(1, _SLAB_VOXELS // max(1, values[0].size))
+def _slabs(values: Any) -> Iterator[Voxels]:
+    """Yield an array a few planes at a time; views of it where it is in memory."""
+    step = max(1, _SLAB_VOXELS // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
-        yield start, start + step
+        yield values[start : start + step]

@@ -38,6 +38,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._folders: dict[Path, int] = {}
+        self._synced: set[Path] = set()
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -89,7 +90,7 @@ class LocalStore:
             fsync_path(target.parent)
             return False
         with storage_faults(path), self._aside("put", data) as aside:
-            ensure_folder(target.parent)
+            self._ensure(target.parent)
             hit("put.before_link")
             won = link_exclusive(aside, target)
             hit("put.after_link")
@@ -106,7 +107,7 @@ class LocalStore:
         """
         target = self.absolute(path)
         with storage_faults(path), self._aside("pointer", data) as aside:
-            ensure_folder(target.parent)
+            self._ensure(target.parent)
             _replace(aside, target)
 
     def swap_link(self, path: str, to: str) -> None:
@@ -114,7 +115,7 @@ class LocalStore:
         target = self.absolute(path)
         relative = os.path.relpath(self.absolute(to), target.parent)
         with storage_faults(path), self.attempt("link") as aside:
-            ensure_folder(target.parent)
+            self._ensure(target.parent)
             ensure_folder(aside)
             link = aside / "link"
             link.symlink_to(relative, target_is_directory=True)
@@ -145,7 +146,7 @@ class LocalStore:
             self._refuse_swept(attempt)
             hit("publish.before_fsync")
             fsync_tree(attempt)
-            ensure_folder(target.parent)
+            self._ensure(target.parent)
             hit("publish.before_rename")
             won = rename_exclusive(attempt, target)
             hit("publish.after_rename")
@@ -170,6 +171,21 @@ class LocalStore:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+    def _ensure(self, folder: Path) -> None:
+        """Create a folder durably, or make one durable that is there: once, up to the root.
+
+        Another process may have made it and not yet come to sync its name.
+        """
+        if folder in self._synced and folder.is_dir():
+            return
+        if folder != self.root:
+            self._ensure(folder.parent)
+        if folder != self.root and folder.is_dir():
+            fsync_path(folder.parent)
+        else:
+            ensure_folder(folder)
+        self._synced.add(folder)
 
     @contextmanager
     def attempt_folder(self, label: str) -> Iterator[Path]:

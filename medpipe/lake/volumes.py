@@ -7,8 +7,9 @@ stored numbers become values, and the full affine).
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from medpipe.lake.failpoints import hit
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.manifest import publish_with_manifest, write_manifest
-from medpipe.lake.quantize import Stored, from_stored, to_stored
+from medpipe.lake.quantize import Grid, from_stored, grid_of, to_stored
+from medpipe.lake.scratch import Spool
 from medpipe.types import Geometry, Volume
 from medpipe.xp import to_numpy
 
@@ -30,7 +32,8 @@ _AXES = ("zyx", "tzyx", "czyx")
 _ARRAY = "0"
 _CHUNK_VOXELS = 1 << 18
 _CHUNK_DEPTH = 64
-_SHARD_BYTES = 256 << 20
+SHARD_BYTES = 64 << 20
+"""Largest shard before compression: one is in memory, and what it compresses to."""
 
 
 def put_volume(
@@ -50,7 +53,8 @@ def put_volume(
     key : str
         Product key; it must cover everything that is stored, `attrs` included.
     volume : Volume
-        Voxels of any real type; what comes back is ``float32`` of them.
+        Voxels of any real type, or a :class:`medpipe.lake.scratch.Spool`; what comes back is
+        ``float32`` of them.
     quantization : (slope, intercept), optional
         Rescale values the voxels were made with, where they make int16 lossless.
     chunks : tuple of int, optional
@@ -72,21 +76,25 @@ def put_volume(
     """
     _check(volume, key)
     path = LAYOUT.volume(key)
-    stored = to_stored(np.asarray(to_numpy(volume.data), dtype=np.float32), quantization)
-    attributes = {"ome": _ome(volume.geometry), "medpipe": _medpipe(volume, stored, attrs or {})}
+    values = _values(volume)
+    grid = grid_of(values, quantization)
+    attributes = {"ome": _ome(volume.geometry), "medpipe": _medpipe(volume, grid, attrs or {})}
     with storage_faults(path), lake.store.attempt_folder(key) as attempt:
-        _write_group(attempt, stored.data, volume.geometry, chunks, attributes)
+        array = _new_array(attempt, volume.geometry, grid, chunks, attributes)
+        # shard by shard: left to itself, Zarr holds many at once
+        for region in _regions(array.shape, array.shards):
+            array[region] = to_stored(values[region], grid)
         hit("volume.after_array")
         entries = write_manifest(attempt)
         hit("volume.after_manifest")
         publish_with_manifest(lake.store, attempt, path, entries)
     return {
         "store": path,
-        "dtype": str(stored.data.dtype),
-        "shape": list(stored.data.shape),
+        "dtype": grid.dtype,
+        "shape": list(volume.geometry.shape),
         "axes": volume.geometry.axes,
-        "scale": stored.scale,
-        "offset": stored.offset,
+        "scale": grid.scale,
+        "offset": grid.offset,
     }
 
 
@@ -144,7 +152,8 @@ def read_volume(lake: Lake, store_path: str) -> Volume:
         If there is no readable volume at this path.
     """
     array, how = open_array(lake, store_path)
-    data = from_stored(Stored(np.asarray(array[...]), how["scale"], how["offset"]))
+    stored = np.asarray(array[...])
+    data = from_stored(stored, Grid(stored.dtype.name, how["scale"], how["offset"]))
     geometry = Geometry(
         shape=tuple(data.shape),
         axes=how["axes"],
@@ -166,11 +175,11 @@ def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def shard_shape(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Return the default shard shape: whole planes, as many as make up to 256 MiB."""
+    """Return the default shard shape: whole planes, or rows of few planes, of up to 64 MiB."""
     shard = [math.ceil(size / chunk) * chunk for size, chunk in zip(shape, chunks, strict=True)]
-    for axis in range(len(shape) - 2):
-        below = math.prod(shard[axis + 1 :]) * itemsize
-        most = max(1, _SHARD_BYTES // (below * chunks[axis])) * chunks[axis]
+    for axis in range(len(shape) - 1):
+        one = math.prod(shard) // shard[axis] * chunks[axis] * itemsize
+        most = max(1, SHARD_BYTES // one) * chunks[axis]
         shard[axis] = math.ceil(_even(shape[axis], most) / chunks[axis]) * chunks[axis]
     return tuple(shard)
 
@@ -187,22 +196,35 @@ def _check(volume: Volume, key: str) -> None:
         raise IntegrityError(f"volume {key}: the array does not fit its geometry; report it")
 
 
-def _write_group(
-    folder: Path, data: Any, geometry: Geometry, chunks: tuple[int, ...] | None, attributes: dict[str, Any]
-) -> None:
-    chunks = tuple(min(chunk, size) for chunk, size in zip(chunks or chunk_shape(data.shape), data.shape, strict=True))
+def _values(volume: Volume) -> Any:
+    if isinstance(volume.data, Spool):
+        return volume.data
+    return np.asarray(to_numpy(volume.data), dtype=np.float32)
+
+
+def _new_array(
+    folder: Path, geometry: Geometry, grid: Grid, chunks: tuple[int, ...] | None, attributes: dict[str, Any]
+) -> Any:
+    shape, dtype = geometry.shape, np.dtype(grid.dtype)
+    chunks = tuple(min(chunk, size) for chunk, size in zip(chunks or chunk_shape(shape), shape, strict=True))
     group = zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes)
-    array = group.create_array(
+    return group.create_array(
         name=_ARRAY,
-        shape=data.shape,
-        dtype=data.dtype,
+        shape=shape,
+        dtype=dtype,
         chunks=chunks,
-        shards=shard_shape(data.shape, chunks, data.dtype.itemsize),
-        compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=data.dtype.itemsize),
+        shards=shard_shape(shape, chunks, dtype.itemsize),
+        compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=dtype.itemsize),
         fill_value=0,
         dimension_names=list(geometry.axes),
     )
-    array[...] = data
+
+
+def _regions(shape: tuple[int, ...], shards: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the place of each shard, as slices of all axes but the last."""
+    starts = [range(0, size, step) for size, step in zip(shape[:-1], shards[:-1], strict=True)]
+    for place in itertools.product(*starts):
+        yield tuple(slice(start, start + step) for start, step in zip(place, shards[:-1], strict=True))
 
 
 def _ome(geometry: Geometry) -> dict[str, Any]:
@@ -230,11 +252,11 @@ def _ome(geometry: Geometry) -> dict[str, Any]:
     }
 
 
-def _medpipe(volume: Volume, stored: Stored, attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _medpipe(volume: Volume, grid: Grid, attrs: Mapping[str, Any]) -> dict[str, Any]:
     geometry = volume.geometry
     own = {
-        "scale": stored.scale,
-        "offset": stored.offset,
+        "scale": grid.scale,
+        "offset": grid.offset,
         "axes": geometry.axes,
         "spacing_mm": _list(geometry.spacing_mm),
         "affine_lps": _list(geometry.affine_lps),

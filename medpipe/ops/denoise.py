@@ -10,7 +10,7 @@ from medpipe.errors import ConfigError
 from medpipe.kernels.gaussian import gaussian, gaussian_radius
 from medpipe.kernels.median import median
 from medpipe.kernels.total_variation import total_variation
-from medpipe.ops.frames import array_bytes, by_frame, frame_bytes, known_spacing
+from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
@@ -33,8 +33,8 @@ class Gaussian:
         return gaussian_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 input and result and of one pass between them."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=8)
+        """Return the bytes of the float32 result; the passes write to it."""
+        return result_bytes(geometry, beside=0)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
         """Return the smoothed volume.
@@ -68,8 +68,8 @@ class Median:
         return half, half, half
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 input and result and of the marks of missing voxels."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=10)
+        """Return the bytes of the float32 result and of the marks of missing voxels."""
+        return result_bytes(geometry, beside=4)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the filtered volume."""
@@ -92,8 +92,8 @@ class TotalVariation:
         return self.iterations, self.iterations, self.iterations
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of input and result and of up to six float32 arrays (four on the CPU)."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=24)
+        """Return the bytes of the result and of the dual field, three float32 arrays (on a GPU five)."""
+        return result_bytes(geometry, beside=12)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is flattened
         """Return the denoised volume."""

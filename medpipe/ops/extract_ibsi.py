@@ -12,6 +12,7 @@ import numpy as np
 from medpipe.errors import ConfigError
 from medpipe.kernels import discretise, glcm, morphology, statistics
 from medpipe.kernels.glcm import Aggregation
+from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import roi
 from medpipe.ops.ibsi_columns import FAMILIES, Family, column_name, columns_of
 from medpipe.ops.parameters import parameter
@@ -49,7 +50,7 @@ class Ibsi:
         How texture matrices of directions and slices are joined.
     autocorrelation_voxels : int
         Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
-        C are left NaN: their cost grows with the box, about 0.25 GB and 1 s per million voxels.
+        C are left NaN: their cost grows with the box, about 0.15 GB and 1 s per million voxels.
 
     Notes
     -----
@@ -111,19 +112,22 @@ class Ibsi:
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
-        before = math.prod(geometry.spatial_shape)
+        z, y, x = geometry.spatial_shape
         after = roi.voxels_after(geometry, self.resample_mm)
-        # The crop; with it planes or, for the spline, coefficients padded by their filter.
-        total = before * (5 if self.order == 1 or self.resample_mm is None else 60) + 34 * after
-        steps = [total]
+        uses_splines = self.resample_mm is not None and self.order == 3
+        splines = 3 * 8 * (z + 2 * SPLINE_PAD) * y * x if uses_splines else 0
+        # The image in float64 and both masks; re-segmentation by outliers takes two more images.
+        held = 10 * after
+        steps = [splines + 13 * after, held + (26 * after if self.outlier_sigma is not None else 10 * after)]
         if "statistics" in self.families:
-            steps.append(total + 48 * after)
+            steps.append(held + 22 * after)
         if "morphology" in self.families:
             # The mesh follows the surface, the transforms fill twice the box on each axis.
-            steps.append(total + 60 * after)
-            steps.append(total + 24 * after + 240 * min(after, self.autocorrelation_voxels))
+            steps.append(held + 20 * after + 5000 * int(after ** (2 / 3)))
+            steps.append(held + 16 * after + 135 * min(after, self.autocorrelation_voxels))
         if "glcm" in self.families:
-            steps.append(total + 60 * after + _matrix_bytes(self._most_levels(after), after))
+            steps.append(held + 26 * after)
+            steps.append(held + 18 * after + _matrix_bytes(self._most_levels(after), after))
         return max(steps) + 2**22
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:

@@ -53,9 +53,23 @@ def known_spacing(geometry: Geometry) -> tuple[float, float, float]:
     return geometry.spacing_mm
 
 
-def array_bytes(geometry: Geometry, *, per_voxel: int) -> int:
-    """Return the bytes of arrays over all voxels, leading axis included."""
-    return math.prod(geometry.shape) * per_voxel
+def result_bytes(geometry: Geometry, *, beside: int) -> int:
+    """Return what :func:`by_frame` takes for a float32 result of a geometry.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The result's.
+    beside : int
+        Bytes per voxel of a frame that the kernel takes beside its result.
+    """
+    frame = 0 if len(geometry.shape) == 3 else frame_bytes(geometry, per_voxel=4)
+    return math.prod(geometry.shape) * 4 + frame + frame_bytes(geometry, per_voxel=beside)
+
+
+def mean_bytes(geometry: Geometry) -> int:
+    """Return what :func:`mean_frame` takes: nothing without a leading axis."""
+    return 0 if len(geometry.shape) == 3 else frame_bytes(geometry, per_voxel=4)
 
 
 def frame_bytes(geometry: Geometry, *, per_voxel: int) -> int:

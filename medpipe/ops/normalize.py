@@ -10,7 +10,7 @@ from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
 from medpipe.kernels.foreground import foreground
 from medpipe.kernels.intensity import WINDOWS_HU, clip, percentile_scale, window, zscore
-from medpipe.ops.frames import array_bytes, by_frame, frame_bytes
+from medpipe.ops.frames import by_frame, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
@@ -43,8 +43,8 @@ class Window:
         return 0, 0, 0
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 input and result."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=4)
+        """Return the bytes of the float32 result."""
+        return result_bytes(geometry, beside=0)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # voxel by voxel
         """Return the windowed volume, unit ``normalized``."""
@@ -74,8 +74,8 @@ class Clip:
         return 0, 0, 0
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 input and result."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=4)
+        """Return the bytes of the float32 result."""
+        return result_bytes(geometry, beside=0)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # voxel by voxel
         """Return the clipped volume; its unit stays."""
@@ -99,8 +99,8 @@ class ZScore:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of input and result, the foreground's values in float64 and its search."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=32)
+        """Return the bytes of the foreground's search and of its values in float32 and twice in float64."""
+        return result_bytes(geometry, beside=16)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the scaled volume, unit ``normalized``.
@@ -134,8 +134,8 @@ class Percentile:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of input and result, the foreground's values and its search."""
-        return array_bytes(geometry, per_voxel=8) + frame_bytes(geometry, per_voxel=32)
+        """Return the bytes of the foreground's search and of its values, which are sorted in a copy."""
+        return result_bytes(geometry, beside=6)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the scaled volume, unit ``normalized``.

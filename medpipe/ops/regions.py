@@ -10,7 +10,7 @@ from typing import ClassVar
 from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.components import closing, enclosed_components, fill_slice_holes, largest_component, opening
 from medpipe.kernels.foreground import clipped_otsu
-from medpipe.ops.frames import frame_bytes, known_spacing, mean_frame
+from medpipe.ops.frames import frame_bytes, known_spacing, mean_bytes, mean_frame
 from medpipe.ops.parameters import Pairs, parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Companions, Geometry, Region, Volume
@@ -36,8 +36,8 @@ class Body:
     opening_mm: float = parameter(2.0, doc="Radius of what is removed as thin; 0 for none.", unit="mm", low=0.0)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of a float32 copy, its sorted values, labels and masks."""
-        return frame_bytes(geometry, per_voxel=32)
+        """Return the bytes of the mean over frames, and of the values sorted in a copy, or labels and masks."""
+        return mean_bytes(geometry) + frame_bytes(geometry, per_voxel=9) + 2**22
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``body``, or none if nothing is left.
@@ -76,8 +76,8 @@ class Lungs:
     closing_mm: float = parameter(5.0, doc="Radius of the gaps (vessels) that are filled.", unit="mm", low=0.0)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of a float32 copy, labels and masks."""
-        return frame_bytes(geometry, per_voxel=24)
+        """Return the bytes of the mean over frames, labels and masks."""
+        return mean_bytes(geometry) + frame_bytes(geometry, per_voxel=9) + 2**22
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``lungs``, or none: no lungs were found, or the volume is no CT.
@@ -114,8 +114,8 @@ class Hot:
     fraction: float = parameter(0.41, doc="Part of the maximum that counts as hot.", above=0.0, high=1.0)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of a float32 copy, labels and masks."""
-        return frame_bytes(geometry, per_voxel=24)
+        """Return the bytes of the mean over frames, labels and masks."""
+        return mean_bytes(geometry) + frame_bytes(geometry, per_voxel=9) + 2**22
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``hot``, or none: nothing is above 0, or the unit is HU."""
@@ -152,9 +152,9 @@ class SegmentationObjects:
             except re.error as error:
                 raise ConfigError(f"map.{label}: no regular expression ({error})") from None
 
-    def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of one mask: regions come with the case."""
-        return frame_bytes(geometry, per_voxel=1)
+    def memory(self, geometry: Geometry) -> int:  # noqa: ARG002  # the masks are there
+        """Return 0: the masks come with the case."""
+        return 0
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
         """Return the companions' regions under mapped names; those no rule fits keep ``roi_N``.

@@ -10,7 +10,7 @@ import numpy as np
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.resample import SPLINE_PAD, Axes, centred_grid, resample
-from medpipe.ops.frames import array_bytes, by_frame, frame_bytes, known_spacing
+from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Affine, Array, Geometry, Volume
@@ -43,15 +43,14 @@ class Resample:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of input, result and planes, and of spline coefficients for order 3."""
+        """Return the bytes of result and planes, and of spline coefficients for order 3."""
         if geometry.spacing_mm is None:
-            return array_bytes(geometry, per_voxel=8)
+            return 0
         after = self.result_geometry(geometry)
         z, y, x = geometry.spatial_shape
         planes = (y + 2 * SPLINE_PAD) * (max(x, after.shape[-1]) + 2 * SPLINE_PAD) * 64
         splines = 3 * 8 * (z + 2 * SPLINE_PAD) * y * x if self.order == 3 else 0
-        given = array_bytes(geometry, per_voxel=4)
-        return given + array_bytes(after, per_voxel=4) + frame_bytes(after, per_voxel=4) + planes + splines
+        return result_bytes(after, beside=0) + planes + splines
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is resampled
         """Return the volume on the new grid.

@@ -73,14 +73,14 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
         return None
     if chain.resample_mm is None:
         image = to_numpy(volume.data[box])
-        mask = to_numpy(region.mask[box]).astype(bool)
+        mask = to_numpy(region.mask[box]).astype(bool, copy=False)
     else:
         target_mm = _target_mm(volume.geometry, chain.resample_mm)
         image, mask = _resampled(volume, region, box, chain.order, target_mm)
         spacing_mm = target_mm
     image = image.astype(np.float64)
     if chain.rounded:
-        image = np.rint(image)
+        np.rint(image, out=image)
     inner = bounding_box(mask)
     if inner is None:
         return None
@@ -178,7 +178,9 @@ def _resampled(
     image = resample.resample(
         to_numpy(volume.data[outer]), (z, y, x), order=order, integral=False, slice_positions=positions
     )
-    mask = resample.resample_mask(to_numpy(region.mask[outer]).astype(bool), (z, y, x), slice_positions=positions)
+    mask = resample.resample_mask(
+        to_numpy(region.mask[outer]).astype(bool, copy=False), (z, y, x), slice_positions=positions
+    )
     return image, mask
 
 

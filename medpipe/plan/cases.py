@@ -171,6 +171,7 @@ class Planner:
 
     def __init__(self, lock: LockedRecipe, terms: Terms) -> None:
         self.terms = terms
+        self._all_routes = lock.recipe.routes
         self._routes = [_Taken(route, lock.route_digest(route), Products(lock, route)) for route in lock.recipe.routes]
 
     def plan(
@@ -245,7 +246,7 @@ class Planner:
         content = _known_content(taken.products, history.content_of(volume_key, version), numeric_class)
         wanted = taken.products.wanted(content or Content(volume="", companions="", numeric_class=numeric_class))
         return Work(
-            projected_bytes=projected_bytes(taken.route, volume),
+            projected_bytes=projected_bytes(taken.route, volume, beside=self._all_routes),
             content=content,
             missing=wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key)),
             why=_why(volume_key, version, record, history),

@@ -1,19 +1,45 @@
-"""Memory a case will need, projected from shape and ops before anything runs."""
+"""Memory a case will need, projected from shape and ops before anything runs.
+
+What is projected is the resident peak of the sandbox: what its libraries hold, and the largest
+of what the steps of a case hold at once. A region may be as large as the volume, so features
+are projected for that. Volumes above a fixed size go in slabs where every step of their route
+can, and are projected so; what fits neither way is for the engine to refuse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
+from medpipe.contracts.protocols import ImageOp
+from medpipe.lake.volumes import SHARD_BYTES
 from medpipe.recipe.recipe import Route
 from medpipe.types import Geometry
 
-BASE_BYTES = 350 << 20
-"""A sandbox with its libraries loaded, before it has read anything."""
+SESSION_BYTES = 230 << 20
+"""A used sandbox with the libraries that read, filter and store."""
+
+MEASURE_BYTES = 25 << 20
+"""What measuring features adds: meshes, hulls, transforms and compiled loops."""
+
+MODEL_BYTES = 105 << 20
+"""What scoring adds: scikit-learn and a model."""
+
+_ALL_BYTES = SESSION_BYTES + MEASURE_BYTES + MODEL_BYTES
 
 MOST_BYTES = 1 << 62
 """What is more fits no host either; the plan holds 64-bit integers."""
+
+SLABS_ABOVE_VOXELS = 1 << 26
+"""Volumes of more voxels go in slabs where they can; never the site's to decide, so that keys hold."""
+
+_SLAB_VOXELS = 1 << 23
+_CHECKED_VOXELS = 1 << 20
+_COMPANION_MASKS = 2
+_STACKS = frozenset({"volume", "single", "planar"})
+_PLANES = frozenset({*_STACKS, "enhanced", "multiframe", "segmentation"})
 
 
 def geometry_of(volume: Mapping[str, Any]) -> Geometry:
@@ -26,20 +52,122 @@ def geometry_of(volume: Mapping[str, Any]) -> Geometry:
     )
 
 
-def projected_bytes(route: Route, volume: Mapping[str, Any]) -> int:
+def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable[Route] | None = None) -> int:
     """Return the projected peak of a case in bytes, at most ``MOST_BYTES``.
 
-    The decoded volume in float32 with its float64 reading buffer, the final image where there
-    are image ops, a mask per region source, and the largest single need among the ops.
+    Parameters
+    ----------
+    route : Route
+    volume : mapping
+        A ``volumes`` row.
+    beside : iterable of Route, optional
+        Other routes of the recipe: a sandbox keeps the libraries their cases have loaded. All
+        libraries if not given.
     """
     geometry = geometry_of(volume)
+    base = _ALL_BYTES if beside is None else held_bytes((route, *beside))
+    if goes_in_slabs(route, volume["kind"], geometry):
+        return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
+    return min(base + max(_steps(route, volume["kind"], geometry)), MOST_BYTES)
+
+
+def held_bytes(routes: Iterable[Route]) -> int:
+    """Return what a sandbox holds that has run cases of these routes."""
+    routes = tuple(routes)
+    measures = any(route.features for route in routes)
+    scores = any(route.models for route in routes)
+    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores
+
+
+def goes_in_slabs(route: Route, kind: str, geometry: Geometry, *, above_voxels: int = SLABS_ABOVE_VOXELS) -> bool:
+    """Tell whether a volume goes in slabs: it is large, made of planes, and each step can.
+
+    Regions, features and image ops without a halo need the whole volume.
+    """
+    if prod(geometry.shape) <= above_voxels or geometry.axes != "zyx" or kind not in _PLANES:
+        return False
+    needs_whole = bool(route.regions or route.features)
+    return not needs_whole and all(op.halo(geometry) is not None for op in route.image)
+
+
+def slab_planes(shape: tuple[int, ...]) -> int:
+    """Return how many planes (y, x) are worked on at a time, context apart."""
+    return max(1, _SLAB_VOXELS // (shape[-2] * shape[-1]))
+
+
+def context_planes(ops: Sequence[ImageOp], geometry: Geometry) -> int:
+    """Return how many planes a chain of ops with halos needs beyond each end of a slab."""
+    halos = [op.halo(geometry) for op in ops]
+    return sum(halo[0] for halo in halos if halo is not None)
+
+
+def _steps(route: Route, kind: str, geometry: Geometry) -> list[int]:
+    """Return what each step of a case holds in all, the whole volume in memory."""
+    image = 4 * prod(geometry.shape)
+    kept = image if "final" in route.keep and route.image else 0
+    return [
+        image + _reading(kind, geometry),
+        image + kept + _storing(geometry),
+        *(_filtering(route, geometry) if _needs_final(route) else ()),
+        *(image + kept + need for need in _finding(route, geometry)),
+        *_measuring(route, geometry),
+    ]
+
+
+def _in_slabs(route: Route, kind: str, geometry: Geometry) -> int:
+    y, x = geometry.spatial_shape[1:]
+    context = 2 * context_planes(route.image, geometry)
+    slab = replace(geometry, shape=(min(slab_planes(geometry.shape) + context, geometry.shape[0]), y, x))
+    # a block of a spool is a copy, twice its shard where that is int16
+    steps = [_reading(kind, geometry), 4 * prod(slab.shape), _storing(geometry) + 2 * SHARD_BYTES]
+    if _needs_final(route):
+        steps += _filtering(route, slab)
+    return max(steps)
+
+
+def _needs_final(route: Route) -> bool:
+    return bool(route.image) and ("final" in route.keep or any(entry.image == "final" for entry in route.features))
+
+
+def _finding(route: Route, geometry: Geometry) -> Iterator[int]:
+    """Yield what each region source holds beside the images: its own need and the masks that are there."""
+    mask = prod(geometry.spatial_shape)
+    masks = _COMPANION_MASKS * mask if any(op.uses_companions for op in route.regions) else 0
+    for op in route.regions:
+        yield masks + op.memory(geometry)
+        masks += 0 if op.uses_companions else mask
+
+
+def _measuring(route: Route, geometry: Geometry) -> Iterator[int]:
+    """Yield what each extraction holds: images, all masks, and its own need."""
+    image = 4 * prod(geometry.shape)
+    n_masks = sum(_COMPANION_MASKS if op.uses_companions else 1 for op in route.regions)
+    held = image + n_masks * prod(geometry.spatial_shape)
+    has_final = "final" in route.keep and bool(route.image)
+    for entry in route.features:
+        # the filtered image is made when the first one asks for it
+        has_final |= entry.image == "final" and bool(route.image)
+        yield held + has_final * image + entry.op.memory(geometry)
+
+
+def _filtering(route: Route, geometry: Geometry) -> list[int]:
+    """Return what each image op holds: the original, what it is given, and what it takes beside."""
+    image = 4 * prod(geometry.shape)
+    return [image + (image if place else 0) + op.memory(geometry) for place, op in enumerate(route.image)]
+
+
+def _reading(kind: str, geometry: Geometry) -> int:
+    """Return what decoding holds beside the result: a file and its frames, and one plane in float64."""
+    y, x = geometry.spatial_shape[1:]
+    # a file of a stack holds a plane; of anything else it may hold everything
+    frames = y * x if kind in _STACKS else prod(geometry.shape)
+    return 8 * frames + 14 * y * x
+
+
+def _storing(geometry: Geometry) -> int:
+    """Return what storing holds beside the values: some planes that are checked, a shard and what it becomes."""
     voxels = prod(geometry.shape)
-    held = 4 * voxels * (2 if route.image else 1) + voxels * len(route.regions)
-    needs = [op.memory(geometry) for op in route.image]
-    needs += [op.memory(geometry) for op in route.regions]
-    needs += [entry.op.memory(geometry) for entry in route.features]
-    reading = 8 * voxels
-    return min(BASE_BYTES + held + max([reading, *needs]), MOST_BYTES)
+    return 24 * min(voxels, _CHECKED_VOXELS) + 5 * min(4 * voxels, SHARD_BYTES) // 2
 
 
 def _triple(values: Any) -> tuple[float, float, float] | None:

@@ -15,7 +15,7 @@ from medpipe.ops.registry import spec_of
 from medpipe.recipe.lock import LockedRecipe, ModelPin
 from medpipe.recipe.recipe import Extraction, Route
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Raised when volumes are written in another way."""
 
 

@@ -18,12 +18,14 @@ from medpipe.contracts.protocols import Scorer
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest, finite_or_none
+from medpipe.lake.scratch import Spool
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Companions, Region, Volume
+from medpipe.work.blocks import apply_in_slabs, voxels_digest
 from medpipe.work.measure import feature_row, region_row, unmeasured_row
-from medpipe.xp import to_device, to_numpy
+from medpipe.xp import to_device
 
 Mark = Callable[[str, str], None]
 """Called with (stage, subject) before each step, so that a crash names the guilty."""
@@ -31,7 +33,7 @@ Mark = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What was read for a case: voxels as float32 on the host.
+    """What was read for a case: voxels as float32, on the host or in a spool.
 
     Attributes
     ----------
@@ -54,7 +56,10 @@ class Room(Protocol):
         """The run's locked recipe."""
 
     def read(self) -> Reading:
-        """Read the primary volume; raises ``Rejected``."""
+        """Read the primary volume, into a spool where it goes in slabs; raises ``Rejected``."""
+
+    def spool(self, shape: tuple[int, ...]) -> Spool:
+        """Return a new spool that lives as long as the case."""
 
     def companions(self, volume: Volume) -> Companions:
         """Read the companions onto the volume's grid; raises ``Rejected``."""
@@ -194,12 +199,19 @@ class _Work:
     def final(self) -> Volume | Rejected:
         """The volume after the route's image ops, or why there is none."""
         self.step("image")
-        volume = self.original
         try:
-            for op in self.route.image:
-                volume = op(volume)
+            return self._filtered()
         except Rejected as rejected:
             return rejected
+
+    def _filtered(self) -> Volume:
+        read = self.reading.volume
+        if isinstance(read.data, Spool):
+            result = self.room.spool(read.data.shape)
+            return apply_in_slabs(self.route.image, read, result, device=self.room.device)
+        volume = self.original
+        for op in self.route.image:
+            volume = op(volume)
         return volume
 
     # products -------------------------------------------------------------------------------
@@ -315,7 +327,7 @@ def volume_digest(volume: Volume, *, quantization: tuple[float, float] | None = 
         "verdict": volume.verdict,
         "quantization": quantization,
     }
-    return digest({"voxels": array_digest(to_numpy(volume.data)), **facts})
+    return digest({"voxels": voxels_digest(volume.data), **facts})
 
 
 def _companions_digest(companions: Companions | Rejected) -> str:

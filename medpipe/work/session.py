@@ -18,10 +18,13 @@ from medpipe.keys import product_key
 from medpipe.lake.lake import Lake
 from medpipe.lake.models import model_files
 from medpipe.lake.runs import Run
+from medpipe.lake.scratch import Scratch, Spool
 from medpipe.lake.volumes import put_volume
 from medpipe.models.package import Package, load
+from medpipe.plan.memory import SLABS_ABOVE_VOXELS, goes_in_slabs
 from medpipe.privacy.secret import load_secret
 from medpipe.recipe.lock import LockedRecipe, read_lock
+from medpipe.recipe.recipe import Route
 from medpipe.types import Companions, Volume
 from medpipe.work.case import Mark, Reading, run_case
 from medpipe.work.files import Files
@@ -62,18 +65,44 @@ class CaseSession:
             self._shard = (payload["shard"], self.run.shard_payloads(payload["shard"]))
         planned = self._shard[1][payload["row"]]
         order = order_of(planned, self.run.name)
-        return run_case(order, CaseRoom(self, planned["locator"]), mark).to_json()
+        route = self.lock.recipe.route(order.route)
+        with Scratch(self.lake) as scratch:
+            room = CaseRoom(self, route, planned["locator"], scratch)
+            return run_case(order, room, mark).to_json()
 
     def _load_model(self, digest: str) -> Scorer:
         return load(Package(model_files(self.lake, digest)))
 
 
 class CaseRoom:
-    """What a case needs from around it: its files, the lake, the models."""
+    """What a case needs from around it: its files, the lake, the models.
 
-    def __init__(self, session: CaseSession, locator: Mapping[str, Any]) -> None:
+    Parameters
+    ----------
+    session : CaseSession
+    route : Route
+    locator : mapping
+        ``root``, ``stack`` and ``companions`` of the volume.
+    scratch : Scratch
+        For volumes that go in slabs.
+    slabs_above_voxels : int
+        See :func:`medpipe.plan.memory.goes_in_slabs`.
+    """
+
+    def __init__(
+        self,
+        session: CaseSession,
+        route: Route,
+        locator: Mapping[str, Any],
+        scratch: Scratch,
+        *,
+        slabs_above_voxels: int = SLABS_ABOVE_VOXELS,
+    ) -> None:
         self._session = session
+        self._route = route
         self._locator = locator
+        self._slabs_above_voxels = slabs_above_voxels
+        self.spool: Callable[[tuple[int, ...]], Spool] = scratch.spool
         self.device = session.device
 
     @property
@@ -86,17 +115,23 @@ class CaseRoom:
         return Files(FolderSource(self._locator["root"]), self._locator["digests"])
 
     def read(self) -> Reading:
-        """Read the primary volume."""
+        """Read the primary volume, into a spool where it goes in slabs."""
         stack = Stack.from_json(self._locator["stack"])
+        in_slabs = goes_in_slabs(self._route, stack.kind, stack.geometry(), above_voxels=self._slabs_above_voxels)
         volume, quantization = load_volume(
-            stack, self._files, self._files.open, frame_of_reference_key=self._locator["frame_of_reference_key"]
+            stack,
+            self._files,
+            self._files.open,
+            frame_of_reference_key=self._locator["frame_of_reference_key"],
+            into=self.spool(stack.shape) if in_slabs else None,
         )
         return Reading(volume=volume, quantization=quantization)
 
     def companions(self, volume: Volume) -> Companions:
         """Read the segmentations and structure sets of the series onto the volume's grid."""
-        objects = [(self._files[path], self._files.open(path)) for path in self._locator["companions"]]
-        return load_companions(objects, volume.geometry) if objects else Companions()
+        paths = self._locator["companions"]
+        objects = ((self._files[path], self._files.open(path)) for path in paths)
+        return load_companions(objects, volume.geometry) if paths else Companions()
 
     def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> Json:
         """Publish the volume under its product key, and the final image beside it."""

@@ -1,18 +1,12 @@
-"""What the tests of whole runs share: commands, digests of a lake, and who is still alive.
-
-Also a program: ``python -m tests.app.runs JOBS.json`` runs command lines one after the other,
-each in a fork of one process that has imported everything, so that many short runs are quick.
-"""
+"""What the tests of whole runs share: commands, digests of a lake, and who is still alive."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pyarrow.dataset as ds
 
@@ -30,12 +23,9 @@ from medpipe.app.run import run_archive
 from medpipe.app.run_report import RunReport
 from medpipe.app.site import Limits, Site
 from medpipe.app.verify import verify_lake
-from medpipe.engine.numeric import pinned_environment
 from medpipe.lake.failpoints import VARIABLE
 from medpipe.lake.lake import Lake
 from medpipe.lake.segments import list_segments, read_segment
-from medpipe.recipe.recipe import parse_recipe
-from medpipe.types import Companions, Geometry, Volume
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -229,78 +219,3 @@ class Bench:
         path = self.recipe.with_name(name)
         path.write_text(text, encoding="utf-8")
         return path
-
-
-# many runs in forks of one process ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A command line to run in a fork, to be killed at a fail point if one is named."""
-
-    arguments: list[str]
-    failpoint: str = ""
-
-
-def run_jobs(jobs: Sequence[Job], home: Path, *, timeout_s: float) -> list[int]:
-    """Run jobs one after the other; return for each its exit code, or minus the signal that ended it."""
-    wanted = [{"arguments": job.arguments, "failpoint": job.failpoint} for job in jobs]
-    (home / "jobs.json").write_text(json.dumps(wanted), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.app.runs", str(home / "jobs.json")],
-        # pinned from the start, or the serial engine would start the program anew
-        env={**environment(home), **pinned_environment()},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=True,
-    )
-    codes = [int(line.removeprefix("job ")) for line in done.stdout.splitlines() if line.startswith("job ")]
-    assert len(codes) == len(jobs), done.stderr
-    return codes
-
-
-def _main(path: Path) -> None:
-    from medpipe.cli.main import run
-
-    _warm()
-    for job in json.loads(path.read_text(encoding="utf-8")):
-        child = os.fork()
-        if child == 0:
-            with path.with_name("output").open("ab") as output:
-                os.dup2(output.fileno(), 1)
-                os.dup2(output.fileno(), 2)
-            os.environ[VARIABLE] = job["failpoint"]
-            code = run(job["arguments"])
-            sys.stdout.flush()
-            os._exit(code)
-        print("job", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
-def _warm() -> None:
-    """Import and compile what runs need, and start no thread: threads do not survive a fork."""
-    import sklearn.linear_model  # noqa: F401  # as the next three
-    import zarr  # noqa: F401
-
-    import medpipe.engine.serial
-    import medpipe.work.session  # noqa: F401
-    from medpipe.models.package import load
-    from medpipe.models.resolve import read_shipped, shipped
-
-    for registered in shipped():
-        load(read_shipped(registered))
-    ball = (np.indices((12, 16, 16)) - 7.5).astype(np.float32)
-    data = np.where((ball**2).sum(axis=0) < 30, 50 + ball[0], np.float32(-1000))
-    volume = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=(4.0, 4.0, 4.0)))
-    for route in parse_recipe(tomllib.loads(RECIPE)).routes:
-        for op in route.image:
-            op(volume)
-        regions = [region for source in route.regions[:1] for region in source(volume, Companions())]
-        for extraction in route.features:
-            for region in regions:
-                extraction.op(volume, region)
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))

@@ -23,15 +23,14 @@ from medpipe.lake.lake import Lake
 from medpipe.models.package import Package
 from medpipe.models.resolve import read_shipped, shipped
 from tests.app.conftest import write_key
+from tests.app.forks import Job, run_jobs
 from tests.app.runs import (
-    Job,
     assert_same,
     assert_whole,
     command,
     computed,
     medpipe,
     rows,
-    run_jobs,
     tables_of,
     volumes_of,
 )
@@ -349,7 +348,7 @@ def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home)
         for point, lake in lakes.items()
         for archive, failpoint in ((one, point), (two, ""), (one, ""))
     ]
-    assert run_jobs(jobs, home, timeout_s=240) == [-signal.SIGKILL, 0, 0] * len(lakes)
+    assert run_jobs(jobs, home) == [-signal.SIGKILL, 0, 0] * len(lakes)
     for lake in lakes.values():
         assert len(rows(lake, "cases")) == CASES
 

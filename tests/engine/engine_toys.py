@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib
 import json
 import os
 import signal
@@ -119,6 +120,29 @@ class ToySession:
         taken = np.ones(payload["bytes"] // 8)
         return {"sum": float(taken.sum())}
 
+    def on_import(self, payload, mark):
+        was_there = payload["module"] in sys.modules
+        importlib.import_module(payload["module"])
+        return {"was_there": was_there}
+
+    def on_overrun(self, payload, mark):
+        """Write beyond a piece of memory, as a decoder may, and get away with it."""
+        libc = ctypes.CDLL(None)
+        libc.malloc.restype = ctypes.c_void_p
+        self.pieces = [libc.malloc(2008) for _ in range(64)]
+        neighbours = [(one, two) for one, two in zip(self.pieces, self.pieces[1:], strict=False) if two - one == 2016]
+        for one, _ in neighbours[:8]:
+            ctypes.memset(one, 0x41, 2016)
+        return {"overrun": len(neighbours[:8])}
+
+    def on_free(self, payload, mark):
+        """Free memory: nothing wrong with that."""
+        libc = ctypes.CDLL(None)
+        libc.free.argtypes = [ctypes.c_void_p]
+        for piece in getattr(self, "pieces", ()):
+            libc.free(piece)
+        return {}
+
     def on_flood(self, payload, mark):
         for descriptor in (1, 2):
             os.write(descriptor, b"x" * 5_000_000)
@@ -161,9 +185,11 @@ class ToySession:
                 file.write(f"{payload['row']}\n")
         if word == "crash_once" and _first_time(argument):
             os.abort()
+        if word == "killed_once" and _first_time(argument):
+            os.kill(os.getpid(), signal.SIGKILL)
         if word == "sleep":
             time.sleep(float(argument))
-        elif word not in {"ok", "crash_once"}:
+        elif word not in {"ok", "crash_once", "killed_once"}:
             getattr(self, f"on_{word}")({}, mark)
         return case_result(payload["row"]).to_json()
 

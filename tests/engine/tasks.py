@@ -22,7 +22,7 @@ def task(row, *, deadline_s=20.0, numeric_class="", shard=0, projected_bytes=1_0
     )
 
 
-def engine_spec(kind, folder, script, *, full_after=None, address=None, workers=2, **init):
+def engine_spec(kind, folder, script, *, full_after=None, address=None, workers=2, silence_s=30.0, **init):
     return EngineSpec(
         kind=kind,
         session="tests.engine.engine_toys:open_session",
@@ -33,6 +33,7 @@ def engine_spec(kind, folder, script, *, full_after=None, address=None, workers=
         memory_bytes=BUDGET,
         address=address,
         seal_s=0.2,
+        silence_s=silence_s,
         start_timeout_s=30,
     )
 

@@ -55,6 +55,21 @@ def test_a_record_says_what_happened_and_keeps_the_result(kind, tmp_path):
     assert (rejected.status, rejected.code, rejected.products) == ("rejected", "E_GAP", ())
 
 
+@pytest.mark.parametrize("limits", [{"memory_bytes": 50_000_000}, {"sandbox_bytes": 50_000_000}])
+def test_a_case_that_cannot_fit_is_a_row_and_never_runs(kind, tmp_path, limits):
+    events = []
+    trace = tmp_path / "trace"
+    spec = replace(engine_spec(kind, tmp_path, ["ok"] * 6, trace=str(trace)), **limits)
+    bytes_of = {1: 50_000_000, 2: 50_000_001, 4: 10**15}
+    with make_engine(spec) as engine:
+        engine.run((task(row, projected_bytes=bytes_of.get(row, 1000)) for row in range(6)), events.append)
+    refused = ("finished", "failed", "E_MEMORY", "plan", 0)
+    done = ("finished", "done", "", "done", 1)
+    assert sorted(map(told, events)) == [(row, *(refused if row in {2, 4} else done)) for row in range(6)]
+    assert sorted(map(int, trace.read_text().split())) == [0, 1, 3, 5]
+    assert {case.case_key: case.projected_bytes for case in sealed_cases(tmp_path)}["case-4"] == 10**15
+
+
 @pytest.mark.parametrize(("word", "error"), [("stop", StoppedError), ("integrity", IntegrityError)])
 def test_an_error_of_the_whole_work_stops_it_and_keeps_what_was_done(kind, tmp_path, word, error):
     script = ["ok"] * 5 + [word] + ["ok"] * 5000

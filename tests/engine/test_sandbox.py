@@ -211,6 +211,7 @@ def test_closing_ends_the_process_and_frees_its_descriptors():
 
 def test_killing_from_another_thread_ends_a_call_for_good():
     sandbox = Sandbox(spec())
+    sandbox.start()
     threading.Timer(0.3, sandbox.kill).start()
     assert call(sandbox, "sleep").code == "E_CRASH"
     with pytest.raises(StoppedError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -21,9 +22,11 @@ class Script:
     def __init__(self, *outcomes):
         self.outcomes = list(outcomes)
         self.limits = []
+        self.fresh = []
 
-    def call(self, kind, payload, *, deadline_s, memory_bytes):
+    def call(self, kind, payload, *, deadline_s, memory_bytes, is_fresh):
         self.limits.append(memory_bytes)
+        self.fresh.append(is_fresh)
         return self.outcomes.pop(0)
 
     def close(self):
@@ -69,19 +72,49 @@ def test_a_closed_workplace_takes_no_result(tmp_path):
         place.keep(case_result(0))
 
 
-@pytest.mark.parametrize(("code", "attempts"), [("E_CRASH", 2), ("E_OOM", 2), ("E_TIMEOUT", 1)])
-def test_a_crash_is_tried_twice_and_a_timeout_once(tmp_path, code, attempts):
-    death = Death(code=code, stage="image", wall_s=1.5, peak_bytes=7)
+@pytest.mark.parametrize(
+    ("code", "number", "is_first", "attempts"),
+    [
+        ("E_CRASH", signal.SIGSEGV, False, 2),
+        ("E_CRASH", signal.SIGSEGV, True, 1),
+        ("E_CRASH", None, True, 1),
+        ("E_CRASH", signal.SIGKILL, True, 2),
+        ("E_CRASH", signal.SIGTERM, True, 2),
+        ("E_OOM", signal.SIGKILL, True, 2),
+        ("E_TIMEOUT", signal.SIGKILL, False, 1),
+    ],
+)
+def test_only_a_death_that_may_be_another_s_doing_is_tried_again(tmp_path, code, number, is_first, attempts):
+    death = Death(code=code, stage="image", signal=number, is_first=is_first, wall_s=1.5, peak_bytes=7)
     place = workplace(tmp_path, death, death)
-    receipt = execute(task(0), place)
+    receipt = execute(task(0, projected_bytes=10), place)
     if attempts == 2:
         assert receipt.event is None
         receipt = execute(receipt.again, place)
+    assert place.caller.fresh == [False, True][:attempts]
     event = receipt.event
     assert (event.status, event.code, event.stage, event.attempts) == ("failed", code, "image", attempts)
     place.close()
     (case,) = sealed_cases(tmp_path)
     assert (case.status, case.attempts, case.wall_s, case.peak_bytes) == ("failed", attempts, 1.5, 7)
+
+
+def test_a_case_over_a_limit_that_would_be_the_same_alone_is_not_tried_again(tmp_path):
+    place = workplace(tmp_path, Death(code="E_OOM", peak_bytes=501), Death(code="E_OOM", peak_bytes=501))
+    assert execute(task(0, projected_bytes=10), place).again.is_alone
+    capped = workplace(tmp_path, Death(code="E_OOM", peak_bytes=301), sandbox_bytes=300)
+    assert execute(task(0, projected_bytes=10), capped).event.code == "E_OOM"
+    assert capped.caller.limits == [300]
+
+
+@pytest.mark.parametrize("limits", [{"memory_bytes": 1000}, {"memory_bytes": None, "sandbox_bytes": 1000}])
+def test_a_case_that_cannot_fit_is_refused_without_a_call(tmp_path, limits):
+    place = workplace(tmp_path, **limits)
+    event = execute(task(0, projected_bytes=1001), place).event
+    assert (event.status, event.code, event.stage, event.attempts) == ("failed", "E_MEMORY", "plan", 0)
+    place.close()
+    (case,) = sealed_cases(tmp_path)
+    assert (case.code, case.projected_bytes, case.attempts, case.run) == ("E_MEMORY", 1001, 0, "run-1")
 
 
 def test_want_of_memory_gets_the_whole_host_the_second_time(tmp_path):
@@ -98,11 +131,14 @@ def test_the_memory_limit_grows_with_the_projection_up_to_the_host(tmp_path):
     limits = [place.memory_limit(projected, is_alone=False) for projected in (0, 300, 400, 5000)]
     assert limits == [500, 600, 800, 1000]
     assert workplace(tmp_path, memory_bytes=None).memory_limit(9, is_alone=False) is None
+    capped = workplace(tmp_path, sandbox_bytes=700)
+    assert [capped.memory_limit(projected, is_alone=False) for projected in (0, 300, 400)] == [500, 600, 700]
+    assert capped.memory_limit(0, is_alone=True) == 700
 
 
 def test_a_reply_that_stops_the_work_keeps_no_record(tmp_path):
     place = workplace(tmp_path, Reply(error="StoppedError", message="the archive is gone"))
-    event = execute(task(0), place).event
+    event = execute(task(0, projected_bytes=10), place).event
     assert (event.kind, event.error, event.message) == ("stopped", "StoppedError", "the archive is gone")
     assert place.close() == 0
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from medpipe.kernels import components
 from medpipe.kernels.components import closing, dilation, enclosed_components, fill_slice_holes, largest_component
 from medpipe.kernels.components import opening as opening_mm
 
@@ -106,3 +107,16 @@ def test_enclosed_components_leave_out_what_reaches_the_border_or_is_small():
     np.testing.assert_array_equal(enclosed_components(mask, least_voxels=2, at_most=2), expected)
     assert not enclosed_components(mask, least_voxels=100, at_most=2).any()
     assert not enclosed_components(np.zeros_like(mask), least_voxels=0, at_most=2).any()
+
+
+def enclosed(mask):
+    return enclosed_components(mask, least_voxels=2, at_most=3)
+
+
+@pytest.mark.parametrize("kernel", [largest_component, fill_slice_holes, enclosed])
+def test_slabs_change_nothing(monkeypatch, kernel):
+    mask = np.random.default_rng(8).random((40, 12, 13)) < 0.3
+    whole = kernel(mask)
+    monkeypatch.setattr(components, "_LEAST_SLAB_VOXELS", 1)
+    assert whole.any()
+    np.testing.assert_array_equal(kernel(mask), whole)

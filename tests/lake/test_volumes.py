@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medpipe.errors import IntegrityError, SecurityError
 from medpipe.lake.lake import Lake
 from medpipe.lake.manifest import read_manifest, verify_folder
-from medpipe.lake.volumes import chunk_shape, has_volume, open_array, put_volume, read_volume, shard_shape
+from medpipe.lake.volumes import SHARD_BYTES, chunk_shape, has_volume, open_array, put_volume, read_volume, shard_shape
 from medpipe.types import Geometry, Volume
 
 KEY = "ab" * 32
@@ -187,10 +187,16 @@ def test_chunks_and_shards_are_of_sensible_size(shape):
     for size, chunk, shard in zip(shape, chunks, shards, strict=True):
         assert chunk <= size
         assert shard < size + chunk
-    plane = math.prod(shards[2:]) * chunks[1] * 2
-    assert math.prod(shards) * 2 <= max(256 << 20, plane)
+    least = math.prod(chunks[:-1]) * shards[-1] * 2
+    assert math.prod(shards) * 2 <= max(SHARD_BYTES, least)
 
 
-def test_a_usual_stack_is_one_file_of_64_cubed_chunks():
+def test_a_usual_stack_is_a_few_files_of_64_cubed_chunks():
     assert chunk_shape((512, 512, 512)) == (64, 64, 64)
-    assert shard_shape((300, 512, 512), chunk_shape((300, 512, 512)), 2) == (300, 512, 512)
+    assert shard_shape((120, 512, 512), chunk_shape((120, 512, 512)), 2) == (120, 512, 512)
+    assert shard_shape((512, 512, 512), chunk_shape((512, 512, 512)), 2) == (128, 512, 512)
+
+
+def test_very_wide_planes_are_cut_along_their_rows():
+    shape = (200, 4096, 4096)
+    assert shard_shape(shape, chunk_shape(shape), 2) == (50, 144, 4104)

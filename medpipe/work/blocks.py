@@ -1,0 +1,76 @@
+"""The slab way: volumes beyond memory, a few planes at a time, to the same bytes.
+
+The voxels lie in a spool. What works on them works on slabs along z: the content digest runs
+over them in order, image ops get each slab with the planes of context their halo asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from medpipe.contracts.protocols import ImageOp
+from medpipe.keys import array_digest, blocks_digest
+from medpipe.lake.scratch import Spool
+from medpipe.plan.memory import context_planes, slab_planes
+from medpipe.types import Geometry, Volume
+from medpipe.xp import to_device, to_numpy
+
+
+def voxels_digest(data: Any) -> str:
+    """Return the digest of a volume's voxels, in memory or in a spool."""
+    if isinstance(data, Spool):
+        return blocks_digest(data.shape, data.dtype, data.slabs(slab_planes(data.shape)))
+    return array_digest(to_numpy(data))
+
+
+def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, device: str) -> Volume:
+    """Write what a chain of ops makes of a spooled volume into another spool.
+
+    Parameters
+    ----------
+    ops : sequence of ImageOp
+        Each with a halo: the result is that of the whole volume, bit for bit.
+    volume : Volume
+        Its data is a :class:`medpipe.lake.scratch.Spool`.
+    result : Spool
+        Of the same shape.
+    device : str
+        ``cpu`` or ``cuda``; slabs are worked on there.
+
+    Returns
+    -------
+    Volume
+        With `result` as its data.
+
+    Raises
+    ------
+    Rejected
+        What an op says of a slab.
+    """
+    depth = volume.data.shape[0]
+    step, context = slab_planes(volume.data.shape), context_planes(ops, volume.geometry)
+    done = volume
+    for first in range(0, depth, step):
+        last = min(first + step, depth)
+        low, high = max(first - context, 0), min(last + context, depth)
+        done = _slab(volume, low, high, device=device)
+        for op in ops:
+            done = op(done)
+        result[first:last] = to_numpy(done.data)[first - low : last - low]
+    return done.with_data(result, geometry=volume.geometry)
+
+
+def _slab(volume: Volume, low: int, high: int, *, device: str) -> Volume:
+    data = to_device(volume.data[low:high], device=device)
+    return volume.with_data(data, geometry=_part(volume.geometry, low, high))
+
+
+def _part(geometry: Geometry, low: int, high: int) -> Geometry:
+    positions = geometry.slice_positions_mm
+    return replace(
+        geometry,
+        shape=(high - low, *geometry.shape[1:]),
+        slice_positions_mm=None if positions is None else positions[low:high],
+    )

@@ -1,0 +1,54 @@
+"""What each op says it needs, held against what it takes; to register is to be tested."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from medpipe.errors import Rejected
+from medpipe.types import Companions, Region
+from tests.ops.test_conformance import EVERY, MODALITIES, op_of, volume
+
+SHAPE = (128, 128, 128)
+SLACK_BYTES = 1 << 20
+"""Code, small objects and tables that have no part in the projection."""
+
+
+def taken_bytes(family, op, given):
+    """Return the peak a call allocates, its result included; the region is the whole volume."""
+    whole = Region(mask=np.ones(given.data.shape, bool), name="whole")
+    tracemalloc.start()
+    try:
+        if family == "image":
+            op(given)
+        elif family == "regions":
+            op(given, Companions(regions=(whole,)))
+        else:
+            op(given, whole)
+        return tracemalloc.get_traced_memory()[1]
+    except Rejected:
+        return 0
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)
+def test_the_stated_memory_is_what_the_worst_modality_takes(family, name):
+    op = op_of(family, name)
+    taken_bytes(family, op, volume())  # compiled, loaded, cached
+    volumes = [volume(modality, shape=SHAPE) for modality in MODALITIES]
+    peak = max(taken_bytes(family, op, given) for given in volumes)
+    stated = op.memory(volumes[0].geometry)
+    assert peak <= 1.25 * stated + SLACK_BYTES
+    assert stated <= 2 * peak + SLACK_BYTES
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)
+def test_a_larger_volume_never_needs_less(family, name):
+    op = op_of(family, name)
+    needs = [op.memory(volume(shape=(planes, 26, 29)).geometry) for planes in (1, 2, 11, 40, 400)]
+    assert needs == sorted(needs)
+    assert min(needs) >= 0
