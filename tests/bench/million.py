@@ -71,9 +71,9 @@ class MadeUp:
         for number in range(MadeUp.files):
             yield Item(path=f"{number // 1000:06d}/{number:09d}.dcm", size=700, version=f"{_generation(number)}")
 
-    def headers(self, items: Iterable[Item]) -> Iterator[tuple[Header, dict[str, Any]]]:
+    def headers(self, items: Iterable[tuple[Item, object]]) -> Iterator[tuple[Header, dict[str, Any]]]:
         """Yield what a file's header would say."""
-        for item in items:
+        for item, _ in items:
             header = _header(int(item.path[-13:-4]), item)
             yield header, header.to_json()
 
