@@ -16,6 +16,7 @@ from medpipe.lake.publication import PublishedRanges
 from medpipe.lake.results import Results, stored_listing
 from medpipe.lake.snapshot import range_cases
 from medpipe.lake.summaries import RangeSummary
+from medpipe.lake.tables import published_state
 from medpipe.plan.cases import PASSING, Case, Plan, Planner
 from medpipe.plan.shards import Full, Packer, shard_size
 from medpipe.ranges import Range, all_ranges, bits_for
@@ -120,9 +121,13 @@ class RangePlans:
         return digest([self.index.digest_of(one), self.results.digest_of(one), self._terms])[:32]
 
     def run_state(self) -> str:
-        """Return a digest of all that the tables depend on, stored volumes included, and one of the index."""
-        listing = list(stored_listing(self.results.lake))
-        return f"{digest([self.results.covered, self._terms, listing])[:32]}-{self.index_state()}"
+        """Return a digest of all that the tables depend on, one of the index, and one of the stored volumes."""
+        results = digest([self.results.covered, self._terms])[:32]
+        return f"{results}-{self.index_state()}-{self.stored_state()}"
+
+    def stored_state(self) -> str:
+        """Return a digest of the names of all stored volumes."""
+        return digest(list(stored_listing(self.results.lake)))[:32]
 
     def index_state(self) -> str:
         """Return a digest of the index of all sources."""
@@ -130,7 +135,7 @@ class RangePlans:
 
     def unchanged(self, one: Range) -> RangeSummary | None:
         """Return what the last publication holds of a range, if a plan of it would find nothing to do."""
-        if self.last is None or self.planner.terms.retry:
+        if self.last is None or self.planner.terms.retry or not self._is_store_as_published:
             return None
         summary = self.last.summary(one, self.state(one))
         return None if summary is None or may_pass(summary) else summary
@@ -140,6 +145,12 @@ class RangePlans:
         index, committed = self.index.load(one), self.results.load(one)
         plan = self.planner.plan(index.candidates(), index.versions, committed, chosen=self.chosen)
         return RangeEnding(index=index, plan=plan, committed=committed)
+
+    @cached_property
+    def _is_store_as_published(self) -> bool:
+        """Whether the volumes stored when the plan began are those of the last publication."""
+        state = published_state(self.results.lake, self.lock.name)
+        return state is not None and state.endswith(f"-{self.stored_state()}")
 
     @cached_property
     def _terms(self) -> list[Any]:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,7 +115,7 @@ class ActiveRun:
     _ended: dict[int, set[int]] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _codes: Counter[str] = field(default_factory=Counter)
-    _told_s: float = 0.0
+    _teller: threading.Timer | None = None
 
     @property
     def name(self) -> str:
@@ -211,7 +212,7 @@ class ActiveRun:
 
     def _has_same_index(self) -> bool:
         state = published_state(self.prepared.lake, self.lock.name)
-        return state is not None and state.endswith(self.plans.index_state()) and self._is_readable()
+        return state is not None and f"-{self.plans.index_state()}-" in state and self._is_readable()
 
     def _is_readable(self) -> bool:
         last = self.plans.last
@@ -236,13 +237,19 @@ class ActiveRun:
         if event.code:
             self._codes[event.code] += 1
         self.progress.advance()
-        if time.monotonic() - self._told_s >= PROGRESS_S:
-            self._tell()
+        if self._teller is None:
+            # told a little later, with what else has ended by then, also where no case ends after this one
+            self._teller = threading.Timer(PROGRESS_S, self._tell)
+            self._teller.daemon = True
+            self._teller.start()
 
     def _tell(self) -> None:
-        self._told_s = time.monotonic()
+        teller, self._teller = self._teller, None
+        if teller is not None:
+            teller.cancel()
         counts = {name: self._counts[name] for name in ("done", "rejected", "failed")}
-        self._begun().add("progress", {**counts, "codes": dict(self._codes)})
+        with suppress(ValueError):  # the record was closed while a teller waited: the run has ended
+            self._begun().add("progress", {**counts, "codes": dict(self._codes)})
 
     def _info(self) -> dict[str, Any]:
         return {

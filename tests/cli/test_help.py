@@ -13,8 +13,9 @@ from tests.cli.commands import environment, medpipe
 NAMES = sorted(command.callback.__name__ for command in app.registered_commands)
 WORDS = {
     "scan": ("ARCHIVES", "--lake", "--site", "--privacy", "--workers", "--json"),
-    "plan": ("ARCHIVES", "--lake", "--recipe", "--device", "--only", "--limit", "--json"),
-    "run": ("ARCHIVES", "--lake", "--recipe", "--engine", "--device", "--privacy", "--allow-quarantined", "--json"),
+    "plan": ("ARCHIVES", "--lake", "--recipe", "--device", "--only", "--sample", "--limit", "--json"),
+    "run": ("ARCHIVES", "--lake", "--recipe", "--only", "--sample", "--retry", "--allow-quarantined", "--json"),
+    "retry": ("LAKE", "--code", "--site", "--allow-quarantined", "--json"),
     "synth": ("OUT", "--studies", "--seed"),
     "demo": ("--out", "--studies", "--engine"),
     "status": ("LAKE", "--json"),
