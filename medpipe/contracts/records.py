@@ -78,8 +78,8 @@ class CaseRecord:
         Name of the route that took the volume.
     status : {"done", "rejected", "failed"}
     stage : str
-        Where it ended: ``read``, ``store``, ``image``, ``regions``, ``features``, ``scores``,
-        ``done``.
+        Where it ended: ``plan`` (refused before it ran), ``read``, ``store``, ``image``,
+        ``regions``, ``features``, ``scores``, ``done``.
     code : str
         Reason code, or an empty string.
     content_digest : str
@@ -95,7 +95,7 @@ class CaseRecord:
     run : str
         Id of the run that executed it.
     attempts : int
-        Times it was started in that run.
+        Times it was started in that run; 0 if it was refused before.
     tries : int
         Runs in a row that ended it with a code that may pass, this one included.
     conditions : str

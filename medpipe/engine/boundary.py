@@ -7,6 +7,7 @@ exception never leaves: it may quote a header.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib
 import resource
@@ -14,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,6 +83,7 @@ def answer(
         They end the process.
     """
     cpu_start_s = time.process_time()
+    _give_back()
     _reset_peak()
     try:
         value = session.call(kind, payload, mark)
@@ -126,6 +129,18 @@ def _note(error: BaseException, debug_log: Path) -> None:
 
 def _cost(cpu_start_s: float) -> dict[str, float]:
     return {"cpu_s": time.process_time() - cpu_start_s, "peak_bytes": _peak_bytes()}
+
+
+def _give_back() -> None:
+    # glibc keeps what is freed, and the next subject would be charged for what the last one needed
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Any:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def _reset_peak() -> None:

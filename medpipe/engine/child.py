@@ -75,10 +75,9 @@ def _opened(first: dict[str, Any], reply: int, debug_log: str | None) -> Session
 def end_with_parent(lifeline: int) -> None:
     """End this process, and those of its group, when the other end of the pipe is closed."""
     # A death signal by prctl follows the parent's *thread*, and pools let threads go; a pipe
-    # follows the process. SIGIO needs no interpreter lock, so a hung native call ends as well.
+    # follows the process. SIGKILL needs no interpreter lock and ends a stopped process as well.
     if sys.platform == "linux":
-        signal.signal(signal.SIGIO, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from medpipe.app.site import Site
 from medpipe.app.verify import verify_lake
 from medpipe.errors import MedpipeError
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.runs import Run, run_names
 from medpipe.lake.segments import list_segments, read_segment
-from medpipe.lake.store import LocalStore
 from tests.app.runs import tables_of, volumes_of
 
 KINDS = ("lost", "duplicated", "torn", "tables", "volumes", "recomputed", "orphan", "exit")
@@ -174,10 +174,8 @@ def _differing(found: dict[str, str], expected: dict[str, str]) -> str | None:
     return f"{len(names)} files, such as {names[0] if names else '-'}"
 
 
-def orphans(root: Path) -> list[Finding]:
-    """Find what a killed run left that nothing will ever use: attempts and unreachable things."""
-    try:
-        from medpipe.lake.gc import orphans as unreachable
-    except ImportError:
-        return [Finding("orphan", path) for path in LocalStore(root).list(LAYOUT.attempts())]
-    return [Finding("orphan", str(path)) for path in unreachable(Lake.open(root))]
+def orphans(root: Path, key: Path) -> list[Finding]:
+    """Find what no rule of ``gc`` accounts for: attempts, and things out of reach."""
+    from medpipe.app.gc import orphans as unaccounted
+
+    return [Finding("orphan", path) for path in unaccounted(root, Site(key_file=key))]

@@ -184,7 +184,7 @@ class Bench:
             return []
         codes = {forks.run(self.arena.job(lake, act=GC)) for _ in range(2)}
         found = [Finding("exit", f"gc: {code}") for code in codes - {0}]
-        return found + orphans(lake) + after_kill(lake)
+        return found + orphans(lake, self.arena.home / "medpipe" / "key") + after_kill(lake)
 
     # what there is to be struck -----------------------------------------------------------------
 

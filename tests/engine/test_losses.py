@@ -91,12 +91,14 @@ def test_sandboxes_killed_from_outside_cost_no_case(tmp_path):
                 with contextlib.suppress(psutil.Error):
                     process.kill()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     with make_engine(engine_spec("dask", tmp_path, ["sleep 0.02"] * 150)) as engine:
         killer.start()
-        engine.run(map(task, range(150)), events.append)
-        done.set()
-        killer.join()
+        try:
+            engine.run(map(task, range(150)), events.append)
+        finally:
+            done.set()
+            killer.join()
     assert Counter(event.row for event in events) == Counter(range(150))
     # a case may be hit twice; it then ends as a row with its code, and costs no other
     assert Counter(event.code for event in events)[""] >= 147
@@ -142,12 +144,14 @@ def test_a_killed_nanny_takes_its_worker_along_and_costs_no_case(tmp_path):
 def test_random_kills_and_stops_lose_and_double_nothing(tmp_path, seed):
     rng = random.Random(seed)
     events = []
+    seen = set()
     done = threading.Event()
 
     def harm():
         while not done.wait(rng.uniform(0.2, 1.5)):
             kind = rng.choice([workers, zygotes, sandboxes, sandboxes])
             victims = kind()
+            seen.update(victims)
             if victims:
                 victim = rng.choice(victims)
                 with_stop = kind is not sandboxes and rng.random() < 0.3
@@ -155,13 +159,16 @@ def test_random_kills_and_stops_lose_and_double_nothing(tmp_path, seed):
                     victim.send_signal(signal.SIGSTOP if with_stop else signal.SIGKILL)
 
     script = [rng.choice(["ok", "ok", "sleep 0.01", "sleep 0.05"]) for _ in range(600)]
-    harmer = threading.Thread(target=harm)
+    harmer = threading.Thread(target=harm, daemon=True)
     with make_engine(engine_spec("dask", tmp_path, script, silence_s=2.0)) as engine:
         harmer.start()
-        engine.run(map(task, range(600)), events.append)
-        done.set()
-        harmer.join()
+        try:
+            engine.run(map(task, range(600)), events.append)
+        finally:
+            done.set()
+            harmer.join()
     assert Counter(event.row for event in events) == Counter(range(600))
     assert {event.code for event in events} <= {"", "E_CRASH"}
     assert Counter(event.code for event in events)["E_CRASH"] <= 3
     assert {case.case_key for case in sealed_cases(tmp_path)} == {f"case-{row}" for row in range(600)}
+    wait_until(lambda: not any(process.is_running() for process in seen))
