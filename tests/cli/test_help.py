@@ -15,6 +15,7 @@ WORDS = {
     "scan": ("ARCHIVES", "--lake", "--site", "--privacy", "--workers", "--json"),
     "plan": ("ARCHIVES", "--lake", "--recipe", "--device", "--only", "--sample", "--limit", "--json"),
     "run": ("ARCHIVES", "--lake", "--recipe", "--only", "--sample", "--retry", "--allow-quarantined", "--json"),
+    "watch": ("ARCHIVES", "--lake", "--recipe", "--every", "--settle", "--times"),
     "retry": ("LAKE", "--code", "--site", "--allow-quarantined", "--json"),
     "synth": ("OUT", "--studies", "--seed"),
     "demo": ("--out", "--studies", "--engine"),
