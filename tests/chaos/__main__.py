@@ -17,7 +17,7 @@ from tests.bench.machine import machine
 from tests.chaos.arena import AGAIN, RUN, SCANNING, Act, Arena, has_gc
 from tests.chaos.honesty import SAFEGUARDS
 from tests.chaos.outage import Outages, record, replay
-from tests.chaos.strikes import Bench, operation_trials, point_trials, random_trials
+from tests.chaos.strikes import Bench, operation_trials, point_trials, random_kills
 
 STATES_PER_RECORDING = 1000
 
@@ -54,7 +54,7 @@ def _benches(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         "kills at fail points": lambda: bench.run(point_trials(bench, most=options.hits)).report(),
         "kills before operations": lambda: bench.run(operation_trials(bench, every=options.every)).report(),
         "kills at random instants": lambda: bench.run(
-            random_trials(bench, kills=options.kills, seed=options.seed)
+            random_kills(bench, kills=options.kills, seed=options.seed)
         ).report(),
         "losses of power": lambda: _losses_of_power(bench, options.states, options.seed).report(),
         "safeguards removed": lambda: _safeguards(bench),

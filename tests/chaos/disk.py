@@ -181,7 +181,7 @@ def full_from(given: Mapping[str, Any]) -> None:
     left = [given["at"]]
 
     def before(operation: str, paths: tuple[str, ...]) -> None:
-        if operation in {"unlink", "rmdir"}:
+        if operation in {"unlink", "rmdir", "syncall"}:
             return
         left[0] -= 1
         if left[0] <= 0:

@@ -272,15 +272,17 @@ def operation_trials(bench: Bench, *, every: int) -> list[Trial]:
     ]
 
 
-def random_trials(bench: Bench, *, kills: int, seed: int) -> list[Trial]:
-    """Return kills at random instants: several of one lake, most of them of its first run."""
-    rng = random.Random(seed)
-    wall_s = {act: bench.wall_s(act) for act in (RUN, AGAIN, SCANNING)}
-    trials: list[Trial] = []
-    planned = 0
-    while planned < kills:
-        act = rng.choices((RUN, AGAIN, SCANNING), weights=(6, 3, 1))[0]
-        strikes = tuple(Strike(delay_s=rng.uniform(0.02, wall_s[act])) for _ in range(rng.randint(1, 6)))
-        trials.append(Trial(name=f"random-{len(trials)}", act=act, strikes=strikes))
-        planned += len(strikes)
-    return trials
+def random_kills(bench: Bench, *, kills: int, seed: int) -> Tally:
+    """Kill runs at random instants, each lake's several times, until there were so many kills."""
+    rng, total = random.Random(seed), Tally()
+    wall_s = {act: min(bench.wall_s(act) for _ in range(3)) for act in (RUN, AGAIN, SCANNING)}
+    while total.kills < kills:
+        names = [f"random-{total.lakes + number}" for number in range(2 * SERVERS)]
+        total.add(bench.run([_random_trial(name, wall_s, rng) for name in names]))
+    return total
+
+
+def _random_trial(name: str, wall_s: Mapping[Act, float], rng: random.Random) -> Trial:
+    act = rng.choices((RUN, AGAIN, SCANNING), weights=(6, 3, 1))[0]
+    delays_s = (rng.uniform(0.02, 0.9 * wall_s[act]) for _ in range(rng.randint(1, 6)))
+    return Trial(name=name, act=act, strikes=tuple(Strike(delay_s=delay_s) for delay_s in delays_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.strikes import Bench, Tally, first_trials, operation_trials, point_trials, random_trials
+from tests.chaos.strikes import Bench, Tally, first_trials, operation_trials, point_trials, random_kills
 
 EVERY = 40
 """Of so many operations on the disk one is struck in the quick test."""
@@ -36,5 +36,4 @@ def test_a_kill_before_any_operation_on_the_disk_costs_no_byte(bench: Bench):
 
 
 def test_kills_at_random_instants_cost_no_byte(bench: Bench, pytestconfig: pytest.Config):
-    trials = random_trials(bench, kills=pytestconfig.getoption("--kills"), seed=7)
-    assert_nothing_found(bench.run(trials))
+    assert_nothing_found(random_kills(bench, kills=pytestconfig.getoption("--kills"), seed=7))
