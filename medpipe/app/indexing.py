@@ -144,6 +144,7 @@ class Indexer:
             state = self.before
         else:
             hit("scan.before_state")
+            self.lake.refuse_if_superseded()
             state.save(self.lake)
             hit("scan.after_state")
         point_to(self.lake, state.source, generation.id)

@@ -48,6 +48,7 @@ class Lake:
         self.layout: Layout = LAYOUT
         self.privacy: PrivacyMode = description["privacy"]
         self.key_id: str = description["key_id"]
+        self._driven_as: int | None = None
         self._private = None if secret is None else Private(self.store, secret)
 
     def __repr__(self) -> str:
@@ -129,8 +130,24 @@ class Lake:
             _lock_or_stop(file)
             # What a killed run left half done must not be believed and then go with the power.
             sync_disk(self.root)
-            epoch = self._next_epoch()
-            yield epoch
+            self._driven_as = self._next_epoch()
+            try:
+                yield self._driven_as
+            finally:
+                self._driven_as = None
+
+    def refuse_if_superseded(self) -> None:
+        """Refuse to go on where another driver has come since this one began.
+
+        The lock keeps others out. This is for file systems that drop locks, and for a driver
+        that was stopped for so long that its lock was taken for lost.
+
+        Raises
+        ------
+        StoppedError
+        """
+        if self._driven_as is not None and self.epoch() != self._driven_as:
+            raise StoppedError("another run has taken this lake over; this one ends here and changes nothing more")
 
     def is_driven(self) -> bool:
         """Tell whether a run is working on this lake now, on this host or another."""

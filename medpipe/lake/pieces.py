@@ -118,6 +118,7 @@ def write_generation(lake: Lake, generation: Generation) -> None:
     found = _short_digest(data)
     _keep(lake, LAYOUT.results_generation(found), data)
     hit("results.before_pointer")
+    lake.refuse_if_superseded()
     lake.store.swap_pointer(LAYOUT.results_pointer(), found.encode("ascii"))
     hit("results.after_pointer")
 

@@ -318,8 +318,10 @@ class NewPublication:
     def _show(self, path: str) -> None:
         store = self._lake.store
         hit("tables.before_latest")
+        self._lake.refuse_if_superseded()
         store.swap_pointer(LAYOUT.latest(self._recipe_name), f"{path}\n".encode())
         hit("tables.before_swap")
+        self._lake.refuse_if_superseded()
         store.swap_link(LAYOUT.tables(), path)
         hit("tables.after_swap")
 

@@ -202,6 +202,7 @@ def write_snapshot(lake: Lake, snapshot: Snapshot, *, run: str) -> None:
     hit("snapshot.before_object")
     lake.store.put_if_absent(LAYOUT.snapshot(snapshot.id), _packed(snapshot.to_json()))
     hit("snapshot.before_run")
+    lake.refuse_if_superseded()
     ending = with_sum({"snapshot": snapshot.id, **snapshot.counts})
     path = LAYOUT.run_snapshot(run)
     if not lake.store.put_if_absent(path, ending) and lake.store.get(path) != ending:

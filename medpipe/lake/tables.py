@@ -72,4 +72,5 @@ def published_state(lake: Lake, recipe_name: str) -> str | None:
 
 def set_published_state(lake: Lake, recipe_name: str, state: str) -> None:
     """Record what a recipe's current tables were derived from; once they are published."""
+    lake.refuse_if_superseded()
     lake.store.swap_pointer(LAYOUT.published_state(recipe_name), word_with_sum(state))

@@ -29,8 +29,9 @@ from medpipe.lake.results import Results
 from medpipe.lake.snapshot import read_range, read_snapshot
 from medpipe.lake.store import LocalStore
 from medpipe.ranges import Range
+from tests.app.forks import Job, run_jobs
 from tests.app.phantom import content, ct_slice, rows, write
-from tests.app.runs import Job, command, environment, run_jobs, tables_of
+from tests.app.runs import command, environment, tables_of
 from tests.cli.commands import medpipe, write_key
 
 RECIPE = """
@@ -354,7 +355,7 @@ def test_killed_runs_leave_no_orphans_after_they_were_resumed_and_swept(place):
         return Job(arguments=arguments, failpoint=failpoint)
 
     jobs = [job(whole), *(one for point, lake in lakes.items() for one in (job(lake, point), job(lake)))]
-    codes = run_jobs(jobs, place.home, timeout_s=250)
+    codes = run_jobs(jobs, place.home)
     assert codes == [0] + [-signal.SIGKILL, 0] * len(lakes)
     for point, lake in lakes.items():
         for _ in range(2):
