@@ -11,6 +11,7 @@ from typing import Any
 
 from medpipe.app.index import LakeIndex
 from medpipe.app.publish import RangeEnding
+from medpipe.app.tables import basis_of
 from medpipe.keys import digest
 from medpipe.lake.publication import PublishedRanges
 from medpipe.lake.results import Results, stored_listing
@@ -21,9 +22,6 @@ from medpipe.plan.cases import PASSING, Case, Plan, Planner
 from medpipe.plan.shards import Full, Packer, shard_size
 from medpipe.ranges import Range, all_ranges, bits_for
 from medpipe.recipe.lock import LockedRecipe
-
-TABLES_VERSION = 1
-"""Raised when the rows of tables are made in another way of the same inputs."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,6 +145,11 @@ class RangePlans:
         return RangeEnding(index=index, plan=plan, committed=committed)
 
     @cached_property
+    def basis(self) -> str:
+        """Digest of what the rows of all ranges depend on beside index and results."""
+        return basis_of(self.lock, self.privacy)
+
+    @cached_property
     def _is_store_as_published(self) -> bool:
         """Whether the volumes stored when the plan began are those of the last publication."""
         state = published_state(self.results.lake, self.lock.name)
@@ -156,7 +159,7 @@ class RangePlans:
     def _terms(self) -> list[Any]:
         terms = self.planner.terms
         chosen = None if self.chosen is None else digest(sorted(self.chosen))
-        return [self.lock.digest, terms.numeric_class, terms.conditions, chosen, self.privacy, TABLES_VERSION]
+        return [self.basis, terms.numeric_class, terms.conditions, chosen]
 
 
 def may_pass(summary: RangeSummary) -> bool:
@@ -215,6 +218,8 @@ class PlanWriter:
         last = self._plans.last
         if last is None or self._snapshots is None or last.bits != self._plans.bits:
             return False
+        if last.basis != self._plans.basis:
+            return False  # equal cases under other names, routes or columns
         return self._snapshots == list(last.snapshots())
 
     def _plan(self, ending: RangeEnding) -> None:

@@ -29,7 +29,7 @@ from medpipe.plan.changes import recipe_changes
 from medpipe.privacy.secret import Secret, load_secret
 from medpipe.reasons import REASONS
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
-from medpipe.recipe.recipe import load_recipe
+from medpipe.recipe.recipe import load_recipe, shipped_recipes
 from medpipe.xp import cuda_class, resolve_device
 
 
@@ -78,7 +78,7 @@ class RunRequest:
     def kept(self) -> dict[str, Any]:
         """Return what ``medpipe retry`` needs to ask for the same again."""
         return {
-            "recipe": self.recipe,
+            "recipe": self.recipe if self.recipe in shipped_recipes() else str(Path(self.recipe).absolute()),
             "archives": [str(archive.absolute()) for archive in self.archives],
             "only": self.only,
             "sample": self.sample,

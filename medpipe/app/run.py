@@ -24,7 +24,7 @@ from medpipe.engine.renewed import RenewedEngine
 from medpipe.errors import StoppedError
 from medpipe.lake.runs import EventRecord, Run, new_run_name, now
 from medpipe.lake.snapshot import has_snapshot
-from medpipe.lake.tables import is_readable, published_state, set_published_state
+from medpipe.lake.tables import is_readable, published_state, set_published_state, show_tables
 from medpipe.recipe.lock import LockedRecipe
 
 PROGRESS_S = 1.0
@@ -180,7 +180,9 @@ class ActiveRun:
     def finish(self) -> RunReport:
         """Check that every case has ended, write the snapshot and publish the tables."""
         plans = self.plans
-        if not self.is_current:
+        if self.is_current:
+            show_tables(self.prepared.lake, self.lock.name)
+        else:
             self.stage("publish", 1 << plans.bits)
             plans.results.absorb()
         published = publish_run(

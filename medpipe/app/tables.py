@@ -41,7 +41,9 @@ def single_tables(lock: LockedRecipe, runs: Sequence[Row]) -> Tables:
 def basis_of(lock: LockedRecipe, privacy: str) -> str:
     """Return a digest of what the rows of all ranges depend on beside index and results."""
     columns = [[schema.name, schema.version, [field.name for field in schema.fields]] for schema in SCHEMAS.values()]
-    return digest([_ROWS_VERSION, lock.digest, privacy, columns, sorted(REASONS.items())])
+    # names of images are in the rows and, where a route has no image ops, in no digest
+    images = [[route.name, [[entry.name, entry.image] for entry in route.features]] for route in lock.recipe.routes]
+    return digest([_ROWS_VERSION, lock.digest, images, privacy, columns, sorted(REASONS.items())])
 
 
 def range_rows(shapes: Shapes, index: IndexRows, plan: Plan, records: Records) -> dict[str, list[Row]]:

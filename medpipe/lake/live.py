@@ -11,7 +11,7 @@ from medpipe.lake.layout import LAYOUT
 from medpipe.lake.models import lake_models
 from medpipe.lake.reach import loose_segments, reach_of
 from medpipe.lake.results import Results
-from medpipe.lake.retention import Kept, Retention, kept, publications
+from medpipe.lake.retention import Kept, Retention, kept, publications, shown_publication
 from medpipe.lake.sweep import Live
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -52,7 +52,7 @@ def live_of(
         kept=stays,
         reach=reach,
         loose_segments=frozenset(loose_segments(lake, reach, stays, tick)),
-        publications=frozenset(publications(lake).values()),
+        publications=frozenset({*publications(lake).values(), shown_publication(lake) or ""} - {""}),
         index=index,
         models=frozenset(_models(lake, stays)),
         private=private,

@@ -80,6 +80,11 @@ class PublishedRanges:
         return self._last.list.bits
 
     @property
+    def basis(self) -> str:
+        """Digest of what the rows of all its ranges depend on beside index and results."""
+        return self._last.list.basis
+
+    @property
     def snapshot(self) -> str:
         """Id of the snapshot it was derived from."""
         return self._last.list.snapshot

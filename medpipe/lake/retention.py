@@ -78,7 +78,9 @@ def kept(lake: Lake, rules: Retention, *, at: datetime) -> Kept:
     """
     names = run_names(lake)
     ended = sorted(_ended(lake, names), reverse=True)
-    snapshots = {snapshot_of(folder) for folder in publications(lake).values()}
+    shown = shown_publication(lake)
+    folders = [*publications(lake).values(), *([shown] if shown is not None else [])]
+    snapshots = {snapshot_of(folder) for folder in folders}
     by_recipe: dict[str, list[_Ended]] = {}
     for one in ended:
         by_recipe.setdefault(one.recipe, []).append(one)
@@ -105,6 +107,17 @@ def publications(lake: Lake) -> dict[str, str]:
         if folder is not None and not _PUBLICATION.fullmatch(folder.removeprefix(f"{LAYOUT.publications()}/{name}/")):
             raise IntegrityError(f"{LAYOUT.latest(name)}: it leads to no tables; run again")
     return {name: folder for name, folder in found.items() if folder is not None}
+
+
+def shown_publication(lake: Lake) -> str | None:
+    """Return the folder of the tables that readers see; a killed run may have left them at older ones."""
+    link = lake.store.absolute(LAYOUT.tables())
+    if not link.is_symlink():
+        return None
+    target = link.resolve()
+    top = lake.root.resolve()
+    folder = target.relative_to(top).as_posix() if target.is_relative_to(top) else ""
+    return folder if folder.startswith(f"{LAYOUT.publications()}/") else None
 
 
 def snapshot_of(publication: str) -> str:

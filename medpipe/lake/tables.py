@@ -56,9 +56,23 @@ def publish_tables(lake: Lake, *, recipe_name: str, snapshot: str, tables: Table
 
 
 def is_readable(lake: Lake, recipe_name: str) -> bool:
-    """Tell whether a recipe's current tables are there, and the link that readers follow leads somewhere."""
+    """Tell whether a recipe's current tables are there."""
     folder = latest_publication(lake, recipe_name)
-    return folder is not None and lake.store.exists(LAYOUT.manifest(folder)) and lake.store.exists(LAYOUT.tables())
+    return folder is not None and lake.store.exists(LAYOUT.manifest(folder))
+
+
+def show_tables(lake: Lake, recipe_name: str) -> bool:
+    """Have the link that readers follow lead to a recipe's current tables; tell whether it did not.
+
+    A run that was killed may have left it at others, and another recipe may have published since.
+    """
+    folder = latest_publication(lake, recipe_name)
+    link = lake.store.absolute(LAYOUT.tables())
+    if folder is None or (link.is_symlink() and link.resolve() == lake.store.absolute(folder).resolve()):
+        return False
+    lake.refuse_if_superseded()
+    lake.store.swap_link(LAYOUT.tables(), folder)
+    return True
 
 
 def published_state(lake: Lake, recipe_name: str) -> str | None:

@@ -19,7 +19,7 @@ from medpipe.plan.products import Content, Products, Wanted
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Route
 
-PASSING = frozenset({"E_CHANGED", "E_VANISHED"})
+PASSING = frozenset({"E_CHANGED", "E_VANISHED", "E_UNREADABLE"})
 """Files were not as the scan had seen them: a scan that sees them so again says that they can be read."""
 
 MOST_TRIES = 3

@@ -197,6 +197,11 @@ def _route(table: RouteTable, where: str) -> Route:
     names = [entry.name for entry in features]
     if len(set(names)) != len(names):
         raise ConfigError(f"{where}.features: two extractions bear one name")
+    for place, entry in enumerate(features):
+        if entry.image == "final" and not table.image:
+            raise ConfigError(
+                f"{where}.features.{place}.image: 'final' is the image after the route's ops, and it has none"
+            )
     if features and not table.regions:
         raise ConfigError(f"{where}.regions: features need at least one region source")
     if "original" not in table.keep:

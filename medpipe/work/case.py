@@ -19,6 +19,7 @@ from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, Produ
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest, finite_or_none
 from medpipe.lake.scratch import Spool
+from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Extraction, Route
@@ -168,6 +169,8 @@ class _Work:
         try:
             return self.room.companions(self.reading.volume)
         except Rejected as rejected:
+            if rejected.code in PASSING:
+                raise  # it says nothing about the companion: the case is tried again
             return rejected
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
 
 import pydicom
@@ -20,7 +20,15 @@ from medpipe.models.resolve import read_shipped, shipped
 from medpipe.ops.register import REGISTERED
 from medpipe.ops.registry import registered
 from medpipe.recipe.recipe import load_recipe
-from tests.app.runs import Bench, rows
+from tests.app.runs import Bench, rows, tables_of
+
+UNUSED = """name = "ultrasound"
+where = { modality = "US", kind = ["volume"] }
+regions = [ { op = "body" } ]
+features = [ { name = "shape", op = "ibsi", families = ["morphology"] } ]
+
+[[route]]
+name = "store\""""
 
 KINDS = ("volume", "regions", "features", "scores")
 
@@ -212,6 +220,22 @@ def test_new_data_never_trains_a_model_again(first):
     assert done.made["scores"] == 1
     assert {(row["model"], row["model_digest"]) for row in rows(first.lake, "scores")} == before
     assert sorted(path.name for path in (first.lake / "models").iterdir()) == models
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {'name = "store"': 'name = "other"'},
+        {'name = "store"': UNUSED},
+    ],
+    ids=["a route renamed", "columns of a route that takes nothing"],
+)
+def test_what_no_key_holds_is_in_the_tables_all_the_same(first, changes, tmp_path):
+    recipe = first.recipe_with(changes)
+    assert first.run(recipe=recipe).executed == 0
+    fresh = replace(first, lake=tmp_path / "fresh")
+    fresh.run(recipe=recipe)
+    assert tables_of(first.lake) == tables_of(fresh.lake)
 
 
 # parts of an archive ----------------------------------------------------------------------------

@@ -246,10 +246,23 @@ def test_two_recipes_in_one_lake_do_not_wipe_each_other(first):
     assert computed(first.lake, report.run) == {"features": 8}  # all else is what the first recipe made
     assert tables_of(first.lake, "small") == small
     assert tables_of(first.lake) == tables_of(first.lake, "other") != small
-    for recipe in (first.recipe, other):
+    for recipe, name in ((first.recipe, "small"), (other, "other"), (first.recipe, "small")):
         assert first.run(recipe=recipe).executed == 0
+        assert tables_of(first.lake) == tables_of(first.lake, name)  # readers see whose run was last
     assert tables_of(first.lake, "small") == small
     assert_whole(first.lake)
+
+
+@pytest.mark.slow
+def test_a_kill_before_readers_were_shown_the_new_tables_is_mended_by_the_same_command(first, home):
+    recipe = first.recipe_with({'families = ["statistics"]': 'families = ["morphology"]'})
+    arguments = command([first.archive], first.lake, recipe, "--engine", "serial", "--workers", "1")
+    shown = (first.lake / "tables").resolve()
+    assert run_jobs([Job(arguments=arguments, failpoint="tables.before_swap:1")], home) == [-signal.SIGKILL]
+    assert (first.lake / "tables").resolve() == shown
+    assert run_jobs([Job(arguments=arguments)], home) == [2]
+    assert (first.lake / "tables").resolve() != shown
+    assert tables_of(first.lake) == tables_of(first.lake, "small")
 
 
 # archives that go -------------------------------------------------------------------------------
@@ -302,6 +315,22 @@ def test_a_file_that_was_away_for_one_run_is_read_by_the_next(bench, fault):
     assert bench.run().executed == 1
     assert {row["outcome"] for row in rows(bench.lake, "cases")} == {"done"}
     assert bench.run().run == ""
+
+
+@pytest.mark.slow
+def test_a_mask_that_was_away_for_one_run_is_read_by_the_next(bench, tmp_path):
+    (mask,) = series(bench.archive, "SEG")
+    with begin_run(bench.request(), Silent()) as active:
+        mask.rename(tmp_path / "mask")
+        active.run_shard(0)
+        (tmp_path / "mask").rename(mask)
+        active.finish()
+    away = rows(bench.lake, "cases", outcome="rejected")
+    assert {row["code"] for row in away} == {"E_VANISHED"}
+    assert bench.run().executed == len(away) > 0
+    fresh = replace(bench, lake=tmp_path / "fresh")
+    fresh.run()
+    assert_same(bench.lake, fresh.lake)
 
 
 # several archives -------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_records_fit_the_scores_table(scorer):
     records = scorer(rows_for(scorer.card))
     assert len(records) == max(1, len(scorer.card.classes))
     for record in records:
-        assert set(record) - {"region", "label"} == known - {"series_key", "volume_key", "region_key"}
+        assert set(record) - {"region", "label"} == known - {"series_key", "volume_key", "region_key", "modality"}
         assert type(record["value"]) is float
         assert record["status"] == "ok"
         assert (record["model"], record["target"]) == (scorer.name, scorer.card.target)

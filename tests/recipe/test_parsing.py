@@ -67,6 +67,7 @@ def test_a_recipe_becomes_ops_in_the_order_of_its_tables():
         ({"features": [{"name": "A b", "op": "lbp"}]}, "route.0.features.0.name", "pattern"),
         ({"features": [{"name": "a", "op": "lbp"}, {"name": "a", "op": "lbp"}]}, "route.0.features", "one name"),
         ({"features": [{"name": "a", "op": "ibsi"}]}, "route.0.features.0", "bin_width or bins"),
+        ({"image": []}, "route.0.features.1.image", "it has none"),
         ({"where": {"modalities": ["CT"]}}, "route.0.where.modalities", "no such field"),
         ({"where": {"modality": 3}}, "route.0.where.modality", "list"),
         ({"where": {"min_slices": 0}}, "route.0.where.min_slices", "greater than or equal to 1"),
