@@ -62,16 +62,10 @@ class Packer(Generic[Item]):
 
     def rest(self) -> Iterator[Full[Item]]:
         """Yield what is left, the largest memory first, shards of unlike memory filled up together."""
-        items: list[Item] = []
-        weight, first = 0, 0
-        for kind in sorted(self._open, reverse=True):
-            if items and (len(items) + len(self._open[kind]) > self._size or weight > MOST_WEIGHT):
-                yield Full(first, items)
-                items, weight = [], 0
-            first = first if items else kind
-            items = items + self._open[kind]
-            weight += self._weights[kind]
-        if items:
-            yield Full(first, items)
+        left = [(kind, item) for kind in sorted(self._open, reverse=True) for item in self._open[kind]]
+        each = sum(self._weights.values()) // max(1, len(left))
+        step = max(1, min(self._size, MOST_WEIGHT // max(1, each)))
+        for start in range(0, len(left), step):
+            yield Full(left[start][0], [item for _, item in left[start : start + step]])
         self._open.clear()
         self._weights.clear()

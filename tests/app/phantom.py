@@ -114,7 +114,7 @@ def tables(lake, recipe=None):
     return {
         name: digest
         for name, digest in content(root.resolve()).items()
-        if digest and name.split("/")[0] not in {"cases", "runs", "manifest.json"}
+        if digest and name.split("/")[0] not in {"cases", "runs", "manifest.json", "parts.json"}
     }
 
 

@@ -24,8 +24,9 @@ def main() -> None:
     restart_pinned()
     import flows.archive_run as module
     import medpipe.app.run
+    import medpipe.plan.shards
 
-    medpipe.app.run.SHARD_CASES = job["shard_cases"]
+    medpipe.plan.shards.LEAST_CASES = job["shard_cases"]
     module.run_shard = module.run_shard.with_options(retry_delay_seconds=job["retry_s"])
     if job["fails"]:
         break_engine(medpipe.app.run, job["fails"])
