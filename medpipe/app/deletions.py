@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from medpipe.app.listing import Entry
 
 FEW_FILES = 20
-"""So many files may be gone without a question, however small the archive."""
-
-_SERIES_DIGITS = 12
+"""So many files may be gone without a question, if they are not more than half of the archive."""
 
 
 class Deletions:
     """Decides what becomes of the files of a source that are gone.
 
     A file whose very bytes are new elsewhere in the source was moved: it is no deletion. The
-    others are taken out at once, unless they are more than the share of the known files, more
-    than 20, and of more than one series: then somebody should have a look, since a mount that
-    came up half looks the same. Until they are accepted the index has them as they were.
+    others are taken out at once, unless they are more than the share of the known files and
+    more than 20 (than half of the known files, where those are fewer than 40): then somebody
+    should have a look, since a mount that came up half looks the same. Until they are accepted
+    the index has them as they were.
 
     Parameters
     ----------
@@ -29,21 +27,24 @@ class Deletions:
         Files the source had.
     accepted : bool
         Take all of them out.
+
+    Attributes
+    ----------
+    count : int
+        Files that are gone, without those that were moved.
+    moved : int
+    are_proposed : bool
+        Whether they stay until that is accepted.
     """
 
     def __init__(self, *, share: float, known: int, accepted: bool) -> None:
-        self._most = max(FEW_FILES, share * known)
+        self._most = max(share * known, min(FEW_FILES, known // 2))
         self._accepted = accepted
         self._any_known = known > 0
         self._fresh: set[int] = set()
-        self._gone: Counter[str] = Counter()
+        self.count = 0
         self.moved = 0
         self.are_proposed = False
-
-    @property
-    def count(self) -> int:
-        """Files that are gone, without those that were moved."""
-        return self._gone.total()
 
     def saw(self, content: str) -> None:
         """Take note of what a new or changed file holds."""
@@ -60,6 +61,5 @@ class Deletions:
             if self.was_moved(entry):
                 self.moved += 1
             else:
-                self._gone[entry.key[:_SERIES_DIGITS]] += 1
-        is_much = self.count > self._most and len(self._gone) > 1
-        self.are_proposed = is_much and not self._accepted
+                self.count += 1
+        self.are_proposed = self.count > self._most and not self._accepted

@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
-from medpipe.app.hosting import incoming, incoming_digest, objects_bytes, read_objects
-from medpipe.app.reading import HEADERS_VERSION, Reader
+from medpipe.app.hosting import COMING_BYTES, Hosting, incoming_digest
+from medpipe.app.reading import Reader
+from medpipe.app.refused import Retrying
 from medpipe.app.remaking import Remade, Remaker
 from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, RangeState, SourceState, blob_prefix, remove_garbage, whole_generation
-from medpipe.archive.companions import Reference
 from medpipe.keys import digest
 from medpipe.lake.failpoints import hit
 from medpipe.lake.index import INDEX_TABLES, Generation, point_to, put_generation
 from medpipe.lake.lake import Lake
 from medpipe.lake.marks import Marks
+from medpipe.lake.sealed_spool import SealedSpool
 from medpipe.ranges import Range, bits_for
 
 RANGE_INSTANCES = 2048
 """Files a range holds at most, on average, when keys are cut."""
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 """Raised when the same headers give other rows: then all ranges are made anew from what is kept."""
 
 
@@ -51,6 +52,7 @@ class Indexer:
     naming : Naming
     before : SourceState
     reader : Reader
+    retrying : Retrying
     on_range : callable
         Called after each range that was made anew.
     """
@@ -59,6 +61,7 @@ class Indexer:
     naming: Naming
     before: SourceState
     reader: Reader
+    retrying: Retrying
     on_range: Callable[[], None]
     _shards: dict[str, dict[int, str]] = field(default_factory=dict)
     _ranges: dict[int, RangeState] = field(default_factory=dict)
@@ -66,7 +69,7 @@ class Indexer:
     def numbers(self, bits: int, edited: Iterable[int]) -> list[int]:
         """Return the ranges that have to be made anew."""
         if self._kept(bits) is not None:
-            repeated = (number for number, one in self.before.ranges.items() if one.must_repeat)
+            repeated = (number for number, one in self.before.ranges.items() if self._is_repeated(one))
             return sorted({*edited, *repeated})
         return list(range(1 << bits))
 
@@ -78,6 +81,7 @@ class Indexer:
         *,
         chunks: tuple[Chunk, ...],
         files: int,
+        headers_version: int,
     ) -> SourceState:
         """Make ranges anew and make the result the state of the source.
 
@@ -93,22 +97,33 @@ class Indexer:
             The new list of files.
         files : int
             Files in it that are not gone.
+        headers_version : int
+            Version at which all headers were read, or are noted to be read again.
         """
         kept = self._kept(bits)
         if kept is not None:
             self._shards = {name: dict(shards) for name, shards in kept.shards.items()}
             self._ranges = dict(self.before.ranges)
         scan = self.before.scan + 1
-        remaker = Remaker(self.lake, self.naming, self.before, bits=bits, scan=scan, reader=self.reader)
+        remaker = Remaker(
+            self.lake, self.naming, self.before, bits=bits, scan=scan, reader=self.reader, retrying=self.retrying
+        )
         state = replace(
-            self.before, scan=scan, rules=rules(), reader=HEADERS_VERSION, bits=bits, chunks=chunks, files=files
+            self.before, scan=scan, rules=rules(), reader=headers_version, bits=bits, chunks=chunks, files=files
         )
         over_all = _OverAll(self.lake, self.before, None if kept is None else set(numbers))
         for number in numbers:
             self._keep(number, remaker.remake(Range(bits, number), edits(number)), over_all)
             self.on_range()
-        self._match(remaker, bits, numbers, over_all)
-        return self._commit(replace(over_all.saved(state), ranges=self._ranges))
+        hosting = over_all.hosting(self.naming, self._ranges)
+        self._match(
+            remaker, bits, set(numbers) if kept is None else hosting.touched(numbers, self.before.ranges), hosting
+        )
+        return self._commit(replace(over_all.saved(state, hosting), ranges=self._ranges))
+
+    def _is_repeated(self, state: RangeState) -> bool:
+        refused = state.refused_pixels.items()
+        return state.must_repeat or any(self.retrying.is_due(code, conditions) for code, conditions in refused)
 
     def _kept(self, bits: int) -> Generation | None:
         """Return the generation whose ranges are still what they were where nothing was edited, if there is one."""
@@ -127,14 +142,15 @@ class Indexer:
             self._ranges[number] = remade.state
         over_all.add(number, remade)
 
-    def _match(self, remaker: Remaker, bits: int, numbers: Sequence[int], over_all: _OverAll) -> None:
+    def _match(self, remaker: Remaker, bits: int, touched: set[int], hosting: Hosting) -> None:
         """Give companions to the volumes of ranges to which other objects come than before."""
-        coming = incoming(over_all.objects, over_all.hosts, self.naming.pseudonyms)
-        anew = set(numbers)
-        for number, state in list(self._ranges.items()):
-            found = coming.get(number, ())
-            if (number in anew and found) or incoming_digest(found) != state.incoming:
-                self._ranges[number] = remaker.with_companions(Range(bits, number), state, found)
+        with self.lake.store.attempt("match") as folder:
+            coming = SealedSpool(self.lake.private, folder / "coming", limit_bytes=COMING_BYTES)
+            hosting.bring(touched, coming)
+            for number in sorted(touched & self._ranges.keys()):
+                state, found = self._ranges[number], hosting.brought(coming.take(number))
+                if incoming_digest(found) != state.incoming:
+                    self._ranges[number] = remaker.with_companions(Range(bits, number), state, found)
 
     def _commit(self, state: SourceState) -> SourceState:
         generation = state.generation_of(self._shards)
@@ -154,46 +170,49 @@ class Indexer:
 
 
 class _OverAll:
-    """What is kept over all ranges: companion objects, hosts, first days."""
+    """What is kept over all ranges: what objects look for, hosts, first days."""
 
     def __init__(self, lake: Lake, before: SourceState, going: set[int] | None) -> None:
         self._lake = lake
         self._before = before
         self._going = going
-        found = {} if before.objects is None else read_objects(lake.private.get(before.objects))
-        self.objects: dict[int, Sequence[Reference]] = {
-            number: held for number, held in found.items() if going is not None and number not in going
-        }
+        self._wanted: dict[int, Mapping[str, int]] = {}
         self._hosts: dict[int, Mapping[str, int]] = {}
         self._days: dict[int, Mapping[str, int]] = {}
-        self._all_hosts: Marks | None = None
-
-    @property
-    def hosts(self) -> Marks:
-        """Marks of the series that can have companions."""
-        if self._all_hosts is None:
-            self._all_hosts = self._old(self._before.hosts).replaced(self._going, self._hosts)
-        return self._all_hosts
 
     def add(self, number: int, remade: Remade) -> None:
         """Take what a range has now."""
-        if remade.objects:
-            self.objects[number] = remade.objects
+        self._wanted[number] = remade.wanted
         self._hosts[number] = remade.hosts
         self._days[number] = remade.days
 
-    def saved(self, state: SourceState) -> SourceState:
+    def hosting(self, naming: Naming, ranges: Mapping[int, RangeState]) -> Hosting:
+        """Return what brings objects and hosts together; all ranges were added."""
+        return Hosting(
+            private=self._lake.private,
+            pseudonyms=naming.pseudonyms,
+            hosts_before=self._old(self._before.hosts),
+            hosts=self._now(self._before.hosts, self._hosts),
+            wanted=self._now(self._before.objects, self._wanted),
+            ranges=ranges,
+        )
+
+    def saved(self, state: SourceState, hosting: Hosting) -> SourceState:
         """Write it, and return the state that names it."""
-        dates = self._old(self._before.dates).replaced(self._going, self._days)
         return replace(
             state,
-            objects=self._put("objects", objects_bytes(self.objects) if self.objects else b""),
-            hosts=self._put("hosts", self.hosts.to_bytes()),
-            dates=self._put("dates", dates.to_bytes()),
+            objects=self._put("objects", hosting.wanted),
+            hosts=self._put("hosts", hosting.hosts),
+            dates=self._put("dates", self._now(self._before.dates, self._days)),
         )
+
+    def _now(self, blob: str | None, found: Mapping[int, Mapping[str, int]]) -> Marks:
+        # where all ranges are new the old marks may be of another kind
+        return self._old(None if self._going is None else blob).replaced(self._going, found)
 
     def _old(self, blob: str | None) -> Marks:
         return Marks() if blob is None else Marks.from_bytes(self._lake.private.get(blob))
 
-    def _put(self, kind: str, data: bytes) -> str | None:
+    def _put(self, kind: str, marks: Marks) -> str | None:
+        data = marks.to_bytes()
         return self._lake.private.put_content(blob_prefix(self._before.source, kind), data) if data else None

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
+from medpipe.app.refused import Retrying
 from medpipe.app.scan_state import Chunk
 from medpipe.archive.source import path_order
 from medpipe.contracts.protocols import Item
 from medpipe.lake.private import Private
 
 CHUNK_ENTRIES = 50_000
-
-AGAIN = "again"
-"""Note of a file that is read again though it looks the same: what was wrong may have passed."""
 
 GONE = "gone"
 """Note of a file that was taken out of the index."""
@@ -41,6 +39,11 @@ class Entry(NamedTuple):
     content: str
     note: str
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is a file the index has."""
+        return self.note not in {GONE, CLOSED}
+
 
 class Change(NamedTuple):
     """A file that is not as the list has it.
@@ -51,10 +54,13 @@ class Change(NamedTuple):
         What is there now; None for a file that is gone.
     entry : Entry or None
         What the list has; None for a new file.
+    is_late : bool
+        Nothing is known to have changed, but the file should have been read and could not be.
     """
 
     item: Item | None
     entry: Entry | None
+    is_late: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +69,12 @@ class Comparison:
 
     Attributes
     ----------
+    retrying : Retrying
+        When a file is read again that was refused.
+    settled : callable or None
+        Tells whether a new or changed file is complete.
+    read_all : bool
+        Take every file for a changed one.
     listed : int
         Entries found.
     fresh : int
@@ -70,12 +82,15 @@ class Comparison:
     gone : int
         Files of the list that are not there.
     unreachable : int
-        Files of the list below a folder that could not be listed: nobody knows, so they stay.
+        Files of the list that could not be looked at, or lie below a folder that could not be
+        listed: nobody knows, so they stay.
     deferred : int
         New or changed ones that are not complete yet.
     """
 
+    retrying: Retrying = field(default_factory=Retrying)
     settled: Settled | None = None
+    read_all: bool = False
     listed: int = 0
     fresh: int = 0
     gone: int = 0
@@ -83,7 +98,7 @@ class Comparison:
     deferred: int = 0
     _closed: bytes | None = None
 
-    def changes(self, items: Iterable[Item], known: Iterator[Entry], *, read_all: bool) -> Iterator[Change]:
+    def changes(self, items: Iterable[Item], known: Iterator[Entry]) -> Iterator[Change]:
         """Yield what differs, in order.
 
         Parameters
@@ -92,8 +107,6 @@ class Comparison:
             The listing.
         known : iterator of Entry
             The list.
-        read_all : bool
-            Take every file for a changed one.
         """
         entry = next(known, None)
         order = b"" if entry is None else path_order(entry.path)
@@ -109,7 +122,11 @@ class Comparison:
             if entry is None or order != place:
                 yield from self._found(item, None)
                 continue
-            if read_all or entry.note or entry.version != item.version:
+            if is_closed(item) and entry.is_held:
+                # it may be what it was, and what is known of it is more than that it is there
+                self.unreachable += 1
+                yield from self._late(entry)
+            elif self.read_all or entry.version != item.version or self.retrying.is_noted(entry.note):
                 yield from self._found(item, entry)
             entry = next(known, None)
             order = b"" if entry is None else path_order(entry.path)
@@ -119,6 +136,7 @@ class Comparison:
     def _found(self, item: Item, entry: Entry | None) -> Iterator[Change]:
         if self.settled is not None and item.problem is None and not self.settled(item):
             self.deferred += 1
+            yield from self._late(entry)
             return
         self.fresh += 1
         yield Change(item, entry)
@@ -128,13 +146,18 @@ class Comparison:
             return
         if self._closed is not None and order.startswith(self._closed):
             self.unreachable += 1
+            yield from self._late(entry)
             return
         self.gone += entry.note != CLOSED
         yield Change(None, entry)
 
+    def _late(self, entry: Entry | None) -> Iterator[Change]:
+        if self.read_all and entry is not None and entry.is_held:
+            yield Change(None, entry, is_late=True)
+
 
 def is_closed(item: Item) -> bool:
-    """Tell whether an item is a folder that could not be listed, or may be one."""
+    """Tell whether an item is a folder that could not be listed, or a name that could not be looked at."""
     return item.problem == "E_UNREADABLE" and not item.version
 
 

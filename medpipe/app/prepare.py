@@ -124,6 +124,7 @@ def scan(request: RunRequest, prepared: Prepared, progress: Progress) -> ScanRep
         progress,
         accept_deletions=request.accept_deletions,
         settled=request.settled,
+        retry=request.retry,
     )
 
 

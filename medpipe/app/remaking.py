@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from medpipe.app.hosting import Incoming, host_tokens, incoming_digest
+from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, wanted_tokens
 from medpipe.app.reading import Reader
+from medpipe.app.refused import PASSING, Retrying
 from medpipe.app.rows import IndexedRows, Naming, day_of, index_rows, with_companions
 from medpipe.app.scan_state import RangeState, SourceState, blob_prefix
 from medpipe.archive.assemble import Assembly, assemble
@@ -20,9 +21,6 @@ from medpipe.errors import Rejected
 from medpipe.lake.index import INDEX_TABLES, TOMBSTONES, put_shard
 from medpipe.lake.lake import Lake
 from medpipe.ranges import Range, range_of
-
-PASSING = frozenset({"E_UNREADABLE", "E_VANISHED"})
-"""Codes that say nothing lasting about a file: it is read again though its version is the same."""
 
 Json = dict[str, Any]
 
@@ -77,15 +75,15 @@ class Remade:
         Digest of the shard of each table that has rows.
     hosts, days : mapping of str to int
         Marks: series that can have companions, first study days of patients.
-    objects : list of Reference
-        Companion objects in the range.
+    wanted : mapping of str to int
+        Marks: what the companion objects in the range look for.
     """
 
     state: RangeState
     shards: Mapping[str, str]
     hosts: Mapping[str, int]
     days: Mapping[str, int]
-    objects: Sequence[Reference]
+    wanted: Mapping[str, int]
 
 
 class Remaker:
@@ -103,10 +101,20 @@ class Remaker:
         Number of this scan.
     reader : Reader
         For pixels where two files claim to be one.
+    retrying : Retrying
+        When pixels are read again that were refused.
     """
 
     def __init__(
-        self, lake: Lake, naming: Naming, before: SourceState, *, bits: int, scan: int, reader: Reader
+        self,
+        lake: Lake,
+        naming: Naming,
+        before: SourceState,
+        *,
+        bits: int,
+        scan: int,
+        reader: Reader,
+        retrying: Retrying,
     ) -> None:
         self._lake = lake
         self._naming = naming
@@ -114,7 +122,9 @@ class Remaker:
         self._bits = bits
         self._scan = scan
         self._reader = reader
+        self._retrying = retrying
         self._is_passing = False
+        self._refused: dict[str, str] = {}
 
     def remake(self, within: Range, edits: Iterable[bytes]) -> Remade:
         """Apply edits to a range and write its shards and blobs."""
@@ -122,17 +132,18 @@ class Remaker:
         self._apply(content, [Edit(*json.loads(line)) for line in edits])
         content.headers = dict(sorted(content.headers.items()))
         headers = [Header.from_json(found) for found in content.headers.values()]
-        self._is_passing = False
+        self._is_passing, self._refused = False, {}
         assembly = assemble(headers, lambda path: self._pixels(content, path))
         found = index_rows(self._naming, headers, assembly)
         tables = {**found.tables, TOMBSTONES.name: list(self._tombstone_rows(content))}
         shards = {name: put_shard(self._lake, self._naming.source, name, within, tables[name]) for name in INDEX_TABLES}
+        objects = references_of(assembly.stacks, headers)
         return Remade(
-            state=self._state(within, content, found, assembly),
+            state=self._state(within, content, found, assembly, objects),
             shards={name: one for name, one in shards.items() if one is not None},
             hosts=host_tokens(assembly.stacks, self._naming.pseudonyms),
             days=_first_days(found.dates),
-            objects=references_of(assembly.stacks, headers),
+            wanted=wanted_tokens(objects, self._naming.pseudonyms),
         )
 
     def with_companions(self, within: Range, state: RangeState, found: Incoming) -> RangeState:
@@ -192,33 +203,45 @@ class Remaker:
 
     def _pixels(self, content: Content, path: str) -> str:
         version = content.headers[path]["version"]
-        found = content.pixels.get(path)
-        if found is None or found[0] != version:
-            found = [version, *self._reader.pixels(path)]
-            if found[2] in PASSING:
+        known, found, code, conditions = (*content.pixels.get(path, ("", "", "")), "")[:4]
+        if known != version or (code and self._retrying.is_due(code, conditions)):
+            found, code = self._reader.pixels(path)
+            conditions = self._retrying.conditions
+            if code in PASSING:
                 self._is_passing = True
-            else:
-                content.pixels[path] = found
-        if found[2]:
-            raise Rejected(found[2])
-        return found[1]
+                raise Rejected(code)
+            content.pixels[path] = [version, found, code, *([conditions] if code else [])]
+        if code:
+            self._refused[code] = conditions
+            raise Rejected(code)
+        return str(found)
 
-    def _state(self, within: Range, content: Content, found: IndexedRows, assembly: Assembly) -> RangeState:
-        prefix = blob_prefix(self._naming.source, "headers", within)
+    def _state(
+        self,
+        within: Range,
+        content: Content,
+        found: IndexedRows,
+        assembly: Assembly,
+        objects: Sequence[Reference],
+    ) -> RangeState:
         holds = bool(content.headers or content.tombstones)
         kept = {"volumes": found.locators, "dates": found.dates}
         return RangeState(
-            headers=self._lake.private.put_content(prefix, content.to_bytes()) if holds else None,
+            headers=self._put_bytes("headers", within, content.to_bytes()) if holds else None,
             locators=self._put("locators", within, kept) if found.dates or found.locators else None,
+            objects=self._put_bytes("objects", within, objects_bytes(objects)) if objects else None,
             rows={name: len(rows) for name, rows in found.tables.items()} | {TOMBSTONES.name: len(content.tombstones)},
             outcomes=dict(sorted(Counter(row["outcome"] for row in found.tables["instances"]).items())),
             kinds=dict(sorted(Counter(stack.kind for stack in assembly.stacks).items())),
             refused=sum(stack.refused for stack in assembly.stacks),
             must_repeat=self._is_passing,
+            refused_pixels=dict(sorted(self._refused.items())),
         )
 
     def _put(self, kind: str, within: Range, value: Any) -> str:
-        data = json.dumps(value, separators=(",", ":")).encode()
+        return self._put_bytes(kind, within, json.dumps(value, separators=(",", ":")).encode())
+
+    def _put_bytes(self, kind: str, within: Range, data: bytes) -> str:
         return self._lake.private.put_content(blob_prefix(self._naming.source, kind, within), data)
 
     def _tombstone_rows(self, content: Content) -> Iterator[Json]:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.app.archives import check_archives
+from medpipe.app.forget import remove_leftovers
 from medpipe.app.indexing import Indexer
 from medpipe.app.lakes import open_or_create
 from medpipe.app.listing import Settled
 from medpipe.app.progress import Progress
 from medpipe.app.reading import Reader
+from medpipe.app.refused import Retrying
 from medpipe.app.scan_state import SourceState, known_sources, whole_generation
 from medpipe.app.scanning import Found, SourceScan, naming_of
 from medpipe.app.site import Site
@@ -136,11 +138,17 @@ def scan_into(
     *,
     accept_deletions: bool = False,
     settled: Settled | None = None,
+    retry: tuple[str, ...] = (),
 ) -> ScanReport:
-    """Index archives into an open lake whose driver the caller is."""
+    """Index archives into an open lake whose driver the caller is.
+
+    What was refused with a code of `retry` is read again; what limits, codecs or medpipe's
+    version had a part in is read again anyway, once under others.
+    """
     pseudonyms = Pseudonyms(secret)
     restore_index(lake, pseudonyms, site, progress)
     report = ScanReport()
+    retrying = Retrying.of(site, retry)
     for archive in archives:
         scan = SourceScan(
             lake=lake,
@@ -150,6 +158,7 @@ def scan_into(
             progress=progress,
             accept_deletions=accept_deletions,
             settled=settled,
+            retrying=retrying,
         )
         report.add(scan.run())
     return report
@@ -158,10 +167,11 @@ def scan_into(
 def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Progress) -> int:
     """Make the index of every source again that lacks a file; return of how many.
 
-    It is made of what is sealed, without a look into the archives, and comes back the same. The
-    caller is the lake's driver.
+    It is made of what is sealed, without a look into the archives, and comes back the same. An
+    index of which nothing is sealed goes. The caller is the lake's driver.
     """
     restored = 0
+    remove_leftovers(lake)
     for source in known_sources(lake):
         state = SourceState.load(lake, source)
         if state is None or whole_generation(lake, state) is not None:
@@ -174,8 +184,16 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
                 naming=naming_of(lake, pseudonyms, source),
                 before=state,
                 reader=reader,
+                retrying=Retrying(),
                 on_range=progress.advance,
             )
             numbers = indexer.numbers(state.bits, ())
-            indexer.advance(state.bits, numbers, lambda _number: iter(()), chunks=state.chunks, files=state.files)
+            indexer.advance(
+                state.bits,
+                numbers,
+                lambda _number: iter(()),
+                chunks=state.chunks,
+                files=state.files,
+                headers_version=state.reader,
+            )
     return restored

@@ -39,6 +39,8 @@ class RangeState:
         Blobs; None for a range without files, or without volumes.
     companions : str or None
         Blob of what companions change in its locators.
+    objects : str or None
+        Blob of the companion objects that lie in the range.
     incoming : str
         Digest of the objects that look for volumes in the range.
     rows, outcomes, kinds : mapping of str to int
@@ -47,17 +49,21 @@ class RangeState:
         Stacks no volume can be made of.
     must_repeat : bool
         Pixels could not be read for a passing reason: the range is made again by the next scan.
+    refused_pixels : mapping of str to str
+        Codes with which pixels were refused, and under which conditions.
     """
 
     headers: str | None = None
     locators: str | None = None
     companions: str | None = None
+    objects: str | None = None
     incoming: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)
     outcomes: Mapping[str, int] = field(default_factory=dict)
     kinds: Mapping[str, int] = field(default_factory=dict)
     refused: int = 0
     must_repeat: bool = False
+    refused_pixels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,8 @@ class SourceState:
     ranges : mapping of int to RangeState
         Only ranges that hold anything.
     objects, hosts, dates : str or None
-        Blobs over all ranges: companion objects, which series are where, patients' first days.
+        Blobs over all ranges: what companion objects look for, which series are where, patients'
+        first days.
     """
 
     source: str
@@ -125,7 +132,7 @@ class SourceState:
         named = {state_name(self.source), self.objects, self.hosts, self.dates}
         named |= {chunk.blob for chunk in self.chunks}
         for one in self.ranges.values():
-            named |= {one.headers, one.locators, one.companions}
+            named |= {one.headers, one.locators, one.companions, one.objects}
         return {name for name in named if name is not None}
 
     def generation_of(self, shards: Mapping[str, Mapping[int, str]]) -> Generation:
@@ -151,6 +158,11 @@ class SourceState:
 def state_name(source: str) -> str:
     """Return the name of a source's state."""
     return f"{_FOLDER}/{source}/{_STATE}"
+
+
+def source_folder(source: str) -> str:
+    """Return the folder, as a path of the lake, of all that is kept of a source."""
+    return f"{LAYOUT.private_folder()}/{_FOLDER}/{source}"
 
 
 def blob_prefix(source: str, kind: str, within: Range | None = None) -> str:

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from medpipe.app.archives import empty_archive, missing_archive
 from medpipe.app.deletions import Deletions
 from medpipe.app.indexing import Indexer, bits_of
-from medpipe.app.listing import AGAIN, CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
+from medpipe.app.listing import CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
 from medpipe.app.pending import Pending
 from medpipe.app.progress import Progress
 from medpipe.app.reading import HEADERS_VERSION, Reader
-from medpipe.app.remaking import BURY, PASSING, PUT, REMOVE, REVIVE, Edit
+from medpipe.app.refused import AGAIN, CONDITIONAL, PASSING, Retrying
+from medpipe.app.remaking import BURY, PUT, REMOVE, REVIVE, Edit
 from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, remove_garbage
 from medpipe.app.site import Site
@@ -74,7 +75,26 @@ class _Spools(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class SourceScan:
-    """The scan of one archive folder; the caller is the lake's driver."""
+    """The scan of one archive folder; the caller is the lake's driver.
+
+    Attributes
+    ----------
+    lake : Lake
+    pseudonyms : Pseudonyms
+    root : Path
+    site : Site
+    progress : Progress
+    accept_deletions : bool
+        Take files out of the index although many are gone at once.
+    settled : callable or None
+        Tells whether a new or changed file is complete.
+    retrying : Retrying
+        When what was refused is read again.
+    read, files : int
+        Headers read; files that are not gone. Counted on the way.
+    comparison : Comparison
+        Of the listing with the list.
+    """
 
     lake: Lake
     pseudonyms: Pseudonyms
@@ -83,6 +103,7 @@ class SourceScan:
     progress: Progress
     accept_deletions: bool
     settled: Settled | None
+    retrying: Retrying = field(default_factory=Retrying)
     read: int = 0
     files: int = 0
     comparison: Comparison = field(default_factory=Comparison)
@@ -100,7 +121,9 @@ class SourceScan:
         before = self._before()
         if not self.root.is_dir():
             self._refuse_missing(before)
-        self.comparison = Comparison(self.settled)
+        self.comparison = Comparison(
+            retrying=self.retrying, settled=self.settled, read_all=before.reader != HEADERS_VERSION
+        )
         self.files = before.files
         with self.lake.store.attempt("scan") as folder, Reader(self.root, self.site) as reader:
             spools = _Spools(
@@ -132,8 +155,8 @@ class SourceScan:
     def _compare(self, before: SourceState, spools: _Spools) -> None:
         known = FileList(self.lake.private, "", before.chunks).entries()
         items = FolderSource(self.root).scan()
-        for change in self.comparison.changes(items, known, read_all=before.reader != HEADERS_VERSION):
-            spools.changes.add(0, _line(_plain(change.item), change.entry))
+        for change in self.comparison.changes(items, known):
+            spools.changes.add(0, _line(_plain(change.item), change.entry, change.is_late))
         if self.comparison.listed:
             return
         if before.files:
@@ -160,14 +183,14 @@ class SourceScan:
         pending = Pending(self.lake.private, before.source)
         fresh = (change.item for change in _changes(spools.changes) if change.item is not None)
         headers = reader.headers(pending.beside(fresh))
-        for item, old in _changes(spools.changes):
+        for item, old, is_late in _changes(spools.changes):
             if item is None:
-                spools.resolved.add(0, _line(None, old))
+                spools.resolved.add(0, _line(_again(old), None) if is_late else _line(None, old))
                 continue
             header, plain = next(headers)
-            if header.code not in PASSING:
+            if header.code not in PASSING | CONDITIONAL:
                 pending.add(plain)
-            entry = _entry(naming, item, header)
+            entry = self._entry(naming, item, header)
             self.read += item.problem is None
             self.files += old is None or old.note == GONE
             if old is not None:
@@ -192,6 +215,8 @@ class SourceScan:
                 elif gone is not None:
                     is_dropped = gone.note == CLOSED or deletions.was_moved(gone)
                     if deletions.are_proposed and not is_dropped:
+                        if self.comparison.read_all:
+                            yield gone.path, _again(gone)
                         continue
                     self.files -= 1
                     kind = REMOVE if is_dropped else BURY
@@ -208,6 +233,7 @@ class SourceScan:
             naming=self._naming(before),
             before=before,
             reader=reader,
+            retrying=self.retrying,
             on_range=self.progress.advance,
         )
         numbers = indexer.numbers(bits, spools.edits.numbers())
@@ -218,7 +244,14 @@ class SourceScan:
                 remove_garbage(self.lake, before)
             return before
         self.progress.stage("index", len(numbers))
-        return indexer.advance(bits, numbers, spools.edits.take, chunks=chunks, files=self.files)
+        return indexer.advance(
+            bits, numbers, spools.edits.take, chunks=chunks, files=self.files, headers_version=HEADERS_VERSION
+        )
+
+    def _entry(self, naming: Naming, item: Item, header: Header) -> Entry:
+        note = CLOSED if is_closed(item) else self.retrying.note(header.code)
+        key, content = naming.place(header)[:_KEY_DIGITS], header.bytes_digest[:_CONTENT_DIGITS]
+        return Entry(item.path, item.version, key, content, note)
 
     def _naming(self, before: SourceState) -> Naming:
         return naming_of(self.lake, self.pseudonyms, before.source)
@@ -242,14 +275,12 @@ def naming_of(lake: Lake, pseudonyms: Pseudonyms, source: str) -> Naming:
     return Naming(source=source, pseudonyms=pseudonyms, identified=lake.privacy == "identified")
 
 
-def _entry(naming: Naming, item: Item, header: Header) -> Entry:
-    note = CLOSED if is_closed(item) else AGAIN if header.code in PASSING else ""
-    key, content = naming.place(header)[:_KEY_DIGITS], header.bytes_digest[:_CONTENT_DIGITS]
-    return Entry(item.path, item.version, key, content, note)
+def _again(entry: Entry | None) -> Entry | None:
+    return None if entry is None else entry._replace(note=AGAIN)
 
 
-def _line(first: object, second: object) -> bytes:
-    return json.dumps([first, second], separators=(",", ":")).encode()
+def _line(*values: object) -> bytes:
+    return json.dumps(values, separators=(",", ":")).encode()
 
 
 def _plain(item: Item | None) -> list[object] | None:
@@ -258,9 +289,9 @@ def _plain(item: Item | None) -> list[object] | None:
 
 def _changes(spool: SealedSpool) -> Iterator[Change]:
     for line in spool.read(0):
-        item, entry = json.loads(line)
+        item, entry, is_late = json.loads(line)
         found = None if item is None else Item(path=item[0], size=item[1], version=item[2], problem=item[3])
-        yield Change(found, None if entry is None else Entry(*entry))
+        yield Change(found, None if entry is None else Entry(*entry), is_late)
 
 
 def _resolved(spool: SealedSpool) -> Iterator[tuple[Entry | None, Entry | None]]:

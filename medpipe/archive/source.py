@@ -138,8 +138,8 @@ class FolderSource:
             return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise StoppedError(
-                f"the archive's folder cannot be opened ({_name(error)}): check that it is mounted and readable, "
-                "then give the same command again"
+                f"archive {self.root}: its folder cannot be opened ({_name(error)}): check that it is mounted and "
+                "readable, then give the same command again"
             ) from None
 
 

@@ -50,7 +50,7 @@ def scan(
     """Index an archive: every file gets one row with one outcome.
 
     Files that are gone leave the index, unless they are more than 1 % of the archive
-    (deletions_share of the site file), more than 20 and of more than one series: then they
+    (deletions_share of the site file) and more than 20, or half of a small archive: then they
     stay as they were until --accept-deletions.
     """
     from medpipe.app.scan import scan_archives

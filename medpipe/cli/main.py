@@ -35,7 +35,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     An error of medpipe's own is one line. Anything else is a bug: its type and place are
     shown, its text only with ``MEDPIPE_TRACEBACK=1``, since it may quote a header.
     """
-    from medpipe.cli import archive, lake, learn, reference, watch  # noqa: F401  # each registers its commands
+    from medpipe.cli import archive, forget, lake, learn, reference, watch  # noqa: F401  # each registers its commands
 
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:

@@ -41,6 +41,9 @@ FAILPOINTS = (
 GC_FAILPOINTS = ("gc.before_remove", "gc.after_remove")
 """The points of gc, beside those of its own writes."""
 
+FORGET_POINT = "forget.after_state"
+"""The point of forget."""
+
 _hits: Counter[str] = Counter()
 
 
@@ -53,7 +56,7 @@ def hit(name: str) -> None:
     Parameters
     ----------
     name : str
-        One of :data:`FAILPOINTS` or :data:`GC_FAILPOINTS`.
+        One of :data:`FAILPOINTS`, :data:`GC_FAILPOINTS`, or :data:`FORGET_POINT`.
     """
     wanted = os.environ.get(VARIABLE)
     if not wanted:

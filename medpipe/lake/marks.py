@@ -58,11 +58,7 @@ class Marks:
         going = np.fromiter(ranges or (), dtype=np.int64)
         kept = self._rows[:0] if ranges is None else self._rows[~np.isin(self._rows["range"], going)]
         fresh = np.array(
-            [
-                (number, int(token[:_DIGITS], 16), value)
-                for number, one in found.items()
-                for token, value in one.items()
-            ],
+            [(number, mark_of(token), value) for number, one in found.items() for token, value in one.items()],
             dtype=_MARK,
         )
         rows = np.concatenate([kept, fresh])
@@ -71,7 +67,7 @@ class Marks:
     def ranges_of(self, token: str) -> list[int]:
         """Return the ranges that have a token, ascending."""
         rows = self._sorted()
-        number = np.uint64(int(token[:_DIGITS], 16))
+        number = np.uint64(mark_of(token))
         start, stop = (int(np.searchsorted(rows["token"], number, side=side)) for side in ("left", "right"))
         return sorted({int(found) for found in rows["range"][start:stop]})
 
@@ -80,6 +76,19 @@ class Marks:
         start = int(np.searchsorted(self._rows["range"], first, side="left"))
         stop = int(np.searchsorted(self._rows["range"], last, side="right"))
         return self._rows["token"][start:stop]
+
+    def ranges_with(self, tokens: Array) -> list[int]:
+        """Return the ranges that have any of some tokens, ascending."""
+        return [int(found) for found in np.unique(self._rows["range"][np.isin(self._rows["token"], tokens)])]
+
+    def tokens_of(self, ranges: Collection[int]) -> Array:
+        """Return the tokens of some ranges."""
+        return self._rows["token"][np.isin(self._rows["range"], np.fromiter(ranges, dtype=np.int64))]
+
+    def differing(self, other: Marks, ranges: Collection[int]) -> Array:
+        """Return the tokens that some range has here or in others, and not in both."""
+        found = [np.setxor1d(self.within(number, number), other.within(number, number)) for number in ranges]
+        return np.unique(np.concatenate([self._rows["token"][:0], *found]))
 
     def _sorted(self) -> Array:
         if self._by_token is None:
@@ -90,6 +99,11 @@ class Marks:
     def rows(self) -> Array:
         """The marks, with fields ``range``, ``token`` and ``value``."""
         return self._rows
+
+
+def mark_of(token: str) -> int:
+    """Return what marks keep of a hexadecimal token."""
+    return int(token[:_DIGITS], 16)
 
 
 class Least:
@@ -103,7 +117,7 @@ class Least:
 
     def of(self, token: str) -> int | None:
         """Return the least number of a token, or None."""
-        number = np.uint64(int(token[:_DIGITS], 16))
+        number = np.uint64(mark_of(token))
         place = int(np.searchsorted(self._tokens, number))
         found = place < len(self._tokens) and self._tokens[place] == number
         return int(self._values[place]) if found else None

@@ -16,7 +16,7 @@ from medpipe.app.index import Index, LakeIndex
 from medpipe.app.listing import Settled
 from medpipe.app.progress import Progress, Silent
 from medpipe.app.scan import ScanReport, scan_archives
-from medpipe.app.site import Site
+from medpipe.app.site import Limits, Site
 from medpipe.lake.lake import Lake
 from medpipe.privacy.secret import load_secret
 from medpipe.ranges import Range
@@ -60,9 +60,10 @@ class Place:
         settled: Settled | None = None,
         archive: Path | None = None,
         progress: Progress | None = None,
+        limits: Limits | None = None,
     ) -> ScanReport:
         """Scan the archive, or another one."""
-        site = Site(workers=1, key_file=self.key)
+        site = self.site(limits)
         return scan_archives(
             [archive or self.archive],
             self.lake,
@@ -71,6 +72,10 @@ class Place:
             accept_deletions=accept_deletions,
             settled=settled,
         )
+
+    def site(self, limits: Limits | None = None) -> Site:
+        """Return a site with the key."""
+        return Site(workers=1, key_file=self.key, limits=limits or Limits())
 
     def opened(self) -> Lake:
         """Return the lake, open."""

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medpipe.app.deletions import Deletions
+from medpipe.app.listing import Entry
 from medpipe.app.scan_state import SourceState, known_sources, live_index, live_private
 from medpipe.contracts.protocols import Item
 from medpipe.errors import ConfigError, IntegrityError, StoppedError
@@ -213,6 +215,41 @@ def test_a_structure_set_that_changes_or_goes_changes_its_host(place, fine):
     assert content_of(found) == place.fresh()
 
 
+def test_a_structure_set_leaves_the_images_of_its_study_once_its_series_is_there(place, fine):
+    # until then it goes with what shares its frame of reference, which is all it can be drawn on
+    place.put_series("plan", FrameOfReferenceUID=uid("frame", "late"))
+    place.put("objects/1.dcm", structure_set("plan", of_study="late"))
+    place.scan()
+    images = volume_of(place, "plan")
+    assert place.index().load(WHOLE).locators[images]["companions"] == ["objects/1.dcm"]
+    place.put_series("late")
+    place.scan()
+    assert place.index().load(WHOLE).locators[images]["companions"] == []
+    assert place.content() == place.fresh()
+    shutil.rmtree(place.archive / "late")
+    place.scan()
+    assert place.index().load(WHOLE).locators[images]["companions"] == ["objects/1.dcm"]
+    assert place.content() == place.fresh()
+
+
+def test_only_objects_that_look_for_something_in_what_changed_are_looked_at(place, fine):
+    for study in STUDIES[1:]:
+        place.put(f"objects/{study}.dcm", structure_set(study, of_study=study))
+    place.scan()
+    lake = place.opened()
+    (source,) = known_sources(lake)
+    state = SourceState.load(lake, source)
+    own = range_of(volume_of(place, "s2"), state.bits)
+    others = [one.objects for number, one in state.ranges.items() if number != own.number and one.objects]
+    assert len(others) == 2
+    for blob in others:
+        lake.store.absolute(f"private/{blob}.sealed").write_bytes(b"whoever opens this is stopped")
+    place.put("s2/a/1.dcm", image("s2", "a", 1, RescaleSlope=2.0))
+    place.put("objects/s2.dcm", structure_set("s2", of_study="s2", label="two"))
+    assert place.scan().read == 2
+    assert place.content() == place.fresh()
+
+
 # what is gone ---------------------------------------------------------------------------------
 
 
@@ -248,12 +285,27 @@ def test_many_files_that_are_gone_are_only_proposed_for_deletion(place):
     assert place.content() == place.fresh()
 
 
-def test_the_files_of_a_single_series_are_taken_out_without_a_question(place):
+@pytest.mark.parametrize(
+    ("known", "gone", "is_proposed"),
+    [(12, 6, False), (13, 6, False), (13, 7, True), (25, 13, True), (400, 20, False), (400, 200, True)],
+)
+def test_more_than_twenty_or_half_of_a_small_archive_or_the_share_is_proposed(known, gone, is_proposed):
+    # of one series or of many: a mount that came up half looks the same
+    deletions = Deletions(share=0.01, known=known, accepted=False)
+    deletions.decide(Entry(f"{number}.dcm", "1-1-1", "0" * 12, "", "") for number in range(gone))
+    assert (deletions.count, deletions.are_proposed) == (gone, is_proposed)
+    accepted = Deletions(share=0.01, known=known, accepted=True)
+    accepted.decide(Entry(f"{number}.dcm", "1-1-1", "0" * 12, "", "") for number in range(gone))
+    assert not accepted.are_proposed
+
+
+def test_one_series_that_is_half_of_the_archive_is_not_taken_out_without_a_question(place):
     place.put_series("many", slices=30)
     place.scan()
+    before = place.content()
     shutil.rmtree(place.archive / "many")
-    assert place.scan().deleted == 30
-    assert place.content() == place.fresh()
+    assert place.scan().proposed_deletions == 30
+    assert place.content() == before
 
 
 def test_an_archive_that_is_away_or_empty_stops_and_the_index_stays(place):

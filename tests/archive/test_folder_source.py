@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def test_a_file_that_is_gone_has_vanished(folder: Path):
 def test_a_root_that_cannot_be_listed_stops_the_scan(tmp_path: Path):
     with pytest.raises(StoppedError, match="ENOENT"):
         list(FolderSource(tmp_path / "gone").scan())
+
+
+def test_a_root_that_cannot_be_opened_is_named(tmp_path: Path):
+    said = f"archive {tmp_path / 'gone'}: its folder cannot be opened (ENOENT)"
+    with pytest.raises(StoppedError, match=re.escape(said)):
+        FolderSource(tmp_path / "gone").open("a")
 
 
 def test_names_that_are_not_utf8_survive_json(tmp_path: Path):

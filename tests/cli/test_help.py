@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from medpipe.cli import archive, lake, learn, main, reference
+from medpipe.cli import archive, forget, lake, learn, main, reference, watch
 from medpipe.cli.root import app
 from tests.cli.commands import environment, medpipe
 
@@ -19,6 +19,7 @@ WORDS = {
     "retry": ("LAKE", "--code", "--site", "--allow-quarantined", "--json"),
     "synth": ("OUT", "--studies", "--seed"),
     "demo": ("--out", "--studies", "--engine"),
+    "forget": ("LAKE", "ARCHIVE", "--site", "--dry-run", "--json"),
     "status": ("LAKE", "--json"),
     "query": ("LAKE", "SQL", "--recipe", "--limit", "--json"),
     "export": ("LAKE", "TABLE", "--out", "--recipe"),
@@ -50,7 +51,7 @@ HEAVY = (
 
 
 def test_every_command_has_its_words_listed_here():
-    assert {archive, lake, learn, reference}  # they register the commands
+    assert {archive, forget, lake, learn, reference, watch}  # they register the commands
     assert sorted(WORDS) == NAMES
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medpipe.lake.marks import Least, Marks
+from medpipe.lake.marks import Least, Marks, mark_of
 
 TOKENS = st.sampled_from([f"{number:016x}" + "0" * 16 for number in (0, 1, 2**63, 2**64 - 1)])
 FOUND = st.dictionaries(st.integers(0, 5), st.dictionaries(TOKENS, st.integers(-3, 800_000), max_size=4), max_size=4)
@@ -22,6 +22,22 @@ def test_ranges_are_replaced_and_others_stay(old, new, ranges):
     } == expected
     for _, token, _ in plain(old) | plain(new):
         assert marks.ranges_of(token) == sorted({number for number, one, _ in expected if one == token})
+
+
+@given(old=FOUND, new=FOUND, asked=st.sets(st.integers(0, 5)))
+def test_marks_tell_what_ranges_have_and_in_which_they_differ(old, new, asked):
+    before, after = (Marks().replaced(None, found) for found in (old, new))
+
+    def tokens(found, numbers):
+        return {(number, mark_of(token)) for number in numbers for token in found.get(number, ())}
+
+    here = {token for _, token in tokens(new, asked)}
+    assert {int(token) for token in after.tokens_of(asked)} == here
+    assert after.ranges_with(after.tokens_of(asked)) == sorted(
+        {number for number, token in tokens(new, range(6)) if token in here}
+    )
+    differing = {token for _, token in tokens(old, asked) ^ tokens(new, asked)}
+    assert {int(token) for token in after.differing(before, asked)} == differing
 
 
 @given(found=FOUND)
