@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -53,19 +54,19 @@ def _benches(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     benches: dict[str, Callable[[], dict[str, Any]]] = {
         "kills at fail points": lambda: bench.run(point_trials(bench, most=options.hits)).report(),
         "kills before operations": lambda: bench.run(operation_trials(bench, every=options.every)).report(),
-        "kills at random instants": lambda: bench.run(
-            random_kills(bench, kills=options.kills, seed=options.seed)
-        ).report(),
+        "kills at random instants": lambda: random_kills(bench, kills=options.kills, seed=options.seed).report(),
         "losses of power": lambda: _losses_of_power(bench, options.states, options.seed).report(),
         "safeguards removed": lambda: _safeguards(bench),
     }
-    return {name: _timed(run) for name, run in benches.items()}
+    return {name: _timed(name, run) for name, run in benches.items()}
 
 
-def _timed(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _timed(name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     start_s = time.monotonic()
     report = run()
-    return {**report, "seconds": round(time.monotonic() - start_s, 1)}
+    report["seconds"] = round(time.monotonic() - start_s, 1)
+    print(f"{name}: {json.dumps(report)}", file=sys.stderr, flush=True)
+    return report
 
 
 def _losses_of_power(bench: Bench, states: int, seed: int) -> Outages:
