@@ -74,6 +74,11 @@ def bits_for(count: int, *, most: int = RANGE_VOLUMES) -> int:
     return bits
 
 
+def own_digits(key: str) -> str:
+    """Return what of a key does not say where it lies: of a series key, what its own UID gave."""
+    return key[RANGE_DIGITS:]
+
+
 def placed(key: str, beside: str) -> str:
     """Return a key with the leading digits of another, so that it lies in the same range."""
     return beside[:RANGE_DIGITS] + key[RANGE_DIGITS:]

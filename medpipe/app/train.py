@@ -18,6 +18,7 @@ from medpipe.models.package import Package
 from medpipe.models.train import TrainSpec, train
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import load_secret
+from medpipe.ranges import own_digits
 
 _IDENTITY = {
     "series_key",
@@ -99,13 +100,13 @@ def train_model(request: TrainRequest) -> Trained:
     labels = _labels(request, Pseudonyms(load_secret(request.key)))
     tables = open_tables(lake)
     series = tables.read("series", columns=["series_key", "patient_key"]).to_pylist()
-    patients = {row["series_key"]: row["patient_key"] for row in series if row["series_key"] in labels}
+    patients = {row["series_key"]: row["patient_key"] for row in series if own_digits(row["series_key"]) in labels}
     rows = _feature_rows(tables, request, labels)
     if not rows:
         raise ConfigError(f"no features of region {request.region!r} belong to a series of {request.labels.name}")
     package = train(
         rows,
-        [labels[row["series_key"]] for row in rows],
+        [labels[own_digits(row["series_key"])] for row in rows],
         [patients[row["series_key"]] for row in rows],
         spec=_spec(request, rows),
     )
@@ -114,6 +115,7 @@ def train_model(request: TrainRequest) -> Trained:
 
 
 def _labels(request: TrainRequest, pseudonyms: Pseudonyms) -> dict[str, str]:
+    """Return the labels by the digits of series keys that do not depend on the study, which labels need not name."""
     try:
         with request.labels.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -129,7 +131,7 @@ def _labels(request: TrainRequest, pseudonyms: Pseudonyms) -> dict[str, str]:
     for row in rows:
         if row[request.target] and row[named]:
             key = row[named] if named == "series_key" else pseudonyms.key("series", row[named])
-            found[key] = row[request.target]
+            found[own_digits(key)] = row[request.target]
     return found
 
 
@@ -138,7 +140,7 @@ def _feature_rows(tables: OpenTables, request: TrainRequest, labels: Mapping[str
     columns = _columns(tables)
     for row in tables.each("features", {"region": request.region}):
         wanted = not request.extractions or row["extraction"] in request.extractions
-        if row["series_key"] in labels and wanted and row["status"] != "empty":
+        if own_digits(row["series_key"]) in labels and wanted and row["status"] != "empty":
             values = {name: row[name] for name in columns[row["extraction_digest"]]}
             rows.append({**{name: row[name] for name in _IDENTITY}, "values": values})
     return rows

@@ -14,6 +14,7 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.tables import publish_tables
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import load_secret
+from medpipe.ranges import placed
 from tests.cli.commands import write_key
 from tests.models.cohort import COLUMNS, make_cohort
 
@@ -29,7 +30,7 @@ def cohort(tmp_path):
     rows, labels, groups = make_cohort(missing=0.0)
     names = Pseudonyms(secret)
     series = [f"1.2.{place}" for place in range(len(rows))]
-    keys = [names.key("series", uid) for uid in series]
+    keys = [placed(names.key("series", uid), names.key("study", uid)) for uid in series]
     places = list(zip(rows, keys, groups, strict=True))
     features = [
         {
