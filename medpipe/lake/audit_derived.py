@@ -15,7 +15,7 @@ from medpipe.lake.manifest import Entry, manifest_digest, read_manifest, verify_
 from medpipe.lake.pieces import live_pieces
 from medpipe.lake.reach import stored_paths
 from medpipe.lake.results import Results
-from medpipe.lake.retention import publications, snapshot_of
+from medpipe.lake.retention import publications, shown_publication, snapshot_of
 from medpipe.lake.snapshot import RangeCases, Snapshot, has_range, read_range, read_snapshot
 from medpipe.lake.sums import read_packed_with_sum, read_word_with_sum
 from medpipe.ranges import Range
@@ -171,7 +171,7 @@ def _check_word(lake: Lake, path: str) -> None:
 
 
 def _check_link(lake: Lake) -> None:
-    link = lake.store.absolute(LAYOUT.tables())
-    shown = {lake.store.absolute(folder).resolve() for folder in _shown(lake)}
-    if not link.exists() or link.resolve() not in shown:
+    # a run killed just before it swapped the link leaves readers with whole tables, the older ones
+    shown = shown_publication(lake)
+    if shown is None or not lake.store.exists(LAYOUT.manifest(shown)):
         raise IntegrityError("it is missing or leads nowhere, though tables are published; run again")
