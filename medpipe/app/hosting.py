@@ -116,7 +116,7 @@ class Hosting:
     def _objects(self, state: RangeState | None) -> set[Reference]:
         if state is None or state.objects is None:
             return set()
-        return {_reference(one) for one in json.loads(self.private.get(state.objects))}
+        return set(objects_from(self.private.get(state.objects)))
 
 
 def incoming_digest(found: Incoming) -> str:
@@ -127,6 +127,11 @@ def incoming_digest(found: Incoming) -> str:
 def objects_bytes(objects: Iterable[Reference]) -> bytes:
     """Return objects as bytes, to be sealed."""
     return json.dumps([asdict(one) for one in objects]).encode()
+
+
+def objects_from(data: bytes) -> list[Reference]:
+    """Read what :func:`objects_bytes` wrote."""
+    return [_reference(one) for one in json.loads(data)]
 
 
 def _reference(found: Mapping[str, Any]) -> Reference:

@@ -23,7 +23,7 @@ from medpipe.ranges import Range, bits_for
 RANGE_INSTANCES = 2048
 """Files a range holds at most, on average, when keys are cut."""
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Raised when the same headers give other rows: then all ranges are made anew from what is kept."""
 
 
@@ -106,12 +106,19 @@ class Indexer:
             self._ranges = dict(self.before.ranges)
         scan = self.before.scan + 1
         remaker = Remaker(
-            self.lake, self.naming, self.before, bits=bits, scan=scan, reader=self.reader, retrying=self.retrying
+            self.lake,
+            self.naming,
+            self.before,
+            kept=kept,
+            bits=bits,
+            scan=scan,
+            reader=self.reader,
+            retrying=self.retrying,
         )
         state = replace(
             self.before, scan=scan, rules=rules(), reader=headers_version, bits=bits, chunks=chunks, files=files
         )
-        over_all = _OverAll(self.lake, self.before, None if kept is None else set(numbers))
+        over_all = _OverAll(self.lake, self.before, are_all_new=kept is None)
         for number in numbers:
             self._keep(number, remaker.remake(Range(bits, number), edits(number)), over_all)
             self.on_range()
@@ -172,19 +179,20 @@ class Indexer:
 class _OverAll:
     """What is kept over all ranges: what objects look for, hosts, first days."""
 
-    def __init__(self, lake: Lake, before: SourceState, going: set[int] | None) -> None:
+    def __init__(self, lake: Lake, before: SourceState, *, are_all_new: bool) -> None:
         self._lake = lake
         self._before = before
-        self._going = going
+        self._are_all_new = are_all_new
         self._wanted: dict[int, Mapping[str, int]] = {}
         self._hosts: dict[int, Mapping[str, int]] = {}
         self._days: dict[int, Mapping[str, int]] = {}
 
     def add(self, number: int, remade: Remade) -> None:
-        """Take what a range has now."""
-        self._wanted[number] = remade.wanted
-        self._hosts[number] = remade.hosts
-        self._days[number] = remade.days
+        """Take what a range has now, where that is not what it had."""
+        every = ((self._wanted, remade.wanted), (self._hosts, remade.hosts), (self._days, remade.days))
+        for found, one in every:
+            if one is not None:
+                found[number] = one
 
     def hosting(self, naming: Naming, ranges: Mapping[int, RangeState]) -> Hosting:
         """Return what brings objects and hosts together; all ranges were added."""
@@ -208,7 +216,9 @@ class _OverAll:
 
     def _now(self, blob: str | None, found: Mapping[int, Mapping[str, int]]) -> Marks:
         # where all ranges are new the old marks may be of another kind
-        return self._old(None if self._going is None else blob).replaced(self._going, found)
+        if self._are_all_new:
+            return Marks().replaced(None, found)
+        return self._old(blob).replaced(found.keys(), found) if found else self._old(blob)
 
     def _old(self, blob: str | None) -> Marks:
         return Marks() if blob is None else Marks.from_bytes(self._lake.private.get(blob))

@@ -1,66 +1,31 @@
-"""Making the index of one range anew: its headers, changed; its stacks, rows and locators."""
+"""Making the index of one range anew: its headers, changed; its stacks, rows and locators.
+
+Only units with a file that changed are assembled; the rows of all others are taken over.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, wanted_tokens
+from medpipe.app.content import Content, Edit, Json, Locators
+from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, objects_from, wanted_tokens
 from medpipe.app.reading import Reader
 from medpipe.app.refused import PASSING, Retrying
 from medpipe.app.rows import IndexedRows, Naming, day_of, index_rows, with_companions
 from medpipe.app.scan_state import RangeState, SourceState, blob_prefix
 from medpipe.archive.assemble import Assembly, assemble
-from medpipe.archive.companions import Reference, matched, references_of
+from medpipe.archive.companions import Reference, each_once, matched, references_of
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
-from medpipe.lake.index import INDEX_TABLES, TOMBSTONES, put_shard
+from medpipe.lake.index import TOMBSTONES, Generation, edit_shard, put_shard
 from medpipe.lake.lake import Lake
 from medpipe.ranges import Range, range_of
 
-Json = dict[str, Any]
-
-
-class Edit(NamedTuple):
-    """A change in a range: what, of which file, and the header of one that comes in."""
-
-    kind: str
-    path: str
-    header: Json | None = None
-
-    def to_line(self) -> bytes:
-        """Return the edit as a line."""
-        return json.dumps(self, separators=(",", ":")).encode()
-
-
-REMOVE, BURY, REVIVE, PUT = "remove", "bury", "revive", "put"
-"""Take a header out; the same and leave a tombstone; lift a tombstone; put a header in."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Content:
-    """What is sealed of a range: headers by path, pixel digests, tombstones by instance."""
-
-    headers: dict[str, Json] = field(default_factory=dict)
-    pixels: dict[str, list[str]] = field(default_factory=dict)
-    tombstones: dict[str, list[Any]] = field(default_factory=dict)
-
-    def to_bytes(self) -> bytes:
-        """Return the content as bytes, to be sealed."""
-        pixels = {path: found for path, found in self.pixels.items() if path in self.headers}
-        plain = {"headers": list(self.headers.values()), "pixels": pixels, "tombstones": self.tombstones}
-        return json.dumps(plain, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Content:
-        """Read what :meth:`to_bytes` wrote."""
-        plain = json.loads(data)
-        headers = {header["path"]: header for header in plain.pop("headers")}
-        return cls(headers=headers, **plain)
+_TOKEN_DIGITS = 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,17 +38,39 @@ class Remade:
         Without companions, which depend on other ranges.
     shards : mapping of str to str
         Digest of the shard of each table that has rows.
-    hosts, days : mapping of str to int
-        Marks: series that can have companions, first study days of patients.
-    wanted : mapping of str to int
-        Marks: what the companion objects in the range look for.
+    hosts, days : mapping of str to int, or None
+        Marks: series that can have companions, first study days of patients; None: as before.
+    wanted : mapping of str to int, or None
+        Marks: what the companion objects in the range look for; None: as before.
     """
 
     state: RangeState
     shards: Mapping[str, str]
-    hosts: Mapping[str, int]
-    days: Mapping[str, int]
-    wanted: Mapping[str, int]
+    hosts: Mapping[str, int] | None
+    days: Mapping[str, int] | None
+    wanted: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Going:
+    """What the index has of the units that are made anew."""
+
+    state: RangeState
+    generation: Generation
+    paths: frozenset[str]
+    instances: frozenset[str]
+    series: frozenset[str]
+    tombstones: Json
+    hosts: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What was made of headers: of all in a range, or of those of some units."""
+
+    headers: Sequence[Header]
+    assembly: Assembly
+    found: IndexedRows
 
 
 class Remaker:
@@ -95,6 +82,8 @@ class Remaker:
     naming : Naming
     before : SourceState
         What was kept of the source, perhaps cut otherwise.
+    kept : Generation or None
+        Whose rows are still right where nothing changed, if there is one.
     bits : int
         How finely keys are cut from now on.
     scan : int
@@ -111,6 +100,7 @@ class Remaker:
         naming: Naming,
         before: SourceState,
         *,
+        kept: Generation | None,
         bits: int,
         scan: int,
         reader: Reader,
@@ -119,6 +109,7 @@ class Remaker:
         self._lake = lake
         self._naming = naming
         self._before = before
+        self._kept = kept
         self._bits = bits
         self._scan = scan
         self._reader = reader
@@ -129,22 +120,16 @@ class Remaker:
     def remake(self, within: Range, edits: Iterable[bytes]) -> Remade:
         """Apply edits to a range and write its shards and blobs."""
         content = self._content(within)
-        self._apply(content, [Edit(*json.loads(line)) for line in edits])
-        content.headers = dict(sorted(content.headers.items()))
-        headers = [Header.from_json(found) for found in content.headers.values()]
+        changes = [Edit(*json.loads(line)) for line in edits]
+        units = content.touched(changes)
+        going = self._going(within, content, units)
+        content.apply(changes, self._naming, scan=self._scan)
+        headers = content.headers(None if going is None else units)
         self._is_passing, self._refused = False, {}
         assembly = assemble(headers, lambda path: self._pixels(content, path))
-        found = index_rows(self._naming, headers, assembly)
-        tables = {**found.tables, TOMBSTONES.name: list(self._tombstone_rows(content))}
-        shards = {name: put_shard(self._lake, self._naming.source, name, within, tables[name]) for name in INDEX_TABLES}
-        objects = references_of(assembly.stacks, headers)
-        return Remade(
-            state=self._state(within, content, found, assembly, objects),
-            shards={name: one for name, one in shards.items() if one is not None},
-            hosts=host_tokens(assembly.stacks, self._naming.pseudonyms),
-            days=_first_days(found.dates),
-            wanted=wanted_tokens(objects, self._naming.pseudonyms),
-        )
+        made = _Made(headers=headers, assembly=assembly, found=index_rows(self._naming, headers, assembly))
+        self._host(content, units, going, assembly)
+        return self._remade(within, content, going, made)
 
     def with_companions(self, within: Range, state: RangeState, found: Incoming) -> RangeState:
         """Return a range's state with the companions that objects of all ranges give it."""
@@ -157,8 +142,10 @@ class Remaker:
                 objects = by_identity.get(stack.identity)
                 if objects:
                     changed[key] = with_companions(volumes[key], [(one.path, one.bytes_digest) for one in objects])
-        blob = self._put("companions", within, changed) if changed else None
+        blob = self._put("companions", within, json.dumps(changed, separators=(",", ":")).encode()) if changed else None
         return replace(state, companions=blob, incoming=incoming_digest(found))
+
+    # what was kept ------------------------------------------------------------------------------
 
     def _content(self, within: Range) -> Content:
         """Return what was kept of the range, out of ranges that may have been cut otherwise."""
@@ -169,40 +156,40 @@ class Remaker:
             if kept is None or kept.headers is None:
                 continue
             held = Content.from_bytes(self._lake.private.get(kept.headers))
-            if cut_anew:
-                held = self._part(held, within)
-            content.headers |= held.headers
-            content.pixels |= held.pixels
-            content.tombstones |= held.tombstones
+            if not cut_anew:
+                return held
+            self._add_part(content, held, within)
         return content
 
-    def _part(self, content: Content, within: Range) -> Content:
-        headers = {
-            path: header
-            for path, header in content.headers.items()
-            if range_of(self._naming.place(Header.from_json(header)), within.bits) == within
-        }
-        tombstones = {
-            key: one for key, one in content.tombstones.items() if range_of(one[0] or key, within.bits) == within
-        }
-        return Content(headers=headers, pixels=content.pixels, tombstones=tombstones)
+    def _add_part(self, content: Content, held: Content, within: Range) -> None:
+        for path in held.lines:
+            header = json.loads(held.lines[path])
+            if range_of(self._naming.place(Header.from_json(header)), within.bits) == within:
+                content.put(header)
+        content.pixels |= held.pixels
+        for key, one in held.tombstones.items():
+            if range_of(one[0] or key, within.bits) == within:
+                content.tombstones[key] = one
 
-    def _apply(self, content: Content, edits: Sequence[Edit]) -> None:
-        # a file that changed within the range goes out before it comes in
-        for edit in edits:
-            if edit.kind == REVIVE:
-                content.tombstones.pop(self._naming.instance(edit.path), None)
-            elif edit.kind != PUT:
-                header = content.headers.pop(edit.path, None)
-                if header is not None and edit.kind == BURY:
-                    series = self._naming.series(Header.from_json(header))
-                    content.tombstones[self._naming.instance(edit.path)] = [series, self._scan]
-        for edit in edits:
-            if edit.kind == PUT and edit.header is not None:
-                content.headers[edit.path] = edit.header
+    def _going(self, within: Range, content: Content, units: Collection[str]) -> _Going | None:
+        """Return what goes of a range before some units come again; None where all are made anew."""
+        state = self._before.ranges.get(within.number)
+        # which units had pixels refused is not kept
+        if self._kept is None or state is None or state.must_repeat or state.refused_pixels:
+            return None
+        headers = content.headers(units)
+        return _Going(
+            state=state,
+            generation=self._kept,
+            paths=frozenset(header.path for header in headers),
+            instances=frozenset(self._naming.instance(header.path) for header in headers),
+            series=frozenset(key for key in map(self._naming.series, headers) if key is not None),
+            tombstones=dict(content.tombstones),
+            hosts=dict(content.hosts),
+        )
 
     def _pixels(self, content: Content, path: str) -> str:
-        version = content.headers[path]["version"]
+        version = content.header(path).version
         known, found, code, conditions = (*content.pixels.get(path, ("", "", "")), "")[:4]
         if known != version or (code and self._retrying.is_due(code, conditions)):
             found, code = self._reader.pixels(path)
@@ -216,32 +203,88 @@ class Remaker:
             raise Rejected(code)
         return str(found)
 
-    def _state(
-        self,
-        within: Range,
-        content: Content,
-        found: IndexedRows,
-        assembly: Assembly,
-        objects: Sequence[Reference],
-    ) -> RangeState:
-        holds = bool(content.headers or content.tombstones)
-        kept = {"volumes": found.locators, "dates": found.dates}
-        return RangeState(
-            headers=self._put_bytes("headers", within, content.to_bytes()) if holds else None,
-            locators=self._put("locators", within, kept) if found.dates or found.locators else None,
-            objects=self._put_bytes("objects", within, objects_bytes(objects)) if objects else None,
-            rows={name: len(rows) for name, rows in found.tables.items()} | {TOMBSTONES.name: len(content.tombstones)},
-            outcomes=dict(sorted(Counter(row["outcome"] for row in found.tables["instances"]).items())),
-            kinds=dict(sorted(Counter(stack.kind for stack in assembly.stacks).items())),
-            refused=sum(stack.refused for stack in assembly.stacks),
+    # what is there now --------------------------------------------------------------------------
+
+    def _host(self, content: Content, units: Collection[str], going: _Going | None, assembly: Assembly) -> None:
+        stacks: defaultdict[str, list[Stack]] = defaultdict(list)
+        for stack in assembly.stacks:
+            stacks[content.units[stack.members[0].path]].append(stack)
+        for unit in [*content.hosts] if going is None else units:
+            content.hosts.pop(unit, None)
+        for unit, found in stacks.items():
+            tokens = sorted(token[:_TOKEN_DIGITS] for token in host_tokens(found, self._naming.pseudonyms))
+            if tokens:
+                content.hosts[unit] = tokens
+
+    def _remade(self, within: Range, content: Content, going: _Going | None, made: _Made) -> Remade:
+        shards, removed = self._shards(within, content, going, made.found)
+        locators, are_dates_new = self._locators(going, removed["volumes"], made.found)
+        objects = self._objects(going, made)
+        blob = objects_bytes(objects) if objects else None
+        holds = bool(content.lines or content.tombstones)
+        tables = made.found.tables
+        state = RangeState(
+            headers=self._put("headers", within, content.to_bytes()) if holds else None,
+            locators=self._put("locators", within, locators.to_bytes()) if locators.dates or locators.volumes else None,
+            objects=None if blob is None else self._put("objects", within, blob),
+            rows=_rows(going, removed, tables) | {TOMBSTONES.name: len(content.tombstones)},
+            outcomes=_counted(
+                going.state.outcomes if going else {}, removed["instances"], tables["instances"], "outcome"
+            ),
+            kinds=_counted(going.state.kinds if going else {}, removed["volumes"], tables["volumes"], "kind"),
+            refused=(going.state.refused if going else 0) + _refused(tables["volumes"]) - _refused(removed["volumes"]),
             must_repeat=self._is_passing,
             refused_pixels=dict(sorted(self._refused.items())),
         )
+        has_same_objects = going is not None and going.state.objects == state.objects
+        has_same_hosts = going is not None and going.hosts == content.hosts
+        return Remade(
+            state=state,
+            shards=shards,
+            hosts=None if has_same_hosts else {token: 0 for found in content.hosts.values() for token in found},
+            days=_first_days(locators) if going is None or are_dates_new else None,
+            wanted=None if has_same_objects else wanted_tokens(objects, self._naming.pseudonyms),
+        )
 
-    def _put(self, kind: str, within: Range, value: Any) -> str:
-        return self._put_bytes(kind, within, json.dumps(value, separators=(",", ":")).encode())
+    def _shards(
+        self, within: Range, content: Content, going: _Going | None, found: IndexedRows
+    ) -> tuple[dict[str, str], dict[str, list[Json]]]:
+        """Write the shards; return them by table, and the rows that went."""
+        source, removed = self._naming.source, {name: list[Json]() for name in found.tables}
+        shards: dict[str, str | None] = {}
+        for name, rows in found.tables.items():
+            if going is None:
+                shards[name] = put_shard(self._lake, source, name, within, rows)
+                continue
+            column, keys = ("instance_key", going.instances) if name == "instances" else ("series_key", going.series)
+            shards[name], gone = edit_shard(
+                self._lake, source, going.generation, name, within.number, coming=rows, column=column, going=keys
+            )
+            removed[name] = [dict(row) for row in gone]
+        if going is not None and going.tombstones == content.tombstones:
+            shards[TOMBSTONES.name] = going.generation.shards.get(TOMBSTONES.name, {}).get(within.number)
+        else:
+            rows = list(self._tombstone_rows(content))
+            shards[TOMBSTONES.name] = put_shard(self._lake, source, TOMBSTONES.name, within, rows)
+        return {name: one for name, one in shards.items() if one is not None}, removed
 
-    def _put_bytes(self, kind: str, within: Range, data: bytes) -> str:
+    def _locators(self, going: _Going | None, removed: Sequence[Json], found: IndexedRows) -> tuple[Locators, bool]:
+        """Return the locators and whether any date is another."""
+        locators = Locators()
+        if going is not None and going.state.locators is not None:
+            locators = Locators.from_bytes(self._lake.private.get(going.state.locators))
+        locators.replace((row["volume_key"] for row in removed), found.locators)
+        return locators, locators.replace_dates(() if going is None else going.series, found.dates)
+
+    def _objects(self, going: _Going | None, made: _Made) -> list[Reference]:
+        held: list[Reference] = []
+        if going is not None and going.state.objects is not None:
+            held = objects_from(self._lake.private.get(going.state.objects))
+        # copies lie in the same unit as what they are copies of
+        left = [one for one in held if going is None or one.path not in going.paths]
+        return each_once([*left, *references_of(made.assembly.stacks, made.headers)])
+
+    def _put(self, kind: str, within: Range, data: bytes) -> str:
         return self._lake.private.put_content(blob_prefix(self._naming.source, kind, within), data)
 
     def _tombstone_rows(self, content: Content) -> Iterator[Json]:
@@ -249,9 +292,27 @@ class Remaker:
             yield {"instance_key": key, "series_key": series, "source": self._naming.source, "scan": scan}
 
 
-def _first_days(dates: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+def _rows(
+    going: _Going | None, removed: Mapping[str, Sequence[Json]], coming: Mapping[str, Sequence[Json]]
+) -> dict[str, int]:
+    held = {} if going is None else going.state.rows
+    return {name: held.get(name, 0) - len(removed[name]) + len(rows) for name, rows in coming.items()}
+
+
+def _counted(held: Mapping[str, int], removed: Iterable[Json], coming: Iterable[Json], column: str) -> dict[str, int]:
+    counts = Counter(held)
+    counts.subtract(row[column] for row in removed)
+    counts.update(row[column] for row in coming)
+    return dict(sorted((+counts).items()))
+
+
+def _refused(volumes: Iterable[Json]) -> int:
+    return sum(row["verdict"] == "refused" for row in volumes)
+
+
+def _first_days(locators: Locators) -> dict[str, int]:
     first: dict[str, int] = {}
-    for patient, date in dates.values():
+    for patient, date in map(json.loads, locators.dates.values()):
         day = day_of(date)
         if day is not None:
             first[patient] = min(day, first.get(patient, day))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medpipe.app.archives import empty_archive, missing_archive
+from medpipe.app.content import BURY, PUT, REMOVE, REVIVE, Edit
 from medpipe.app.deletions import Deletions
 from medpipe.app.indexing import Indexer, bits_of
 from medpipe.app.listing import CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
@@ -17,7 +18,6 @@ from medpipe.app.pending import Pending
 from medpipe.app.progress import Progress
 from medpipe.app.reading import HEADERS_VERSION, Reader
 from medpipe.app.refused import AGAIN, CONDITIONAL, PASSING, Retrying
-from medpipe.app.remaking import BURY, PUT, REMOVE, REVIVE, Edit
 from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, remove_garbage
 from medpipe.app.site import Site

@@ -65,6 +65,16 @@ def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     return table if order is None else table.take(order)
 
 
+def merged(schema: TableSchema, tables: Iterable[pa.Table]) -> pa.Table:
+    """Return tables of :func:`to_table` as the one it would have made of all their rows.
+
+    No row of one may have the sort keys of a row of another.
+    """
+    # the first gives the schema: what was read from Parquet names the values of lists otherwise
+    table = pa.concat_tables([arrow_schema(schema).empty_table(), *tables]).combine_chunks()
+    return table.take(_sorted(_keys(schema, table)))
+
+
 def place_of(schema: TableSchema, table: pa.Table) -> pa.ChunkedArray:
     """Return the key each row is sorted in by: its series', or its own where it has none."""
     if not schema.own:
@@ -180,16 +190,26 @@ def _order(schema: TableSchema, table: pa.Table, rows: list[Row]) -> pa.Array | 
     """Return where each row goes; None where they stand right."""
     if table.num_rows < 2:
         return None
-    columns = {
-        name: place_of(schema, table) if name == "series_key" and schema.own else table[name] for name in schema.order
-    }
-    keys = pa.table(columns)
+    keys = _keys(schema, table)
+    order = _sorted(keys)
+    tied = _tied(keys.take(order))
+    return order if tied is None else pa.array(_untied(schema, order.to_pylist(), tied, rows))
+
+
+def _keys(schema: TableSchema, table: pa.Table) -> pa.Table:
+    """Return the columns rows are sorted by."""
+    return pa.table(
+        {name: place_of(schema, table) if name == "series_key" and schema.own else table[name] for name in schema.order}
+    )
+
+
+def _sorted(keys: pa.Table) -> pa.Array:
+    """Return where each row goes; those with the same keys stay as they are."""
+    columns = dict(zip(keys.column_names, keys.columns, strict=True))
     # nulls first, by a column of its own: releases of Arrow differ in how it is asked for
     valid = {f"{name} is there": column.is_valid() for name, column in columns.items() if column.null_count}
     names = [one for name in columns for one in (f"{name} is there", name) if one in columns or one in valid]
-    order = pc.sort_indices(pa.table({**columns, **valid}), sort_keys=[(name, "ascending") for name in names])
-    tied = _tied(keys.take(order))
-    return order if tied is None else pa.array(_untied(schema, order.to_pylist(), tied, rows))
+    return pc.sort_indices(pa.table({**columns, **valid}), sort_keys=[(name, "ascending") for name in names])
 
 
 def _tied(keys: pa.Table) -> Any:

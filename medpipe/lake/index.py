@@ -21,7 +21,16 @@ import pyarrow.parquet as pq
 from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES, Field, TableSchema
 from medpipe.errors import IntegrityError, LakeError
 from medpipe.keys import bytes_digest, canonical, digest
-from medpipe.lake.arrow import Row, arrow_schema, parquet_bytes, place_of, readable, refuse_identifiers, to_table
+from medpipe.lake.arrow import (
+    Row,
+    arrow_schema,
+    merged,
+    parquet_bytes,
+    place_of,
+    readable,
+    refuse_identifiers,
+    to_table,
+)
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.ranges import RANGE_DIGITS, Range, range_of
@@ -118,7 +127,70 @@ def put_shard(lake: Lake, source: str, name: str, within: Range, rows: Iterable[
     StoppedError
         If the disk is full.
     """
-    table = to_table(_schema(name), rows)
+    return _put_table(lake, source, name, within, to_table(_schema(name), rows))
+
+
+def edit_shard(
+    lake: Lake,
+    source: str,
+    generation: Generation,
+    name: str,
+    number: int,
+    *,
+    coming: Iterable[Row],
+    column: str,
+    going: Iterable[str],
+) -> tuple[str | None, list[Row]]:
+    """Write a shard of a generation in which some rows went and some came.
+
+    It holds the same bytes as if all of its rows had come to :func:`put_shard`.
+
+    Parameters
+    ----------
+    lake : Lake
+    source : str
+    generation : Generation
+        It has the shard as it is before.
+    name : str
+        Name of the table.
+    number : int
+        The range's.
+    coming : iterable of mapping
+        The rows that come.
+    column : str
+        Column that tells which rows go.
+    going : iterable of str
+        Its values in those rows.
+
+    Returns
+    -------
+    str or None
+        The shard's digest; None without rows.
+    list of dict
+        The rows that went.
+
+    Raises
+    ------
+    IntegrityError
+        If the shard is damaged or gone.
+    SecurityError
+        For identifying values in a pseudonymized lake.
+    StoppedError
+        If the disk is full.
+    """
+    schema = _schema(name)
+    fresh = to_table(schema, coming)
+    held = read_shard(lake, source, generation, name, number)
+    goes = pc.is_in(held[column], value_set=pa.array(sorted(going), pa.string()))
+    gone = held.filter(goes).to_pylist()
+    # as text: a zero below zero equals zero and has other bytes
+    if repr(gone) == repr(fresh.to_pylist()):
+        return generation.shards.get(name, {}).get(number), gone
+    table = merged(schema, [held.filter(pc.invert(goes)), fresh])
+    return _put_table(lake, source, name, Range(generation.bits, number), table), gone
+
+
+def _put_table(lake: Lake, source: str, name: str, within: Range, table: pa.Table) -> str | None:
     if not table.num_rows:
         return None
     refuse_identifiers(table, privacy=lake.privacy, name=name)

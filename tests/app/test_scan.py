@@ -5,18 +5,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medpipe.app import remaking
 from medpipe.app.deletions import Deletions
 from medpipe.app.listing import Entry
+from medpipe.app.reading import Asked
 from medpipe.app.scan_state import SourceState, known_sources, live_index, live_private
+from medpipe.archive.header import Header, read_header
 from medpipe.contracts.protocols import Item
 from medpipe.errors import ConfigError, IntegrityError, StoppedError
+from medpipe.keys import bytes_digest
 from medpipe.lake.index import index_sources, read_generation, read_index
 from medpipe.ranges import Range, all_ranges, range_of
 from tests.app.conftest import write_key
@@ -613,3 +618,132 @@ def test_any_history_ends_in_the_index_of_a_first_scan(place, fine, history):
 @given(history=st.lists(st.lists(STEPS, min_size=1, max_size=8), min_size=1, max_size=5))
 def test_long_histories_end_in_the_index_of_a_first_scan(place, fine, history):
     run_history(place, history)
+
+
+# a part of a range ----------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["", "1.2.1", "1.2.2"])
+MANY = st.tuples(
+    st.just("many"),
+    st.integers(0, 11),
+    st.fixed_dictionaries(
+        {
+            "StudyInstanceUID": NAMES,
+            "SeriesInstanceUID": NAMES,
+            "PatientID": st.sampled_from(["", "P1", "P2"]),
+            "SOPInstanceUID": st.sampled_from(["1.2.3.1", "1.2.3.2", "1.2.3.3"]),
+            "FrameOfReferenceUID": NAMES,
+            "StudyDate": st.sampled_from(["20200110", "20200120", ""]),
+            "Modality": st.sampled_from(["CT", "OT"]),
+        }
+    ),
+)
+SPOILT = st.tuples(st.just("spoil"), st.integers(0, 11), st.booleans())
+SPREAD = st.lists(st.one_of(MANY, STEPS, SPOILT), min_size=1, max_size=4)
+
+
+def spread(place: Place, kind: str, what: object, how: object) -> None:
+    """Change the archive in one of still more ways."""
+    if kind == "many":
+        place.put(f"many-{what}", image("m", "m", 1, **how))  # type: ignore[arg-type]
+    elif kind == "spoil":
+        # with a header but no end, or with neither
+        place.put(f"many-{what}", image("a", "x", 2)[: -20 if how else 20])
+    else:
+        change(place, kind, what, how)
+
+
+class Here:
+    """Reads headers and pixels in this process: of bytes made here, hundreds of times."""
+
+    def __init__(self, root: Path, site: object) -> None:
+        self._root = root
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def headers(self, items: Iterable[Asked]) -> Iterator[tuple[Header, dict[str, object]]]:
+        for item, _ in items:
+            data = (self._root / item.path).read_bytes()
+            header = read_header(data, path=item.path, size=item.size, version=item.version)
+            yield header, header.to_json()
+
+    def pixels(self, path: str) -> tuple[str, str]:
+        data = (self._root / path).read_bytes()
+        header = read_header(data, path=path, size=len(data), version="")
+        # the pixels of some cannot be decoded
+        return ("", "E_CODEC") if path[-1] in "79" else (bytes_digest(data[-header.pixel_bytes :]), "")
+
+
+def kept_of(place: Place) -> tuple[object, ...]:
+    """Return all that a source's state says, without names of files that hold version numbers of it."""
+    lake = place.opened()
+    (source,) = known_sources(lake)
+    state = SourceState.load(lake, source)
+    assert state is not None
+    ranges = {
+        number: (one.locators, one.companions, one.objects, one.incoming, dict(one.rows), one.outcomes, one.kinds)
+        for number, one in state.ranges.items()
+    }
+    headers = {number: lake.private.get(one.headers) for number, one in state.ranges.items() if one.headers}
+    return ranges, headers, state.generation, state.hosts, state.objects, state.dates, state.counts()
+
+
+def run_spread(place: Place, history: list[list[tuple[str, object, object]]]) -> None:
+    parts = place.beside("parts")
+    patch = pytest.MonkeyPatch()
+    patch.setattr("medpipe.app.scanning.Reader", Here)
+    try:
+        compare_spread(place, parts, history)
+    finally:
+        patch.undo()
+
+
+def compare_spread(place: Place, parts: Place, history: list[list[tuple[str, object, object]]]) -> None:
+    for folder in (place.archive, place.lake, parts.lake):
+        shutil.rmtree(folder, ignore_errors=True)
+    for number in range(6):
+        names = {"StudyInstanceUID": f"1.2.{number % 2 + 1}", "SeriesInstanceUID": f"1.2.{number % 3 + 1}"}
+        place.put(f"many-{number}", image("m", "m", number, **names))
+    for steps in [[], *history]:
+        for step in steps:
+            spread(place, *step)
+        parts.scan(accept_deletions=True)
+        with pytest.MonkeyPatch.context() as whole:
+            whole.setattr("medpipe.app.remaking.Remaker._going", lambda *_: None)
+            place.scan(accept_deletions=True)
+        assert kept_of(parts) == kept_of(place)
+    assert parts.content() == place.content()
+
+
+@histories(4)
+@given(history=st.lists(SPREAD, min_size=2, max_size=3))
+def test_a_range_of_which_a_part_was_made_anew_holds_the_bytes_of_one_made_anew_whole(place, history):
+    run_spread(place, history)
+
+
+@pytest.mark.slow
+@histories(60)
+@given(history=st.lists(SPREAD, min_size=2, max_size=6))
+def test_ranges_made_anew_in_parts_through_long_histories_hold_the_bytes_of_whole_ones(place, history):
+    run_spread(place, history)
+
+
+def test_a_change_of_one_series_leaves_the_others_of_its_range_unparsed(place, monkeypatch):
+    place.scan()
+    assert bits_of(place) == 0
+    assembled: list[str] = []
+    real = remaking.assemble
+
+    def seen(headers: list[Header], pixels: object) -> object:
+        assembled.extend(header.path for header in headers)
+        return real(headers, pixels)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("medpipe.app.remaking.assemble", seen)
+    place.put("s2/a/1.dcm", image("s2", "a", 1, RescaleSlope=2.0))
+    place.scan()
+    assert assembled == [f"s2/a/{number}.dcm" for number in range(3)]
+    assert place.content() == place.fresh()

@@ -1,0 +1,224 @@
+"""What is sealed of a range: headers as lines of text, so that a few can change without the others being read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from medpipe.app.rows import Naming
+from medpipe.archive.header import Header
+from medpipe.keys import digest
+
+Json = dict[str, Any]
+
+_UNIT_DIGITS = 16
+_VERSION = 2
+
+
+class Edit(NamedTuple):
+    """A change in a range: what, of which file, and the header of one that comes in."""
+
+    kind: str
+    path: str
+    header: Json | None = None
+
+    def to_line(self) -> bytes:
+        """Return the edit as a line."""
+        return json.dumps(self, separators=(",", ":")).encode()
+
+
+REMOVE, BURY, REVIVE, PUT = "remove", "bury", "revive", "put"
+"""Take a header out; the same and leave a tombstone; lift a tombstone; put a header in."""
+
+
+def unit_of(header: Mapping[str, Any]) -> str:
+    """Return the unit of a file: what makes rows of one never depends on the files of another.
+
+    Files that may be copies of each other, stacks of one series and rows of one series key are
+    in one unit. The same UID makes one of series of several studies; all series of a study that
+    have no UID are one, and so is all that names neither.
+
+    Parameters
+    ----------
+    header : mapping
+        As JSON values.
+    """
+    series, study = header.get("series_uid", ""), header.get("study_uid", "")
+    is_image = bool(header.get("pixel_keyword")) and not header.get("code")
+    if series or study:
+        own = ["series", series] if series else ["study", study]
+    elif header.get("patient_id") or is_image:
+        own = ["nameless"]
+    else:
+        own = ["file", header["path"]]
+    return digest(own)[:_UNIT_DIGITS]
+
+
+@dataclass(slots=True, kw_only=True)
+class Content:
+    """What is sealed of a range.
+
+    Attributes
+    ----------
+    lines : dict of str to bytes
+        By path, a header as JSON text.
+    units : dict of str to str
+        By path, the unit.
+    hosts : dict of str to list of str
+        By unit, tokens by which companion objects find its stacks.
+    pixels : dict of str to list
+        By path, the version, the digest of its pixels or why there is none, and under which conditions.
+    tombstones : dict of str to list
+        By instance, its series and the scan that took it out.
+    """
+
+    lines: dict[str, bytes] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, list[str]] = field(default_factory=dict)
+    pixels: dict[str, list[str]] = field(default_factory=dict)
+    tombstones: dict[str, list[Any]] = field(default_factory=dict)
+    # of headers that came in as values; none is parsed twice
+    _fresh: dict[str, Json] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return the content as bytes, to be sealed."""
+        paths = sorted(self.lines)
+        head = {
+            "content_version": _VERSION,
+            "paths": paths,
+            "units": [self.units[path] for path in paths],
+            "hosts": dict(sorted(self.hosts.items())),
+            "pixels": {path: found for path, found in self.pixels.items() if path in self.lines},
+            "tombstones": self.tombstones,
+        }
+        return b"\n".join([_text(head), *(self.lines[path] for path in paths)])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Content:
+        """Read what :meth:`to_bytes` wrote, or what it wrote before units were kept."""
+        first, *lines = data.split(b"\n")
+        head = json.loads(first)
+        if "content_version" not in head:
+            content = cls(pixels=head["pixels"], tombstones=head["tombstones"])
+            for header in head["headers"]:
+                content.put(header)
+            return content
+        paths = head["paths"]
+        return cls(
+            lines=dict(zip(paths, lines, strict=True)),
+            units=dict(zip(paths, head["units"], strict=True)),
+            hosts=head["hosts"],
+            pixels=head["pixels"],
+            tombstones=head["tombstones"],
+        )
+
+    def put(self, header: Json) -> None:
+        """Put a header in, or in the place of the one before."""
+        path = header["path"]
+        self.lines[path], self.units[path] = _text(header), unit_of(header)
+        self._fresh[path] = header
+
+    def header(self, path: str) -> Header:
+        """Return a header."""
+        found = self._fresh.get(path)
+        return Header.from_json(json.loads(self.lines[path]) if found is None else found)
+
+    def headers(self, units: Collection[str] | None = None) -> list[Header]:
+        """Return the headers of some units, or all, in the order of paths."""
+        paths = (path for path, unit in self.units.items() if units is None or unit in units)
+        return [self.header(path) for path in sorted(paths)]
+
+    def touched(self, edits: Iterable[Edit]) -> set[str]:
+        """Return the units that edits, not made yet, change."""
+        found: set[str] = set()
+        for edit in edits:
+            if edit.path in self.units and edit.kind != REVIVE:
+                found.add(self.units[edit.path])
+            if edit.header is not None:
+                found.add(unit_of(edit.header))
+        return found
+
+    def apply(self, edits: Iterable[Edit], naming: Naming, *, scan: int) -> None:
+        """Make edits; ``scan`` is the number of the scan that makes them."""
+        coming: list[Json] = []
+        # a file that changed within the range goes out before it comes in
+        for edit in edits:
+            if edit.kind == REVIVE:
+                self.tombstones.pop(naming.instance(edit.path), None)
+            elif edit.header is not None:
+                coming.append(edit.header)
+            elif edit.path in self.lines:
+                if edit.kind == BURY:
+                    series = naming.series(self.header(edit.path))
+                    self.tombstones[naming.instance(edit.path)] = [series, scan]
+                self._remove(edit.path)
+        for header in coming:
+            self.put(header)
+
+    def _remove(self, path: str) -> None:
+        del self.lines[path], self.units[path]
+        self._fresh.pop(path, None)
+
+
+@dataclass(slots=True, kw_only=True)
+class Locators:
+    """The sealed part of a range's volumes, one line to each in JSON that can be read whole too.
+
+    Attributes
+    ----------
+    volumes : dict of str to bytes
+        By volume key, the locator as JSON text.
+    dates : dict of str to bytes
+        By series key, patient key and study date as JSON text.
+    """
+
+    volumes: dict[str, bytes] = field(default_factory=dict)
+    dates: dict[str, bytes] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return them as bytes, to be sealed."""
+        return b'{"volumes":{\n' + _joined(self.volumes) + _BETWEEN + _joined(self.dates) + b"\n}}"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Locators:
+        """Read what :meth:`to_bytes` wrote."""
+        volumes, _, dates = data.partition(_BETWEEN)
+        return cls(volumes=_split(volumes), dates=_split(dates))
+
+    def replace(self, going: Iterable[str], coming: Mapping[str, Json]) -> None:
+        """Take volumes out, then put volumes in."""
+        _replace(self.volumes, going, coming)
+
+    def replace_dates(self, going: Iterable[str], coming: Mapping[str, Sequence[str]]) -> bool:
+        """Take the dates of series out, then put dates in; tell whether that changed any."""
+        return _replace(self.dates, going, coming)
+
+
+_BETWEEN = b'\n},"dates":{\n'
+
+
+def _replace(lines: dict[str, bytes], going: Iterable[str], coming: Mapping[str, object]) -> bool:
+    gone = {key: lines.pop(key) for key in going if key in lines}
+    fresh = {key: _text(one) for key, one in coming.items()}
+    lines |= fresh
+    return gone != fresh
+
+
+def _joined(lines: Mapping[str, bytes]) -> bytes:
+    return b",\n".join(b'"%s":%s' % (key.encode(), line) for key, line in sorted(lines.items()))
+
+
+def _split(data: bytes) -> dict[str, bytes]:
+    # the first and the last line are brackets
+    lines: dict[str, bytes] = {}
+    for line in data.split(b"\n"):
+        if line.startswith(b'"'):
+            key, _, text = line.removesuffix(b",").partition(b":")
+            lines[key[1:-1].decode()] = text
+    return lines
+
+
+def _text(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
