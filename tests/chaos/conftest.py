@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.app.runs import wait_for_quiet
 from tests.chaos.arena import Arena
 from tests.chaos.strikes import Bench
+
+MANY = 100
+"""Kills from which on the long part runs too."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long part to ``make chaos``."""
+    if config.getoption("--kills") >= MANY:
+        return
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason=f"the long part: with --kills {MANY} and above (make chaos)"))
 
 
 @pytest.fixture(scope="session")
