@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def link_in_two_steps(_given: Given) -> None:
     def swap_link(store: LocalStore, path: str, to: str) -> None:
         link = store.absolute(path)
         link.unlink(missing_ok=True)
+        time.sleep(0.05)  # long enough for a reader to come by
         link.symlink_to(os.path.relpath(store.absolute(to), link.parent))
 
     LocalStore.swap_link = swap_link  # type: ignore[method-assign]
