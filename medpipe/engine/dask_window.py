@@ -6,6 +6,7 @@ import contextlib
 import queue
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -164,7 +165,9 @@ class Window:
         except MedpipeError:
             raise
         except Exception as error:
-            if _is_cancelled(future) or self._client.status != "running":
+            # a connection may be gone before the client has noticed
+            is_lost = isinstance(error, OSError | CancelledError) or self._client.status != "running"
+            if is_lost or _is_cancelled(future):
                 raise StoppedError(LOST) from error
             raise MedpipeError(f"a worker failed at {_place(group)} ({type(error).__name__})") from error
         return receipts
