@@ -35,10 +35,10 @@ class Totals:
     by_route, products, why : Counter
         Cases by route; products to compute by kind (upper bounds where content is unknown);
         pending cases by the reason they have to run.
-    skipped, refused : Counter
-        Volumes left out by code; stacks that are no volume by code. Of the ranges looked at.
-    n_skipped : int
-        Volumes left out, of all ranges.
+    skipped : Counter
+        Volumes left out, by code.
+    refused : Counter
+        Stacks that are no volume, by code, of the ranges looked at.
     largest_bytes : int
     """
 
@@ -50,7 +50,6 @@ class Totals:
     why: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    n_skipped: int = 0
     largest_bytes: int = 0
     unchanged_ranges: int = 0
 
@@ -59,7 +58,6 @@ class Totals:
         self.planned += len(plan.cases)
         self.by_route.update(plan.by_route())
         self.skipped.update(plan.skipped.values())
-        self.n_skipped += len(plan.skipped)
         for case in plan.pending:
             if case.work is None:
                 continue
@@ -200,7 +198,7 @@ class PlanWriter:
             summary = plans.unchanged(one)
             if summary is not None:
                 totals.planned += summary.planned
-                totals.n_skipped += summary.skipped
+                totals.skipped.update(summary.left_out)
                 totals.by_route.update(summary.by_route)
                 totals.unchanged_ranges += 1
                 if self._snapshots is not None:

@@ -173,7 +173,7 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
         "features to compute (at most)": dict(sorted(totals.named.items())),
         "largest case, MB": totals.largest_bytes >> 20,
         "left out": dict(sorted(totals.skipped.items())),
-        "refused": dict(sorted(totals.refused.items())),
+        "refused (in the ranges looked at)": dict(sorted(totals.refused.items())),
         "ranges looked at": f"{(1 << plans.bits) - totals.unchanged_ranges} of {1 << plans.bits}",
     }
     if scanned.proposed_deletions:
