@@ -8,7 +8,6 @@ the current generation. All of it can be deleted: a scan makes it again.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,7 +32,7 @@ from medpipe.lake.arrow import (
 )
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.ranges import RANGE_DIGITS, Range, range_of
+from medpipe.ranges import RANGE_DIGITS, Range
 
 _DIGITS = 32
 
@@ -213,40 +212,6 @@ def point_to(lake: Lake, source: str, generation: str) -> None:
         lake.store.swap_pointer(path, f"{generation}\n".encode())
 
 
-def write_index(lake: Lake, source: str, tables: Mapping[str, Iterable[Row]], *, bits: int = 0) -> str:
-    """Replace the index of a source by rows that are at hand, all tables at once.
-
-    Parameters
-    ----------
-    lake : Lake
-    source : str
-        Id of the archive source.
-    tables : mapping of str to iterable of mapping
-        Rows by table; a table left out is empty.
-    bits : int
-        How finely keys are cut.
-
-    Returns
-    -------
-    str
-        Id of the generation.
-    """
-    rows: dict[str, int] = {}
-    shards: dict[str, dict[int, str]] = {}
-    for name, found in tables.items():
-        schema = _schema(name)
-        by_range: defaultdict[int, list[Row]] = defaultdict(list)
-        for row in found:
-            by_range[range_of(_place(schema, row), bits).number if bits else 0].append(row)
-        put = {number: put_shard(lake, source, name, Range(bits, number), one) for number, one in by_range.items()}
-        shards[name] = {number: one for number, one in put.items() if one is not None}
-        rows[name] = sum(map(len, by_range.values()))
-    generation = Generation(bits=bits, shards=shards, rows=rows)
-    put_generation(lake, source, generation)
-    point_to(lake, source, generation.id)
-    return generation.id
-
-
 def index_sources(lake: Lake) -> list[str]:
     """Return the ids of all sources that have an index, sorted."""
     folder = lake.store.absolute(LAYOUT.index_sources())
@@ -301,55 +266,9 @@ def read_shard(
     return table if within is None or within.bits <= own.bits else _cut(schema, table, within)
 
 
-def read_index(
-    lake: Lake,
-    name: str,
-    *,
-    source: str | None = None,
-    generation: str | None = None,
-    columns: list[str] | None = None,
-) -> pa.Table:
-    """Return a table of the index whole: for small lakes and for tests.
-
-    Parameters
-    ----------
-    lake : Lake
-    name : {"instances", "members", "series", "volumes", "tombstones"}
-    source : str, optional
-        One source; all of them, one after the other, if left out.
-    generation : str, optional
-        A generation of that source; the current one if left out.
-    columns : list of str, optional
-        Only these columns.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``to_pylist()`` gives rows. Empty if nothing was scanned.
-
-    Raises
-    ------
-    LakeError
-        For a table an index has not.
-    IntegrityError
-        If a file of it is damaged.
-    """
-    found = [arrow_schema(_schema(name)).empty_table()]
-    known = index_sources(lake)
-    for one in known if source is None else [source] if source in known else []:
-        opened = read_generation(lake, one, generation)
-        found += [read_shard(lake, one, opened, name, number) for number in sorted(opened.shards.get(name, {}))]
-    table = pa.concat_tables(found)
-    return table if columns is None else table.select(columns)
-
-
 def _cut(schema: TableSchema, table: pa.Table, within: Range) -> pa.Table:
     places = pc.utf8_slice_codeunits(place_of(schema, table), 0, RANGE_DIGITS)
     return table.filter(pc.and_(pc.greater_equal(places, within.low), pc.less_equal(places, within.high)))
-
-
-def _place(schema: TableSchema, row: Row) -> str:
-    return str(row.get("series_key") or row[schema.own or "series_key"])
 
 
 def _schema(name: str) -> TableSchema:

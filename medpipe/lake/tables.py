@@ -1,4 +1,4 @@
-"""Published tables: which ones readers see, what they were derived from, and publishing rows at once."""
+"""Published tables: which ones readers see, what they were derived from."""
 
 from __future__ import annotations
 
@@ -6,53 +6,14 @@ from medpipe.errors import IntegrityError
 from medpipe.lake.lake import Lake
 from medpipe.lake.last import latest_publication
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.publication import Publication, Tables, last_publication, new_publication
-from medpipe.lake.summaries import RangeSummary
 from medpipe.lake.sums import read_word_with_sum, word_with_sum
 
 __all__ = [
-    "Publication",
     "is_readable",
     "latest_publication",
-    "publish_tables",
     "published_state",
     "set_published_state",
 ]
-
-
-def publish_tables(lake: Lake, *, recipe_name: str, snapshot: str, tables: Tables) -> Publication:
-    """Publish tables whose rows are all at hand.
-
-    Same rows give the same bytes, in whatever order they come, and the same bytes as when they
-    come range by range (:func:`~medpipe.lake.publication.new_publication`).
-
-    Parameters
-    ----------
-    lake : Lake
-    recipe_name : str
-    snapshot : str
-        Id of the snapshot the rows were derived from.
-    tables : mapping of str to (TableSchema, iterable of mapping)
-        Rows by name of the table; a table without rows still gets its schema.
-
-    Raises
-    ------
-    IntegrityError
-        If a row does not fit its schema.
-    SecurityError
-        For identifying values in a pseudonymized lake.
-    StoppedError
-        If the disk is full; readers go on seeing the tables from before.
-    """
-    cut = {name: schema for name, (schema, _) in tables.items() if schema.is_cut}
-    singles = {name: table for name, table in tables.items() if name not in cut}
-    for last in (last_publication(lake, recipe_name), None):
-        with new_publication(lake, recipe_name, schemas=cut, bits=0, basis="", last=last) as new:
-            new.add(0, "", RangeSummary(), {name: tables[name][1] for name in cut})
-            publication = new.publish(snapshot, singles)
-        if publication is not None:
-            return publication
-    raise IntegrityError("tables that stand on nothing published before were refused; report it")
 
 
 def is_readable(lake: Lake, recipe_name: str) -> bool:

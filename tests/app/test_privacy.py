@@ -332,7 +332,7 @@ def test_the_same_patient_has_the_same_key_by_the_same_secret_only(watched, lake
     ended = medpipe("scan", folder / "archive", "--lake", tmp_path / "lake", home=other)
     assert ended.code == 0
     assert found_in((ended.out + ended.err).encode()) == []
-    from medpipe.lake.index import read_index
+    from tests.lake.at_once import read_index
 
     theirs = set(read_index(Lake.open(tmp_path / "lake"), "series").column("patient_key").to_pylist())
     ours = set(read_table(Lake.open(lake), "series").column("patient_key").to_pylist())

@@ -22,12 +22,13 @@ from medpipe.archive.header import Header, read_header
 from medpipe.contracts.protocols import Item
 from medpipe.errors import ConfigError, IntegrityError, StoppedError
 from medpipe.keys import bytes_digest
-from medpipe.lake.index import index_sources, read_generation, read_index
+from medpipe.lake.index import index_sources, read_generation
 from medpipe.ranges import Range, all_ranges, range_of
 from tests.app.conftest import write_key
 from tests.app.runs import environment
 from tests.app.scanning import WHOLE, Place, content_of, image, structure_set
 from tests.archive.conftest import uid
+from tests.lake.at_once import read_index
 
 STUDIES = ("s1", "s2", "s3", "s4")
 

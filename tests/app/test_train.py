@@ -11,11 +11,11 @@ from medpipe.cli import main
 from medpipe.contracts.tables import FEATURE_DICTIONARY, SERIES, features_schema
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.lake import Lake
-from medpipe.lake.tables import publish_tables
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import load_secret
 from medpipe.ranges import placed
 from tests.cli.commands import write_key
+from tests.lake.at_once import publish_tables
 from tests.models.cohort import COLUMNS, make_cohort
 
 DIGEST = "d" * 64

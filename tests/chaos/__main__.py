@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.machine import machine
-from tests.chaos.arena import AGAIN, RUN, SCANNING, Act, Arena, has_gc
+from tests.chaos.arena import AGAIN, RUN, SCANNING, Act, Arena
 from tests.chaos.honesty import SAFEGUARDS
 from tests.chaos.outage import Outages, record, replay
 from tests.chaos.strikes import Bench, operation_trials, point_trials, random_kills
@@ -30,7 +30,7 @@ def main() -> int:
         arena = Arena.make(Path(folder) / "arena")
         with Bench(arena) as bench:
             bench.forked(arena.prepare)
-            report = {"machine": machine(), "seed": options.seed, "gc": has_gc(), **_benches(bench, options)}
+            report = {"machine": machine(), "seed": options.seed, **_benches(bench, options)}
     text = json.dumps(report, indent=1)
     print(text)
     if options.output is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +88,8 @@ GC = Act("collected", "again", 0)
 """The removal of what is out of reach."""
 
 
-def has_gc() -> bool:
-    """Tell whether there is a command that removes what is out of reach."""
-    return find_spec("medpipe.app.gc") is not None
-
-
-def acts() -> tuple[Act, ...]:
-    """Return the commands whose fail points are met one by one."""
-    return (SCANNING, AGAIN, *([GC] if has_gc() else []))
+ACTS = (RUN, AGAIN, GC)
+"""The commands whose fail points are met one by one."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +150,7 @@ class Arena:
         """Make the undisturbed lakes."""
         scan = Job(arguments=["scan", str(self.archive), "--lake", str(self.folder / "scanned")])
         assert forks.run(scan) == 0, self.said()
-        for act in (RUN, *acts()[1:]):
+        for act in ACTS:
             assert forks.run(self.job(self.new(act.name, act), act=act)) == act.ended, self.said()
 
     def said(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from medpipe.lake import failpoints
 from tests.app.forks import Forks
-from tests.chaos.arena import AGAIN, GC, RUN, SCANNING, Act, Arena, acts, has_gc
+from tests.chaos.arena import ACTS, AGAIN, GC, RUN, SCANNING, Act, Arena
 from tests.chaos.judge import KINDS, Finding, acknowledged, after_kill, after_resume, orphans
 
 KILLED = -signal.SIGKILL
@@ -180,8 +180,6 @@ class Bench:
         return forks.run(job, kill_after_s=strike.delay_s)
 
     def _collected(self, lake: Path, forks: Forks) -> list[Finding]:
-        if not has_gc():
-            return []
         codes = {forks.run(self.arena.job(lake, act=GC)) for _ in range(2)}
         found = [Finding("exit", f"gc: {code}") for code in codes - {0}]
         return found + orphans(lake, self.arena.home / "medpipe" / "key") + after_kill(lake)
@@ -241,7 +239,7 @@ def point_trials(bench: Bench, *, most: int) -> list[Trial]:
     AssertionError
         If a fail point is met by no act: then nothing shows what a kill there does.
     """
-    met = {act: bench.points(act) for act in (RUN, *acts()[1:])}
+    met = {act: bench.points(act) for act in ACTS}
     # of a run with its scan only what the scan comes to: the rest is the other run's
     met[SCANNING] = bench.points(SCANNING) - met[RUN]
     named = {point for name, points in vars(failpoints).items() if name.endswith("FAILPOINTS") for point in points}
@@ -263,7 +261,7 @@ def first_trials(bench: Bench) -> list[Trial]:
 
 def operation_trials(bench: Bench, *, every: int) -> list[Trial]:
     """Return a kill before every operation of each act, or every few."""
-    most = {act: len(bench.operations(act)) for act in (RUN, *acts()[1:])}
+    most = {act: len(bench.operations(act)) for act in ACTS}
     most[SCANNING] = len(bench.operations(SCANNING)) - most[RUN]
     return [
         Trial(name=f"{act.name}-operation-{number}", act=act, strikes=(Strike(operation=number),))

@@ -18,7 +18,6 @@ from medpipe.contracts.tables import VOLUMES
 from medpipe.keys import digest
 from medpipe.lake import export, query  # noqa: F401  # imported before the forks
 from medpipe.lake.failpoints import VARIABLE
-from medpipe.lake.index import write_index
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.publication import last_publication, new_publication
 from medpipe.lake.results import Results
@@ -29,6 +28,7 @@ from medpipe.lake.volumes import put_volume
 from medpipe.privacy.secret import Secret
 from medpipe.ranges import Range
 from medpipe.types import Geometry, Volume
+from tests.lake.at_once import write_index
 
 CASES = 3
 WHOLE = Range(0, 0)

@@ -9,12 +9,11 @@ import pytest
 from medpipe.contracts.tables import VOLUMES
 from medpipe.errors import StoppedError
 from medpipe.lake.durable import storage_faults
-from medpipe.lake.index import write_index
 from medpipe.lake.lake import Lake
 from medpipe.lake.segments import SegmentWriter, list_segments, read_segment
 from medpipe.lake.store import LocalStore
-from medpipe.lake.tables import publish_tables
 from medpipe.lake.volumes import put_volume, read_volume
+from tests.lake.at_once import publish_tables, write_index
 
 MIB = 1 << 20
 

@@ -9,7 +9,7 @@ import pytest
 from medpipe.contracts.tables import VOLUMES, Field, TableSchema
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.export import export_table
-from medpipe.lake.tables import publish_tables
+from tests.lake.at_once import publish_tables
 
 NASTY = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", 'plain, "quoted"\nline', "a=b", "", None]
 SCHEMA = TableSchema(

@@ -2,10 +2,11 @@ import pytest
 
 from medpipe.contracts.tables import INSTANCES
 from medpipe.errors import IntegrityError, LakeError, SecurityError
-from medpipe.lake.index import index_sources, read_generation, read_index, read_shard, write_index
+from medpipe.lake.index import index_sources, put_shard, read_generation, read_shard
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.ranges import all_ranges
+from medpipe.ranges import Range, all_ranges
+from tests.lake.at_once import read_index, write_index
 
 ROWS = [
     {"instance_key": "b", "source": "s", "outcome": "used", "size_bytes": 2, "lossy": False},
@@ -47,7 +48,7 @@ def test_an_empty_lake_has_an_empty_index(lake):
 
 
 def test_an_unknown_table_is_refused(lake):
-    for ask in (lambda: read_index(lake, "cases"), lambda: write_index(lake, "s", {"cases": []})):
+    for ask in (lambda: read_index(lake, "cases"), lambda: put_shard(lake, "s", "cases", Range(0, 0), [])):
         with pytest.raises(LakeError, match="no table cases"):
             ask()
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from medpipe.lake.failpoints import FAILPOINTS
-from medpipe.lake.index import read_index
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.manifest import verify_folder
 from medpipe.lake.results import Results
 from medpipe.lake.snapshot import read_range, read_snapshot, snapshot_of_run
 from medpipe.privacy.secret import Secret
 from medpipe.ranges import Range
+from tests.lake.at_once import read_index
 
 SCRIPT = Path(__file__).with_name("commit_once.py")
 SECRET = Secret(bytes(range(32)))

@@ -8,7 +8,7 @@ from medpipe.contracts.tables import SCORES, VOLUMES
 from medpipe.errors import ConfigError, IntegrityError, LakeError
 from medpipe.lake.export import export_table
 from medpipe.lake.query import filter_rows, open_table, read_table, sql, table_names, tables_path
-from medpipe.lake.tables import publish_tables
+from tests.lake.at_once import publish_tables
 
 
 @pytest.fixture

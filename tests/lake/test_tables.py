@@ -13,7 +13,8 @@ from medpipe.contracts.tables import SCHEMAS, VOLUMES, features_schema
 from medpipe.errors import IntegrityError, SecurityError
 from medpipe.lake.arrow import parquet_bytes, to_table
 from medpipe.lake.manifest import verify_folder
-from medpipe.lake.tables import latest_publication, publish_tables, published_state, set_published_state
+from medpipe.lake.tables import latest_publication, published_state, set_published_state
+from tests.lake.at_once import publish_tables
 
 SNAPSHOT = "ab" * 16
 FEATURES = features_schema(("stat_mean", "stat_var"))
