@@ -12,11 +12,11 @@ from medpipe.app.scan_state import SourceState, known_sources, whole_generation
 from medpipe.errors import LakeError
 from medpipe.keys import bytes_digest, digest
 from medpipe.lake.committed import Committed
-from medpipe.lake.index import INDEX_TABLES, Generation, read_shard
+from medpipe.lake.index import Generation, read_shard
 from medpipe.lake.lake import Lake
 from medpipe.lake.marks import Least, Marks
 from medpipe.plan.cases import Case
-from medpipe.ranges import Range, all_ranges
+from medpipe.ranges import Range
 from medpipe.work.payload import case_payload
 
 Row = dict[str, Any]
@@ -111,23 +111,6 @@ class LakeIndex:
             fresh = _merge(index, tables, taken)
             self._add_private(index, source, within, fresh)
         return index
-
-    def rows(self, name: str) -> Iterator[Row]:
-        """Yield the rows of a table over all ranges, in the order of ranges.
-
-        Raises
-        ------
-        LakeError
-            For a table an index has not.
-        """
-        if name not in INDEX_TABLES:
-            raise LakeError(f"an index has no table {name} (it has {', '.join(INDEX_TABLES)})")
-        for within in all_ranges(max((source.state.bits for source in self._sources), default=0)):
-            if name in _TABLES:
-                yield from getattr(self.load(within), name)
-            else:
-                for source in self._sources:
-                    yield from source.rows(name, within)
 
     def _add_private(self, index: Index, source: _Source, within: Range, fresh: _Fresh) -> None:
         dates: dict[str, list[str]] = {}

@@ -13,6 +13,7 @@ from medpipe.app.index import LakeIndex
 from medpipe.app.publish import RangeEnding
 from medpipe.app.tables import basis_of
 from medpipe.keys import digest
+from medpipe.lake.lake import Lake
 from medpipe.lake.publication import PublishedRanges
 from medpipe.lake.results import Results, stored_listing
 from medpipe.lake.snapshot import range_cases
@@ -116,14 +117,17 @@ class RangePlans:
         """Return a digest of all that the tables of a range depend on."""
         return digest([self.index.digest_of(one), self.results.digest_of(one), self._terms])[:32]
 
-    def run_state(self) -> str:
-        """Return a digest of all that the tables depend on, one of the index, and one of the stored volumes."""
-        results = digest([self.results.covered, self._terms])[:32]
-        return f"{results}-{self.index_state()}-{self.stored_state()}"
+    @cached_property
+    def state_at_start(self) -> str:
+        """Digests of all that the tables depend on, of the index, and of the volumes stored when the plan began."""
+        return self._run_state(self._stored_at_start)
 
-    def stored_state(self) -> str:
-        """Return a digest of the names of all stored volumes."""
-        return digest(list(stored_listing(self.results.lake)))[:32]
+    def run_state(self) -> str:
+        """Return the same for now: results were taken in and volumes stored since."""
+        return self._run_state(_stored_state(self.results.lake))
+
+    def _run_state(self, stored: str) -> str:
+        return f"{digest([self.results.covered, self._terms])[:32]}-{self.index_state()}-{stored}"
 
     def index_state(self) -> str:
         """Return a digest of the index of all sources."""
@@ -151,7 +155,11 @@ class RangePlans:
     def _is_store_as_published(self) -> bool:
         """Whether the volumes stored when the plan began are those of the last publication."""
         state = published_state(self.results.lake, self.lock.name)
-        return state is not None and state.endswith(f"-{self.stored_state()}")
+        return state is not None and state.endswith(f"-{self._stored_at_start}")
+
+    @cached_property
+    def _stored_at_start(self) -> str:
+        return _stored_state(self.results.lake)
 
     @cached_property
     def _terms(self) -> list[Any]:
@@ -163,6 +171,11 @@ class RangePlans:
 def may_pass(summary: RangeSummary) -> bool:
     """Tell whether a range has cases that ended with a code that may pass, and are perhaps tried again."""
     return not PASSING.isdisjoint(summary.codes)
+
+
+def _stored_state(lake: Lake) -> str:
+    """Return a digest of the names of all stored volumes, a million of which take seconds to list."""
+    return digest(list(stored_listing(lake)))[:32]
 
 
 class PlanWriter:

@@ -130,7 +130,7 @@ class ActiveRun:
 
     def make_plan(self) -> None:
         """Plan all ranges; write lock, facts and shards, from which sandboxes read their cases."""
-        if self._was_published(self.plans.run_state()):
+        if self._was_published(self.plans.state_at_start):
             self.is_current = True
             return
         self.progress.stage("plan", 1 << self.plans.bits)
@@ -139,7 +139,7 @@ class ActiveRun:
         self.totals = writer.totals
         if not self.shards and writer.is_as_published() and self._has_same_index():
             # another recipe or a removed volume changed the lake, and nothing of this recipe's
-            set_published_state(self.prepared.lake, self.lock.name, self.plans.run_state())
+            set_published_state(self.prepared.lake, self.lock.name, self.plans.state_at_start)
             self.is_current = True
             return
         events = self._begun()

@@ -40,7 +40,7 @@ from medpipe.lake.parts import (
     most_rows,
     writer_name,
 )
-from medpipe.lake.spool import Spool
+from medpipe.lake.spool import RowSpool
 from medpipe.lake.summaries import RangeSummary
 from medpipe.ranges import Range, all_ranges
 
@@ -136,7 +136,7 @@ def new_publication(
     """
     with storage_faults(f"the tables of {recipe_name}"), lake.store.attempt("spool") as folder:
         ensure_folder(folder)
-        spool = Spool(folder)
+        spool = RowSpool(folder)
         try:
             yield NewPublication(lake, recipe_name, schemas=schemas, bits=bits, basis=basis, last=last, spool=spool)
         finally:
@@ -158,7 +158,7 @@ class NewPublication:
         bits: int,
         basis: str,
         last: Last | None,
-        spool: Spool,
+        spool: RowSpool,
     ) -> None:
         self._lake, self._recipe_name = lake, recipe_name
         self._schemas, self._bits, self._basis = schemas, bits, basis

@@ -20,7 +20,7 @@ class _Reader(NamedTuple):
     batches: Any
 
 
-class Spool:
+class RowSpool:
     """Batches of rows by table, modality and range.
 
     Parameters

@@ -98,7 +98,7 @@ def test_the_ranges_of_an_index_are_the_whole_index_in_pieces(place, fine):
     whole = index.load(WHOLE)
     for name in ("instances", "members", "series", "volumes"):
         found = [row for piece in pieces for row in getattr(piece, name)]
-        assert sorted(found, key=repr) == sorted(getattr(whole, name), key=repr) == sorted(index.rows(name), key=repr)
+        assert sorted(found, key=repr) == sorted(getattr(whole, name), key=repr)
     assert {key: one for piece in pieces for key, one in piece.locators.items()} == whole.locators
     for one, piece in zip(all_ranges(5), pieces, strict=True):
         assert all(range_of(row["series_key"] or row["instance_key"], 5) == one for row in piece.instances)
