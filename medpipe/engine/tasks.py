@@ -205,10 +205,12 @@ def _may_be_innocent(task: Task, outcome: Reply | Death, workplace: Workplace, l
 
     A crash in a process that had answered other calls may be theirs: a decoder that wrote
     beyond its buffer is found out when another case frees the memory. A lack of memory may be
-    the neighbours', unless the case alone went over a limit that would be the same alone.
+    the neighbours', unless the process was killed for going over a limit that would be the
+    same alone. A ``MemoryError`` tells nothing of the kind: where nobody watches the limit,
+    what the process holds besides the case counts in its peak.
     """
     if outcome.code == "E_OOM":
-        is_over = limit_bytes is not None and outcome.peak_bytes > limit_bytes
+        is_over = isinstance(outcome, Death) and limit_bytes is not None and outcome.peak_bytes > limit_bytes
         return not is_over or limit_bytes != workplace.memory_limit(task.projected_bytes, is_alone=True)
     if isinstance(outcome, Death) and outcome.code == "E_CRASH":
         return not outcome.is_first or outcome.signal in _FROM_OUTSIDE

@@ -64,10 +64,11 @@ class Publisher:
         self._lake, self._rows, self._bits = lake, rows, bits
         self._schema: TableSchema = features_schema(tuple(f"f{number:03d}" for number in range(COLUMNS)))
         self.making_s = 0.0
+        self.made = 0
 
     def publish(self, versions: dict[int, int], *, last: Last | None) -> dict[str, Any]:
         """Publish; return seconds without the making of rows, and what was written."""
-        started, self.making_s = time.perf_counter(), 0.0
+        started, self.making_s, self.made = time.perf_counter(), 0.0, 0
         with new_publication(
             self._lake, "bench", schemas={"features": self._schema}, bits=self._bits, basis="", last=last
         ) as new:
@@ -82,6 +83,7 @@ class Publisher:
         return {
             "seconds": round(ended - started - self.making_s, 2),
             "seconds of it for parts": round(ended - spooled, 2),
+            "ranges made": self.made,
             "parts written": len(publication.written),
             "part sizes, MB": self._sizes(publication),
             "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
@@ -91,6 +93,7 @@ class Publisher:
         started = time.perf_counter()
         rows = range_rows(one, rows=self._rows >> self._bits, version=version)
         self.making_s += time.perf_counter() - started
+        self.made += 1
         return rows
 
     def _sizes(self, publication: Publication) -> list[int]:

@@ -43,6 +43,14 @@ def test_each_case_gets_one_event_and_one_durable_record(kind, tmp_path):
     assert sorted(case.case_key for case in cases) == sorted(f"case-{row}" for row in range(len(script)))
 
 
+def test_a_lack_of_memory_in_a_large_process_is_tried_again(tmp_path):
+    spec = replace(engine_spec("serial", tmp_path, ["memory_error"]), memory_bytes=2_000_000)
+    events = []
+    with make_engine(spec) as engine:
+        engine.run([task(0)], events.append)
+    assert [told(event) for event in events] == [(0, "finished", "failed", "E_OOM", "read", 2)]
+
+
 def test_a_record_says_what_happened_and_keeps_the_result(kind, tmp_path):
     events = []
     with make_engine(engine_spec(kind, tmp_path, ["ok", "reject"])) as engine:
