@@ -21,6 +21,7 @@ from tests.app.conftest import write_key
 from tests.app.runs import alive, command, environment, started, wait_for_quiet
 from tests.chaos.arena import ENDED, RESUMABLE, RUN, Arena
 from tests.chaos.judge import acknowledged, after_kill, after_resume
+from tests.chaos.rivals import immutable
 from tests.chaos.strikes import KILLED
 from tests.flows.conftest import free_port
 
@@ -88,6 +89,42 @@ def test_whatever_is_killed_costs_no_byte(stage, home, tmp_path, local):
     if hit:
         assert code in ({KILLED} if victim in {"driver", "group"} else {ENDED, RESUMABLE}), said(home)
     assert_costs_nothing(stage, home, lake, stage.command(lake))
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_worker_that_wakes_after_its_run_was_taken_over_changes_nothing(stage, home, tmp_path, number):
+    lake, rng = tmp_path / "lake", random.Random(number)
+    with started(stage.command(lake), home) as run:
+        wait_until(lambda: at_work(lake), run)
+        time.sleep(stage.cases_s * rng.uniform(0, 0.8))
+        (worker,) = [process for process in alive(home) if part_of(process, run) == "worker"]
+        asleep = [worker, *worker.children(recursive=True)]
+        for process in asleep:
+            process.suspend()
+        run.kill()
+        run.wait()
+    try:
+        sealed = acknowledged(lake)
+        # the sleepers share its environment: only the run that takes over is waited for
+        with started(stage.command(lake), home) as run:
+            assert run.wait(timeout=PATIENCE_S) == ENDED, said(home)
+        before = immutable(lake)
+        assert after_resume(stage.arena.lake(RUN), lake, sealed) == []
+        assert all(process.status() == psutil.STATUS_STOPPED for process in asleep)
+    finally:
+        for process in reversed(asleep):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+    wait_for_quiet(home, seconds=30)
+    now = immutable(lake)
+    assert {path: now.get(path) for path in before} == before
+    # what they had in hand they may have sealed: the same results once more, and in no table twice
+    found = [finding for finding in after_resume(stage.arena.lake(RUN), lake, sealed) if finding.kind != "duplicated"]
+    assert found == []
+    with started(stage.command(lake), home) as run:
+        assert run.wait(timeout=PATIENCE_S) == ENDED, said(home)
+    found = [finding for finding in after_resume(stage.arena.lake(RUN), lake, sealed) if finding.kind != "duplicated"]
+    assert found == []
 
 
 def test_any_part_of_a_cluster_of_the_site_may_be_killed(stage, home, tmp_path, remote):
