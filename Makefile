@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# a file stays with one process, and files start in their order: the rooms with the longest come first
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick check format types floors docs bench chaos models lock wheel clean
@@ -26,10 +28,10 @@ demo: $(READY) ## phantom archive -> whole recipe -> model -> tables, in minutes
 	$(BIN)/python -m flows.demo
 
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(READY) ## the test suite without the slow tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: $(READY) ## format, lint, types, floors and docs
 	$(BIN)/ruff format --check .

@@ -128,7 +128,7 @@ def _note(error: BaseException, debug_log: Path) -> None:
 
 
 def _cost(cpu_start_s: float) -> dict[str, float]:
-    return {"cpu_s": time.process_time() - cpu_start_s, "peak_bytes": _peak_bytes()}
+    return {"cpu_s": time.process_time() - cpu_start_s, "peak_bytes": peak_bytes()}
 
 
 def _give_back() -> None:
@@ -151,7 +151,8 @@ def _reset_peak() -> None:
         return
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the highest resident bytes of this process, since its peak was last reset where the system can."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

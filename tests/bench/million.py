@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import sys
 import threading
@@ -35,6 +34,7 @@ from medpipe.app.site import Site
 from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
+from medpipe.engine.boundary import peak_bytes
 from medpipe.engine.spec import EngineSpec
 from medpipe.keys import bytes_digest
 
@@ -233,7 +233,7 @@ def main() -> None:
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "command": " ".join(["python -m tests.bench.million", *sys.argv[1:]]),
         "cases": given.cases,
-        "peak_rss_of_process_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        "peak_rss_of_process_mib": peak_bytes() >> 20,
         "runs": runs,
         "parts_mib": parts,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from medpipe.contracts.tables import TableSchema, features_schema
+from medpipe.engine.boundary import peak_bytes
 from medpipe.keys import digest
 from medpipe.lake.lake import Lake
 from medpipe.lake.last import Last
@@ -86,7 +86,7 @@ class Publisher:
             "ranges made": self.made,
             "parts written": len(publication.written),
             "part sizes, MB": self._sizes(publication),
-            "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            "peak memory, MB": peak_bytes() >> 20,
         }
 
     def _made(self, one: Range, version: int) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ def measure(folder: Path, *, rows: int, bits: int) -> dict[str, Any]:
     """Publish, change some ranges, publish again, query; return the figures."""
     lake = Lake.create(folder / "lake", privacy="pseudonymized", secret=Secret(bytes(32)))
     publisher = Publisher(lake, rows=rows, bits=bits)
-    facts: dict[str, Any] = {"baseline memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
+    facts: dict[str, Any] = {"baseline memory, MB": peak_bytes() >> 20}
     facts["first"] = publisher.publish({}, last=None)
     # neighbours, as one study after the other arrives, and all over, as they do in a hashed order
     changed = max(1, round((1 << bits) * CHANGED_SHARE))

@@ -9,7 +9,6 @@ minutes and gigabytes of disk.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductRecord
+from medpipe.engine.boundary import peak_bytes
 from medpipe.keys import bytes_digest, digest
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
@@ -69,8 +69,7 @@ def _measured(sender: Any, root: Path, step: Callable[..., Any], facts: tuple[in
     start_s, cpu_start_s = time.perf_counter(), time.process_time()
     said = step(Lake.open(root), *facts)
     wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_start_s
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sender.send((wall_s, cpu_s, peak_bytes, said))
+    sender.send((wall_s, cpu_s, peak_bytes(), said))
 
 
 def _nothing(lake: Lake) -> str:

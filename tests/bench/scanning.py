@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from medpipe.app.index import LakeIndex
 from medpipe.app.progress import Silent
 from medpipe.app.scan import scan_archives
 from medpipe.app.site import Site
+from medpipe.engine.boundary import peak_bytes
 from medpipe.lake.lake import Lake
 from medpipe.privacy.secret import load_secret
 from medpipe.ranges import Range
@@ -68,7 +68,7 @@ def scanned(archive: Path, lake: Path, *, accept_deletions: bool = False) -> dic
         "files": report.files,
         "read": report.read,
         "deleted": report.deleted,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        "peak_mb": peak_bytes() >> 20,
     }
 
 
