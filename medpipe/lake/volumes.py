@@ -98,11 +98,6 @@ def put_volume(
     }
 
 
-def has_volume(lake: Lake, key: str) -> bool:
-    """Tell whether a volume is committed under a product key."""
-    return lake.store.exists(LAYOUT.manifest(LAYOUT.volume(key)))
-
-
 def open_array(lake: Lake, store_path: str) -> tuple[Any, dict[str, Any]]:
     """Open the full-resolution array of a stored volume without reading it.
 

@@ -57,11 +57,6 @@ class Secret:
         return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self.key)
 
 
-def new_secret() -> Secret:
-    """Return a fresh random key that is in no file."""
-    return Secret(secrets.token_bytes(KEY_BYTES))
-
-
 def load_secret(path: Path | None = None) -> Secret:
     """Return the site's key; without any configured, make the user's own once.
 

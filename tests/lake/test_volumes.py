@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medpipe.errors import IntegrityError, SecurityError
 from medpipe.lake.lake import Lake
 from medpipe.lake.manifest import read_manifest, verify_folder
-from medpipe.lake.volumes import SHARD_BYTES, chunk_shape, has_volume, open_array, put_volume, read_volume, shard_shape
+from medpipe.lake.volumes import SHARD_BYTES, chunk_shape, open_array, put_volume, read_volume, shard_shape
 from medpipe.types import Geometry, Volume
 
 KEY = "ab" * 32
@@ -129,12 +129,6 @@ def test_other_bytes_under_one_key_are_an_alarm(lake, make_volume):
     with pytest.raises(IntegrityError, match="two computations of one key"):
         put_volume(lake, KEY, make_volume(np.zeros((5, 7, 9), np.float32)))
     assert list(lake.store.list("tmp")) == []
-
-
-def test_a_volume_is_there_once_it_is_published(lake, make_volume):
-    assert not has_volume(lake, KEY)
-    put_volume(lake, KEY, make_volume())
-    assert has_volume(lake, KEY)
 
 
 def test_an_array_opens_without_being_read(lake, make_volume):
