@@ -14,13 +14,19 @@ from tests.chaos.strikes import Bench
 MANY = 100
 """Kills from which on the long part runs too."""
 
+LONG_S = 3600
+"""What a test of the long part may take on a crowded machine."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long part to ``make chaos``."""
-    if config.getoption("--kills") >= MANY:
-        return
+    """Leave the long part to ``make chaos``, where nothing is in a hurry."""
+    is_long = config.getoption("--kills") >= MANY
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.get_closest_marker("slow"):
+        if item.path.parent != Path(__file__).parent:
+            continue
+        if is_long:
+            item.add_marker(pytest.mark.timeout(LONG_S), append=False)
+        elif item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason=f"the long part: with --kills {MANY} and above (make chaos)"))
 
 
