@@ -85,7 +85,10 @@ REASONS: dict[str, Reason] = {
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
     "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),
-    "S_OTHER_SOURCE": _info("this series is already read from another archive", "nothing to do: it is read once"),
+    "S_OTHER_SOURCE": _info(
+        "an instance of this UID is read from another archive",
+        "nothing to do: it is read once; find out which one is right if the two differ",
+    ),
     "S_LIMIT": _info("left out by --limit or --only", "run again without it"),
     "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
     "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from medpipe.archive.source import FolderSource
@@ -19,10 +20,11 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
     Raises
     ------
     ConfigError
-        If an archive is no folder, is empty, or holds the lake or lies in it.
+        If an archive is no folder, is empty, lies in another one, or holds the lake or lies in it.
     StoppedError
         If an archive cannot be looked into.
     """
+    _check_nested(archives)
     may_be_known = is_lake(lake)
     for archive in archives:
         is_there = _is_folder(archive)
@@ -31,6 +33,33 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
         _check_apart(archive.resolve(), lake.resolve())
         if is_there and not may_be_known and next(FolderSource(archive).scan(), None) is None:
             raise empty_archive(archive)
+
+
+def check_known(archives: Sequence[Path], known: Collection[Path], say: Callable[[str], None]) -> None:
+    """Refuse new archives that lie in one a lake knows, or hold one; say so of two that it knows.
+
+    Parameters
+    ----------
+    archives : sequence of Path
+    known : collection of Path
+        Folders of the lake's sources.
+    say : callable
+        Told one line for each pair of known ones.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for root in dict.fromkeys(archive.resolve() for archive in archives):
+        for other in known:
+            if other == root or not _is_nested(root, other):
+                continue
+            if root not in known:
+                raise ConfigError(
+                    f"archive {root} and archive {other}, which was scanned into this lake before, lie one in the "
+                    f"other: every file would be listed twice. Scan {other} as before, or medpipe forget it first"
+                )
+            say(f"archives {root} and {other} lie one in the other: files are listed twice; medpipe forget one of them")
 
 
 def empty_archive(archive: Path) -> ConfigError:
@@ -55,6 +84,18 @@ def _is_folder(archive: Path) -> bool:
     if is_there:
         raise ConfigError(f"archive {archive}: is a file, not a folder: name the folder it lies in")
     return False
+
+
+def _check_nested(archives: Sequence[Path]) -> None:
+    for one, other in combinations(dict.fromkeys(archive.resolve() for archive in archives), 2):
+        if _is_nested(one, other):
+            raise ConfigError(
+                f"archives {one} and {other} lie one in the other: every file would be listed twice; name the outer one"
+            )
+
+
+def _is_nested(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _check_apart(archive: Path, lake: Path) -> None:

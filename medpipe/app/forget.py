@@ -55,7 +55,8 @@ def forget_archive(root: Path, archive: str, site: Site) -> Forgotten:
     root : Path
         Folder of the lake.
     archive : str
-        The archive's folder as it was scanned, which need not be there any more, or its id.
+        The real path of the folder that was scanned, which need not be there any more, or its
+        id. A link to it will do as long as it leads there.
     site : Site
         Names the key.
 
@@ -107,9 +108,11 @@ def _found(lake: Lake, secret: Secret, archive: str) -> Forgotten:
     asked = {archive, source_id(Pseudonyms(secret), Path(archive).resolve())}
     state = next((SourceState.load(lake, source) for source in known if source in asked), None)
     if state is None:
+        held = filter(None, (SourceState.load(lake, source) for source in known))
+        listed = ", ".join(f"{one.root} ({one.source})" for one in held)
         raise ConfigError(
-            f"{lake.root}: no archive {archive} was scanned into it: give its folder exactly, or one of these ids "
-            f"(column source of the table instances): {', '.join(known) or 'there is none'}"
+            f"{lake.root}: no archive {archive} was scanned into it: give its folder exactly, without links, or its "
+            f"id. These were scanned: {listed or 'none'}"
         )
     rows: Counter[str] = Counter()
     for one in state.ranges.values():

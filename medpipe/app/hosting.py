@@ -34,7 +34,7 @@ def host_tokens(stacks: Iterable[Stack], pseudonyms: Pseudonyms) -> dict[str, in
     tokens: dict[str, int] = {}
     for stack in filter(is_host, stacks):
         if stack.series_uid:
-            tokens[_series_token(pseudonyms, stack.series_uid)] = 0
+            tokens[series_token(pseudonyms, stack.series_uid)] = 0
         if stack.frame_of_reference_uid:
             tokens[_frame_token(pseudonyms, stack.study_uid, stack.frame_of_reference_uid)] = 0
     return tokens
@@ -42,7 +42,7 @@ def host_tokens(stacks: Iterable[Stack], pseudonyms: Pseudonyms) -> dict[str, in
 
 def wanted_tokens(objects: Iterable[Reference], pseudonyms: Pseudonyms) -> dict[str, int]:
     """Return the tokens of all that objects look for."""
-    return {token: 0 for one in objects for token in _tokens(pseudonyms, one)}
+    return {token: 0 for one in objects for token in tokens_of(pseudonyms, one)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Hosting:
         sought = {int(token) for token in tokens}
         for number in self.wanted.ranges_with(tokens):
             held = self._objects(self.ranges[number])
-            moved |= {one for one in held if any(mark_of(token) in sought for token in _tokens(self.pseudonyms, one))}
+            moved |= {one for one in held if any(mark_of(token) in sought for token in tokens_of(self.pseudonyms, one))}
         return {*anew, *(number for one in moved for number in self._anywhere(one))}
 
     def bring(self, numbers: Collection[int], coming: SealedSpool) -> None:
@@ -95,7 +95,7 @@ class Hosting:
 
     def _places(self, one: Reference) -> tuple[set[int], tuple[str, ...]]:
         """Return the ranges with hosts of an object, and those of its series that have one anywhere."""
-        by_series = {uid: self.hosts.ranges_of(_series_token(self.pseudonyms, uid)) for uid in one.series}
+        by_series = {uid: self.hosts.ranges_of(series_token(self.pseudonyms, uid)) for uid in one.series}
         named = tuple(uid for uid, ranges in by_series.items() if ranges)
         if named:
             return {number for ranges in by_series.values() for number in ranges}, named
@@ -103,7 +103,7 @@ class Hosting:
         return {number for token in tokens for number in self.hosts.ranges_of(token)}, named
 
     def _anywhere(self, one: Reference) -> set[int]:
-        tokens = _tokens(self.pseudonyms, one)
+        tokens = tokens_of(self.pseudonyms, one)
         both = (self.hosts_before, self.hosts)
         return {number for token in tokens for marks in both for number in marks.ranges_of(token)}
 
@@ -138,14 +138,16 @@ def _reference(found: Mapping[str, Any]) -> Reference:
     return Reference(**{**found, "series": tuple(found["series"]), "frames": tuple(found["frames"])})
 
 
-def _tokens(pseudonyms: Pseudonyms, one: Reference) -> Iterator[str]:
+def tokens_of(pseudonyms: Pseudonyms, one: Reference) -> Iterator[str]:
+    """Yield the tokens of all that an object looks for."""
     for uid in one.series:
-        yield _series_token(pseudonyms, uid)
+        yield series_token(pseudonyms, uid)
     for uid in one.frames:
         yield _frame_token(pseudonyms, one.study_uid, uid)
 
 
-def _series_token(pseudonyms: Pseudonyms, series_uid: str) -> str:
+def series_token(pseudonyms: Pseudonyms, series_uid: str) -> str:
+    """Return the token by which objects find a series."""
     return pseudonyms.key("host of series", series_uid)
 
 

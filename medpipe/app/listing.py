@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 from medpipe.app.refused import Retrying
@@ -26,8 +27,9 @@ GONE = "gone"
 CLOSED = "closed"
 """Note of a folder that could not be listed."""
 
-Settled = Callable[[Item], bool]
-"""Tells whether a new or changed file is complete; one that is not is left for another scan."""
+Settled = Callable[[Path, Item], bool]
+"""Tells of an archive's folder and a new or changed file in it whether that is complete; one that is not is left for
+another scan."""
 
 
 class Entry(NamedTuple):
@@ -72,7 +74,7 @@ class Comparison:
     retrying : Retrying
         When a file is read again that was refused.
     settled : callable or None
-        Tells whether a new or changed file is complete.
+        Tells of an item that is new or changed whether it is complete.
     read_all : bool
         Take every file for a changed one.
     listed : int
@@ -89,7 +91,7 @@ class Comparison:
     """
 
     retrying: Retrying = field(default_factory=Retrying)
-    settled: Settled | None = None
+    settled: Callable[[Item], bool] | None = None
     read_all: bool = False
     listed: int = 0
     fresh: int = 0
@@ -97,6 +99,7 @@ class Comparison:
     unreachable: int = 0
     deferred: int = 0
     _closed: bytes | None = None
+    _deferred_sizes: set[int] = field(default_factory=set)
 
     def changes(self, items: Iterable[Item], known: Iterator[Entry]) -> Iterator[Change]:
         """Yield what differs, in order.
@@ -133,9 +136,19 @@ class Comparison:
         for rest in chain(() if entry is None else (entry,), known):
             yield from self._missing(rest, path_order(rest.path))
 
+    def may_be_renamed(self, gone: Entry) -> bool:
+        """Tell whether a file that is gone may be there under another name, in a file that is not complete yet.
+
+        Nobody has read that one, but a renamed file is as long as it was. Known once all changes
+        were taken.
+        """
+        size, _, _ = gone.version.partition("-")
+        return gone.is_held and size.isdecimal() and int(size) in self._deferred_sizes
+
     def _found(self, item: Item, entry: Entry | None) -> Iterator[Change]:
         if self.settled is not None and item.problem is None and not self.settled(item):
             self.deferred += 1
+            self._deferred_sizes.add(item.size)
             yield from self._late(entry)
             return
         self.fresh += 1

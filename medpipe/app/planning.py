@@ -131,7 +131,7 @@ class RangePlans:
 
     def index_state(self) -> str:
         """Return a digest of the index of all sources."""
-        return digest(list(self.index.generations))[:32]
+        return self.index.state[:32]
 
     def unchanged(self, one: Range) -> RangeSummary | None:
         """Return what the last publication holds of a range, if a plan of it would find nothing to do."""

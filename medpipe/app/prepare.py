@@ -26,6 +26,7 @@ from medpipe.lake.results import Results
 from medpipe.lake.runs import Run, run_names
 from medpipe.plan.cases import Planner, Terms
 from medpipe.plan.changes import recipe_changes
+from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import Secret, load_secret
 from medpipe.reasons import REASONS
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
@@ -56,7 +57,8 @@ class RunRequest:
     accept_deletions : bool
         Take files out of the index although a large share of the archive is gone.
     settled : callable or None
-        Tells whether a new or changed file is complete; others are left for another run.
+        Tells of an archive's folder and a new or changed file in it whether that is complete;
+        others are left for another run.
     """
 
     recipe: str
@@ -132,7 +134,7 @@ def plans_of(request: RunRequest, lock: LockedRecipe, prepared: Prepared) -> Ran
     """Open what a plan is made of; the caller is the driver."""
     results = Results.open(prepared.lake)
     results.absorb()
-    index = LakeIndex.open(prepared.lake)
+    index = LakeIndex.open(prepared.lake, Pseudonyms(prepared.secret))
     terms = Terms(
         numeric_class=prepared.numeric_class,
         conditions=conditions_of(request.site.limits),

@@ -9,6 +9,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import xor
 
 from medpipe.app.content import Content, Edit, Json, Locators
 from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, objects_from, wanted_tokens
@@ -21,6 +23,7 @@ from medpipe.archive.companions import Reference, each_once, matched, references
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
+from medpipe.keys import digest
 from medpipe.lake.index import TOMBSTONES, Generation, edit_shard, put_shard
 from medpipe.lake.lake import Lake
 from medpipe.ranges import Range, range_of
@@ -62,6 +65,7 @@ class _Going:
     series: frozenset[str]
     tombstones: Json
     hosts: Mapping[str, Sequence[str]]
+    contents: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +190,7 @@ class Remaker:
             series=frozenset(key for key in map(self._naming.series, headers) if key is not None),
             tombstones=dict(content.tombstones),
             hosts=dict(content.hosts),
+            contents=int(state.contents or "0", 16) ^ _contents(headers),
         )
 
     def _pixels(self, content: Content, path: str) -> str:
@@ -235,6 +240,7 @@ class Remaker:
             refused=(going.state.refused if going else 0) + _refused(tables["volumes"]) - _refused(removed["volumes"]),
             must_repeat=self._is_passing,
             refused_pixels=dict(sorted(self._refused.items())),
+            contents=f"{(going.contents if going else 0) ^ _contents(made.headers):x}",
         )
         has_same_objects = going is not None and going.state.objects == state.objects
         has_same_hosts = going is not None and going.hosts == content.hosts
@@ -308,6 +314,11 @@ def _counted(held: Mapping[str, int], removed: Iterable[Json], coming: Iterable[
 
 def _refused(volumes: Iterable[Json]) -> int:
     return sum(row["verdict"] == "refused" for row in volumes)
+
+
+def _contents(headers: Iterable[Header]) -> int:
+    """Return a number that changes with the names and bytes of files; files come and go by exclusive or."""
+    return reduce(xor, (int(digest([header.path, header.bytes_digest]), 16) for header in headers), 0)
 
 
 def _first_days(locators: Locators) -> dict[str, int]:

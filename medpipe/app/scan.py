@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medpipe.app.archives import check_archives
+from medpipe.app.archives import check_archives, check_known
 from medpipe.app.forget import remove_leftovers
 from medpipe.app.indexing import Indexer
 from medpipe.app.lakes import open_or_create
@@ -114,12 +114,13 @@ def scan_archives(
         Take files out of the index although many are gone at once; see
         :class:`medpipe.app.deletions.Deletions`.
     settled : callable, optional
-        Tells whether a new or changed file is complete; one that is not is left out.
+        Tells of an archive's folder and a new or changed file in it whether that is complete;
+        one that is not is left out.
 
     Raises
     ------
     ConfigError
-        If an archive is no folder, holds no file, or overlaps the lake.
+        If an archive is no folder, holds no file, or overlaps the lake or another archive.
     StoppedError
         If an archive cannot be listed, or is empty or away although it was not before.
     """
@@ -146,6 +147,7 @@ def scan_into(
     version had a part in is read again anyway, once under others.
     """
     pseudonyms = Pseudonyms(secret)
+    check_known(archives, _known_roots(lake), progress.say)
     restore_index(lake, pseudonyms, site, progress)
     report = ScanReport()
     retrying = Retrying.of(site, retry)
@@ -162,6 +164,11 @@ def scan_into(
         )
         report.add(scan.run())
     return report
+
+
+def _known_roots(lake: Lake) -> set[Path]:
+    states = (SourceState.load(lake, source) for source in known_sources(lake))
+    return {Path(state.root) for state in states if state is not None}
 
 
 def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Progress) -> int:

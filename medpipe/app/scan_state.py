@@ -51,6 +51,8 @@ class RangeState:
         Pixels could not be read for a passing reason: the range is made again by the next scan.
     refused_pixels : mapping of str to str
         Codes with which pixels were refused, and under which conditions.
+    contents : str
+        Changes with the names and the bytes of all files, those that no row depends on among them.
     """
 
     headers: str | None = None
@@ -64,6 +66,7 @@ class RangeState:
     refused: int = 0
     must_repeat: bool = False
     refused_pixels: Mapping[str, str] = field(default_factory=dict)
+    contents: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ class SourceState:
     ----------
     source, root : str
         Id of the source; its folder, private.
+    order : int
+        Number of the source among those of the lake, by their first scans; 0: not known.
     scan : int
         Number of the last scan that changed anything.
     rules : str
@@ -97,6 +102,7 @@ class SourceState:
 
     source: str
     root: str
+    order: int = 0
     scan: int = 0
     rules: str = ""
     reader: int = 0

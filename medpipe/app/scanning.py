@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from medpipe.app.progress import Progress
 from medpipe.app.reading import HEADERS_VERSION, Reader
 from medpipe.app.refused import AGAIN, CONDITIONAL, PASSING, Retrying
 from medpipe.app.rows import Naming
-from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, remove_garbage
+from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_sources, remove_garbage
 from medpipe.app.site import Site
 from medpipe.archive.header import Header
 from medpipe.archive.source import FolderSource
@@ -87,7 +88,7 @@ class SourceScan:
     accept_deletions : bool
         Take files out of the index although many are gone at once.
     settled : callable or None
-        Tells whether a new or changed file is complete.
+        Tells of the folder and a new or changed file whether that is complete.
     retrying : Retrying
         When what was refused is read again.
     read, files : int
@@ -122,7 +123,9 @@ class SourceScan:
         if not self.root.is_dir():
             self._refuse_missing(before)
         self.comparison = Comparison(
-            retrying=self.retrying, settled=self.settled, read_all=before.reader != HEADERS_VERSION
+            retrying=self.retrying,
+            settled=None if self.settled is None else partial(self.settled, self.root),
+            read_all=before.reader != HEADERS_VERSION,
         )
         self.files = before.files
         with self.lake.store.attempt("scan") as folder, Reader(self.root, self.site) as reader:
@@ -148,7 +151,12 @@ class SourceScan:
 
     def _before(self) -> SourceState:
         source = source_id(self.pseudonyms, self.root)
-        return SourceState.load(self.lake, source) or SourceState(source=source, root=os.fspath(self.root))
+        found = SourceState.load(self.lake, source)
+        if found is not None:
+            return found
+        others = filter(None, (SourceState.load(self.lake, one) for one in known_sources(self.lake)))
+        order = 1 + max((one.order for one in others), default=0)
+        return SourceState(source=source, root=os.fspath(self.root), order=order)
 
     # what is there ------------------------------------------------------------------------------
 
@@ -185,7 +193,11 @@ class SourceScan:
         headers = reader.headers(pending.beside(fresh))
         for item, old, is_late in _changes(spools.changes):
             if item is None:
-                spools.resolved.add(0, _line(_again(old), None) if is_late else _line(None, old))
+                is_kept = is_late or (old is not None and self.comparison.may_be_renamed(old))
+                if not is_kept:
+                    spools.resolved.add(0, _line(None, old))
+                elif self.comparison.read_all:
+                    spools.resolved.add(0, _line(_again(old), None))
                 continue
             header, plain = next(headers)
             if header.code not in PASSING | CONDITIONAL:

@@ -69,15 +69,20 @@ def chosen_volumes(index: LakeIndex, planner: Planner, wish: Wish) -> frozenset[
     Raises
     ------
     ConfigError
-        If the condition is no SQL over these columns, or holds a query of its own where the
-        archive is too large to be asked at once.
+        If the condition is no SQL over these columns, holds a query of its own where the
+        archive is too large to be asked at once, or fits no volume: tables of nothing would
+        take the place of those that readers have.
     """
     if not wish.is_partial:
         return None
     keys = _eligible(index, planner, wish)
     if wish.sample is not None:
         keys = iter(sorted(heapq.nsmallest(wish.sample, keys, key=lambda key: digest(["sample", key]))))
-    return frozenset(keys if wish.limit is None else islice(keys, wish.limit))
+    chosen = frozenset(keys if wish.limit is None else islice(keys, wish.limit))
+    if not chosen and wish.only is not None:
+        taken = "" if wish.sample is None else " that the recipe takes"
+        raise ConfigError(f"no volume{taken} fits --only {wish.only!r}: nothing was run, the tables are as they were")
+    return chosen
 
 
 def _eligible(index: LakeIndex, planner: Planner, wish: Wish) -> Iterator[str]:

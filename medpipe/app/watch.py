@@ -39,26 +39,27 @@ class Settling:
 
     def __init__(self, settle_s: float) -> None:
         self.settle_s = settle_s
-        self._seen: dict[str, tuple[str, float]] = {}
-        self._asked: set[str] = set()
+        self._seen: dict[tuple[Path, str], tuple[str, float]] = {}
+        self._asked: set[tuple[Path, str]] = set()
         self.is_waiting = False
 
     def begin_look(self) -> None:
         """Begin a look; what the look before did not meet is forgotten."""
-        self._seen = {path: seen for path, seen in self._seen.items() if path in self._asked}
+        self._seen = {place: seen for place, seen in self._seen.items() if place in self._asked}
         self._asked.clear()
         self.is_waiting = False
 
-    def __call__(self, item: Item) -> bool:
-        """Tell whether a file is complete."""
+    def __call__(self, root: Path, item: Item) -> bool:
+        """Tell whether a file of an archive folder is complete."""
         names = item.path.lower().split("/")
         if names[-1].endswith(IN_TRANSFER) or any(name.startswith(".") for name in names):
             return False
-        self._asked.add(item.path)
-        version, since = self._seen.get(item.path, ("", 0.0))
+        place = root, item.path
+        self._asked.add(place)
+        version, since = self._seen.get(place, ("", 0.0))
         if version != item.version:
             since = time.monotonic()
-            self._seen[item.path] = item.version, since
+            self._seen[place] = item.version, since
         is_complete = time.monotonic() - since >= self.settle_s
         self.is_waiting = self.is_waiting or not is_complete
         return is_complete

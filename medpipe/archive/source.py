@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -139,8 +139,27 @@ class FolderSource:
         except OSError as error:
             raise StoppedError(
                 f"archive {self.root}: its folder cannot be opened ({_name(error)}): check that it is mounted and "
-                "readable, then give the same command again"
+                "readable, then give the same command again; if it will not come back, medpipe forget takes it out "
+                "of the lake"
             ) from None
+
+
+class FolderSources:
+    """Several folders read as one: the first part of a path names the folder.
+
+    Parameters
+    ----------
+    roots : mapping of str to path
+        By first part.
+    """
+
+    def __init__(self, roots: Mapping[str, str | Path]) -> None:
+        self._sources = {name: FolderSource(root) for name, root in roots.items()}
+
+    def open(self, path: str) -> bytes:
+        """Return the bytes of a file; see :meth:`FolderSource.open`."""
+        name, _, rest = path.partition("/")
+        return self._sources[name].open(rest)
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:

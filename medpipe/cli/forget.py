@@ -16,7 +16,9 @@ from medpipe.cli.show import print_json, print_pairs
 def forget(
     *,
     lake: LAKE_ARGUMENT,
-    archive: Annotated[str, typer.Argument(help="folder of the archive as it was scanned, there or not; or its id")],
+    archive: Annotated[
+        str, typer.Argument(help="real path (no link) of the folder that was scanned, there or not; or its id")
+    ],
     site: Annotated[Path | None, typer.Option("--site", help="site file (TOML): where the key is")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be taken out")] = False,
     as_json: JSON = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource
+from medpipe.archive.source import FolderSource, FolderSources
 from medpipe.errors import Rejected
 
 
@@ -16,12 +16,12 @@ class Files(Mapping[str, Header]):
 
     Parameters
     ----------
-    source : FolderSource
+    source : FolderSource or FolderSources
     digests : mapping of str to str
         Path to the digest of the bytes the scan saw.
     """
 
-    def __init__(self, source: FolderSource, digests: Mapping[str, str]) -> None:
+    def __init__(self, source: FolderSource | FolderSources, digests: Mapping[str, str]) -> None:
         self._source = source
         self._digests = digests
         self._last: tuple[str, bytes] = ("", b"")

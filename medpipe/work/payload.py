@@ -19,7 +19,7 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
     ----------
     case : Case
     locator : mapping
-        ``root``, ``stack`` and ``companions`` of the volume; private.
+        ``root`` (or ``roots``), ``stack`` and ``companions`` of the volume; private.
     committed : sequence of ProductRecord
         Products of this volume that are committed, so that they are taken, not computed.
     """

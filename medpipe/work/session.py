@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.archive.companions import load_companions
-from medpipe.archive.source import FolderSource
+from medpipe.archive.source import FolderSource, FolderSources
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
 from medpipe.contracts.protocols import Scorer
@@ -82,7 +82,8 @@ class CaseRoom:
     session : CaseSession
     route : Route
     locator : mapping
-        ``root``, ``stack`` and ``companions`` of the volume.
+        ``root``, ``stack`` and ``companions`` of the volume; where its files lie in several
+        archives ``roots``, by the first part of their paths.
     scratch : Scratch
         For volumes that go in slabs.
     slabs_above_voxels : int
@@ -112,7 +113,9 @@ class CaseRoom:
 
     @cached_property
     def _files(self) -> Files:
-        return Files(FolderSource(self._locator["root"]), self._locator["digests"])
+        roots = self._locator.get("roots")
+        source = FolderSource(self._locator["root"]) if roots is None else FolderSources(roots)
+        return Files(source, self._locator["digests"])
 
     def read(self) -> Reading:
         """Read the primary volume, into a spool where it goes in slabs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from medpipe.app.index import Index, LakeIndex
-from medpipe.app.listing import Settled
 from medpipe.app.progress import Progress, Silent
 from medpipe.app.scan import ScanReport, scan_archives
 from medpipe.app.site import Limits, Site
+from medpipe.contracts.protocols import Item
 from medpipe.lake.lake import Lake
+from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import load_secret
 from medpipe.ranges import Range
 from tests.archive.conftest import make_slice, to_bytes, uid
@@ -57,7 +59,7 @@ class Place:
         self,
         *,
         accept_deletions: bool = False,
-        settled: Settled | None = None,
+        settled: Callable[[Item], bool] | None = None,
         archive: Path | None = None,
         progress: Progress | None = None,
         limits: Limits | None = None,
@@ -70,7 +72,7 @@ class Place:
             site,
             progress or Silent(),
             accept_deletions=accept_deletions,
-            settled=settled,
+            settled=None if settled is None else lambda _root, item: settled(item),
         )
 
     def site(self, limits: Limits | None = None) -> Site:
@@ -83,7 +85,7 @@ class Place:
 
     def index(self) -> LakeIndex:
         """Return the index."""
-        return LakeIndex.open(self.opened())
+        return LakeIndex.open(self.opened(), Pseudonyms(load_secret(self.key)))
 
     def content(self) -> dict[str, Any]:
         """Return everything the index holds."""

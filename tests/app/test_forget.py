@@ -74,6 +74,17 @@ def test_what_was_never_scanned_or_has_another_key_is_refused(place, tmp_path):
     assert place.files_of_index() == before
 
 
+def test_an_archive_is_forgotten_by_a_link_or_told_by_its_real_path(place, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(place.archive)
+    assert forgettable(place.lake, str(link), place.site()).files == 3
+    link.unlink()
+    with pytest.raises(ConfigError, match="without links") as refusal:
+        forgettable(place.lake, str(link), place.site())
+    assert f"{place.archive} (" in str(refusal.value)
+    assert f"{gone(place)} (" in str(refusal.value)
+
+
 def test_a_kill_leaves_an_archive_known_or_forgotten(place, home):
     found = forgettable(place.lake, gone(place), place.site())
     command = [sys.executable, "-m", "medpipe", "forget", str(place.lake), gone(place), "--json"]

@@ -14,9 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medpipe.app import remaking
+from medpipe.app.archives import check_known
 from medpipe.app.deletions import Deletions
 from medpipe.app.listing import Entry
+from medpipe.app.progress import Silent
 from medpipe.app.reading import Asked
+from medpipe.app.scan import scan_archives
 from medpipe.app.scan_state import SourceState, known_sources, live_index, live_private
 from medpipe.archive.header import Header, read_header
 from medpipe.contracts.protocols import Item
@@ -492,9 +495,31 @@ def test_a_series_of_two_archives_is_taken_from_one(place, fine, tmp_path):
     place.scan(archive=other)
     both = place.index().load(WHOLE)
     assert both.versions == alone.versions
+    assert [row["n_instances"] for row in both.series] == [row["n_instances"] for row in alone.series] == [3] * 4
     assert len(both.instances) == len(alone.instances) + 3
     assert [row["code"] for row in both.instances].count("S_OTHER_SOURCE") == 3
     assert len(place.index().generations) == 2
+
+
+def test_archives_that_lie_one_in_the_other_are_refused(place):
+    with pytest.raises(ConfigError, match=r"lie one in the other.* name the outer one"):
+        scan_archives([place.archive, place.archive / "s1"], place.lake, place.site(), Silent())
+    assert not place.lake.exists()
+    place.scan(archive=place.archive / "s1")
+    before = place.files_of_index()
+    with pytest.raises(ConfigError, match=r"scanned into this lake before.* medpipe forget it first"):
+        place.scan()
+    with pytest.raises(ConfigError, match="scanned into this lake before"):
+        place.scan(archive=place.archive / "s1/a")
+    assert place.files_of_index() == before
+    assert place.scan(archive=place.archive / "s2").files == 3
+
+
+def test_archives_known_from_before_that_lie_one_in_the_other_are_said():
+    said = list[str]()
+    check_known([Path("/a"), Path("/ab"), Path("/c")], {Path("/a"), Path("/a/b"), Path("/ab")}, said.append)
+    assert len(said) == 1
+    assert "/a and /a/b lie one in the other" in said[0]
 
 
 # kills ----------------------------------------------------------------------------------------

@@ -175,6 +175,26 @@ def test_headers_of_files_proposed_for_deletion_are_read_otherwise_if_they_come_
     assert place.scan().read == 0
 
 
+def test_a_renamed_file_that_had_to_wait_is_read_otherwise_later(place, monkeypatch):
+    place.scan()
+    before = place.content()["versions"]
+    headers_are_read_otherwise(monkeypatch)
+    (place.archive / "s2/a/1.dcm").rename(place.archive / "s2/a/later.dcm")
+    assert place.scan(settled=lambda item: "later" not in item.path).deleted == 0
+    assert place.content()["versions"] == before
+    report = place.scan()
+    assert (report.read, report.moved, report.deleted) == (1, 1, 0)
+    assert place.content() == place.fresh()
+
+
+def test_a_file_that_is_gone_goes_while_one_of_another_length_has_to_wait(place):
+    place.scan()
+    place.put("s3/a/0.dcm", image("s3", "a", 0) + b"longer than any other")
+    (place.archive / "s2/a/1.dcm").unlink()
+    report = place.scan(settled=lambda item: not item.path.startswith("s3"))
+    assert (report.deferred, report.deleted) == (1, 1)
+
+
 # what cannot be looked at ---------------------------------------------------------------------
 
 

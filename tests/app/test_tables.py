@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -211,3 +212,19 @@ def test_what_a_condition_leaves_out_is_said_of_volume_and_file(given, tmp_path)
     assert {row["code"] for row in left} == {"S_LIMIT"}
     outcomes = Counter((row["outcome"], row["code"]) for row in rows(lake, "instances"))
     assert outcomes["skipped", "S_LIMIT"] > 0
+
+
+def test_a_condition_that_fits_no_volume_is_refused_and_readers_keep_their_tables(given, tmp_path):
+    _, _, archive = given
+    site = Site(engine="serial", workers=2, key_file=write_key(tmp_path / "home"))
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('name = "r"\n[[route]]\nname = "plain"\nwhere = { modality = ["CR", "DX"] }\n')
+    lake = tmp_path / "lake"
+    request = RunRequest(recipe=str(recipe), archives=(archive,), lake=lake, site=site, limit=1)
+    run_archive(request, Silent())
+    before = rows(lake, "volumes"), rows(lake, "cases")
+    with pytest.raises(ConfigError, match=r"no volume fits --only .* the tables are as they were"):
+        run_archive(replace(request, only="modality = 'XX'", limit=None), Silent())
+    with pytest.raises(ConfigError, match="no volume that the recipe takes fits --only"):
+        run_archive(replace(request, only="modality = 'PT'", sample=2, limit=None), Silent())
+    assert (rows(lake, "volumes"), rows(lake, "cases")) == before

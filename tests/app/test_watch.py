@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ where = { modality = "CT", min_slices = 2 }
 image = [ { op = "window", preset = "soft_tissue" } ]
 """
 SETTLE_S = 0.3
+LANDING = Path("landing")
 
 
 @pytest.fixture
@@ -67,30 +69,55 @@ def item(path: str, version: str = "1") -> Item:
 def test_a_file_is_complete_when_it_stayed_the_same_for_a_while():
     settling = Settling(0.05)
     settling.begin_look()
-    assert not settling(item("a.dcm"))
+    assert not settling(LANDING, item("a.dcm"))
     time.sleep(0.06)
-    assert settling(item("a.dcm"))
-    assert not settling(item("a.dcm", "2"))
+    assert settling(LANDING, item("a.dcm"))
+    assert not settling(LANDING, item("a.dcm", "2"))
     time.sleep(0.06)
-    assert settling(item("a.dcm", "2"))
+    assert settling(LANDING, item("a.dcm", "2"))
 
 
 @pytest.mark.parametrize("name", ["a.part", "a.dcm.TMP", "b/a.partial", "a.filepart", ".a.dcm", ".incoming/a.dcm"])
 def test_a_name_of_a_transfer_in_progress_is_never_complete(name):
     settling = Settling(0.0)
-    assert not settling(item(name))
-    assert not settling(item(name))
-    assert settling(item("part.of/a.dcm"))
+    assert not settling(LANDING, item(name))
+    assert not settling(LANDING, item(name))
+    assert settling(LANDING, item("part.of/a.dcm"))
 
 
 def test_a_file_that_was_away_for_a_look_begins_anew():
     settling = Settling(0.05)
     settling.begin_look()
-    settling(item("a.dcm"))
+    settling(LANDING, item("a.dcm"))
     settling.begin_look()
     settling.begin_look()
     time.sleep(0.06)
-    assert not settling(item("a.dcm"))
+    assert not settling(LANDING, item("a.dcm"))
+
+
+def test_files_of_one_name_in_two_folders_settle_each_for_itself(place, watch, said):
+    place.put_series("s1")
+    other = replace(place, archive=place.archive.with_name("other"))
+    for path in place.put_series("s1"):
+        other.put(path.relative_to(place.archive).as_posix(), image("s2", "a", int(path.stem)))
+    watch.request = replace(watch.request, archives=(place.archive, other.archive))
+    assert watch.looks(3)
+    assert said[-1] == "6 files read: 2 of 2 cases run"
+    assert {row["outcome"] for row in rows(place.lake, "instances")} == {"used"}
+
+
+def test_a_file_that_is_renamed_while_it_is_watched_leaves_no_hole(place, watch, said):
+    file = place.put_series("s1")[1]
+    assert watch.looks(2)
+    before = rows(place.lake, "volumes")
+    file.rename(file.with_name("renamed.dcm"))
+    watch.settling.settle_s = 60.0
+    assert watch.looks(1)
+    assert rows(place.lake, "volumes") == before
+    watch.settling.settle_s = 0.0
+    assert watch.looks(1)
+    assert rows(place.lake, "volumes") == before
+    assert said[1:] == ["1 files read: 0 of 1 cases run"]
 
 
 def test_complete_files_are_run_and_growing_ones_wait(place, watch, said):

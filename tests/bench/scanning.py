@@ -22,6 +22,7 @@ from medpipe.app.scan import scan_archives
 from medpipe.app.site import Site
 from medpipe.engine.boundary import peak_bytes
 from medpipe.lake.lake import Lake
+from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import load_secret
 from medpipe.ranges import Range
 from tests.archive.conftest import make_slice, to_bytes
@@ -90,7 +91,8 @@ def main() -> None:
         shutil.rmtree(one)
     figures["1 % of the studies moved"] = scanned(archive, lake)
     began = time.monotonic()
-    index = LakeIndex.open(Lake.open(lake, secret=load_secret()))
+    secret = load_secret()
+    index = LakeIndex.open(Lake.open(lake, secret=secret), Pseudonyms(secret))
     figures["open_s"] = round(time.monotonic() - began, 3)
     began = time.monotonic()
     found = index.load(Range(6, 17))
