@@ -81,12 +81,12 @@ def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
 
 
 def _quarantine_rows(one: Ended) -> Iterator[Row]:
-    found: set[tuple[str, str]] = {(wanted.kind, product.code) for wanted, product in one.products if product.code}
-    if one.record.code:
-        found.add((one.record.stage, one.record.code))
     place = {"series_key": one.case.series_key, "modality": one.modality}
-    for stage, code in sorted(found):
+    for stage, code in sorted({(wanted.kind, product.code) for wanted, product in one.products if product.code}):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
+    if one.record.status != "done":
+        ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")
+        yield {**ended, **place}
 
 
 def _case_row(one: Ended) -> Row:

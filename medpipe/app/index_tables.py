@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medpipe.app.ended import Ended, Row
 from medpipe.app.quarantine import quarantine_row
 from medpipe.plan.cases import Plan
+from medpipe.reasons import Severity
 
 LENGTH_DIGITS = 5
 """Lengths of the ``volumes`` table are given to 1e-5 mm; the Zarr attributes hold all digits."""
@@ -54,19 +55,28 @@ def instance_rows(index: IndexRows, by_volume: Mapping[str, Ended], plan: Plan) 
     return [_instance_row(row, codes.get(row["instance_key"])) for row in index.instances]
 
 
-def refusal_rows(instances: Sequence[Row], volumes: Sequence[Row], cases: Mapping[str, Ended]) -> Iterator[Row]:
-    """Yield the ``quarantine`` rows of files and of volumes that became no case."""
+def refusal_rows(instances: Sequence[Row], volumes: Sequence[Row]) -> Iterator[Row]:
+    """Yield the ``quarantine`` rows of files and volumes.
+
+    Parameters
+    ----------
+    instances : sequence of dict
+        Rows of the table ``instances``.
+    volumes : sequence of dict
+        Rows of the index, which say what was found of a volume whatever became of its case.
+    """
     for row in instances:
         if row["code"] and row["outcome"] in ("quarantined", "used"):
-            yield _refusal(row, row["instance_key"], "instance", "scan")
+            severity: Severity | None = "error" if row["outcome"] == "quarantined" else None
+            yield _refusal(row, row["instance_key"], "instance", "scan", severity=severity)
     for row in volumes:
-        if row["code"] and row["volume_key"] not in cases:
+        if row["code"]:
             yield _refusal(row, row["volume_key"], "volume", "assemble")
 
 
-def _refusal(row: Row, subject: str, kind: str, stage: str) -> Row:
+def _refusal(row: Row, subject: str, kind: str, stage: str, *, severity: Severity | None = None) -> Row:
     place = {"series_key": row["series_key"], "modality": row["modality"]}
-    return {**quarantine_row(subject, kind, stage, row["code"]), **place}
+    return {**quarantine_row(subject, kind, stage, row["code"], severity=severity), **place}
 
 
 def _rounded(values: Sequence[float] | None) -> list[float] | None:

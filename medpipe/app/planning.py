@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from medpipe.app.away import Away
 from medpipe.app.index import LakeIndex
 from medpipe.app.publish import RangeEnding
 from medpipe.app.tables import basis_of
@@ -93,6 +94,8 @@ class RangePlans:
         Volumes a partial run takes.
     last : PublishedRanges or None
         What the recipe published last.
+    away : Away
+        Files that cases cannot read.
     privacy : str
     """
 
@@ -102,6 +105,7 @@ class RangePlans:
     planner: Planner
     chosen: frozenset[str] | None
     last: PublishedRanges | None
+    away: Away
     privacy: str
 
     @property
@@ -205,7 +209,13 @@ class PlanWriter:
         self._snapshots: list[str] | None = []
 
     def run(self) -> list[ShardInfo]:
-        """Plan; return the shards in the order they are to run: the largest cases first."""
+        """Plan; return the shards in the order they are to run: the largest cases first.
+
+        Raises
+        ------
+        StoppedError
+            If cases that are to run would read files that are gone, or an archive that is away.
+        """
         plans, totals = self._plans, self.totals
         for one in plans.ranges():
             summary = plans.unchanged(one)
@@ -219,6 +229,8 @@ class PlanWriter:
             else:
                 self._plan(plans.load(one))
             self._on_range()
+        if self._write is not None:
+            plans.away.refuse()
         for full in self._packer.rest():
             self._flush(full)
         # the largest memory first, so that no large case is left alone at the end
@@ -241,6 +253,8 @@ class PlanWriter:
             cases = range_cases(ending.plan.planned, ending.committed, ending.plan.skipped)
             self._snapshots.append(cases.digest)
         self.totals.refused.update(row["code"] for row in ending.index.volumes if row["verdict"] == "refused")
+        for case in ending.plan.pending:
+            self._plans.away.look(case, ending.index.locators[case.volume_key])
         if self._write is None:
             return
         for case in ending.plan.pending:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.app.archives import check_archives
+from medpipe.app.away import Away
 from medpipe.app.conditions import conditions_of
 from medpipe.app.index import LakeIndex
 from medpipe.app.lakes import open_or_create
@@ -130,7 +131,7 @@ def scan(request: RunRequest, prepared: Prepared, progress: Progress) -> ScanRep
     )
 
 
-def plans_of(request: RunRequest, lock: LockedRecipe, prepared: Prepared) -> RangePlans:
+def plans_of(request: RunRequest, lock: LockedRecipe, prepared: Prepared, scanned: ScanReport) -> RangePlans:
     """Open what a plan is made of; the caller is the driver."""
     results = Results.open(prepared.lake)
     results.absorb()
@@ -148,6 +149,7 @@ def plans_of(request: RunRequest, lock: LockedRecipe, prepared: Prepared) -> Ran
         planner=planner,
         chosen=chosen_volumes(index, planner, request.wish),
         last=read_ranges(prepared.lake, lock.name),
+        away=Away(prepared.lake, lock, share=request.site.deletions_share, scanned=scanned.away),
         privacy=prepared.lake.privacy,
     )
 
@@ -157,7 +159,7 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
     lock, prepared = prepare(request, progress)
     with prepared.lake.driver():
         scanned = scan(request, prepared, progress)
-        plans = plans_of(request, lock, prepared)
+        plans = plans_of(request, lock, prepared, scanned)
         progress.stage("plan", 1 << plans.bits)
         writer = PlanWriter(plans, None, progress.advance)
         writer.run()
@@ -180,6 +182,8 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
     }
     if scanned.proposed_deletions:
         facts["proposed deletions"] = scanned.proposed_deletions
+    if plans.away.cases:
+        facts["cases that wait for files that are gone"] = plans.away.cases.total()
     return facts
 
 

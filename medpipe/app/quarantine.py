@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from medpipe.reasons import reason
+from medpipe.reasons import Severity, reason
 
 Row = dict[str, Any]
 
 
-def quarantine_row(subject: str, kind: str, stage: str, code: str) -> Row:
-    """Return a ``quarantine`` row: the code's template, never a value."""
+def quarantine_row(subject: str, kind: str, stage: str, code: str, *, severity: Severity | None = None) -> Row:
+    """Return a ``quarantine`` row: the code's template, never a value.
+
+    Its severity is that of the code, if no other is given: what is set aside is an ``error``,
+    though elsewhere the code may be no more than a flag.
+    """
     why = reason(code)
     return {
         "subject": subject,
         "subject_kind": kind,
         "stage": stage,
         "code": code,
-        "severity": why.severity,
+        "severity": severity or why.severity,
         "message": why.message,
         "remedy": why.remedy,
     }

@@ -61,7 +61,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
             request=request,
             lock=lock,
             prepared=prepared,
-            plans=plans_of(request, lock, prepared),
+            plans=plans_of(request, lock, prepared, scanned),
             proposed_deletions=scanned.proposed_deletions,
             run=Run(prepared.lake, new_run_name(prepared.lake)),
             progress=progress,

@@ -45,6 +45,8 @@ class ScanReport:
     deleted, proposed_deletions, moved, unreachable, deferred : int
         Files taken out; gone but kept until ``--accept-deletions``; found under another name;
         below folders that could not be listed; not complete yet.
+    away : dict of str to set of int
+        By folder of each archive, tokens of the files that are gone and kept.
     changed : bool
         Whether the index is another one than before.
     """
@@ -59,6 +61,7 @@ class ScanReport:
     moved: int = 0
     unreachable: int = 0
     deferred: int = 0
+    away: dict[str, set[int]] = field(default_factory=dict)
     changed: bool = False
 
     def add(self, found: Found) -> None:
@@ -74,6 +77,7 @@ class ScanReport:
         self.moved += found.moved
         self.unreachable += found.unreachable
         self.deferred += found.deferred
+        self.away[found.state.root] = found.away
         self.changed |= found.changed
 
     def facts(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medpipe.app.archives import empty_archive, missing_archive
+from medpipe.app.away import not_mounted, path_token
 from medpipe.app.content import BURY, PUT, REMOVE, REVIVE, Edit
 from medpipe.app.deletions import Deletions
 from medpipe.app.indexing import Indexer, bits_of
@@ -25,7 +26,6 @@ from medpipe.app.site import Site
 from medpipe.archive.header import Header
 from medpipe.archive.source import FolderSource
 from medpipe.contracts.protocols import Item
-from medpipe.errors import StoppedError
 from medpipe.lake.index import point_to
 from medpipe.lake.lake import Lake
 from medpipe.lake.sealed_spool import SealedSpool
@@ -52,6 +52,8 @@ class Found:
     deleted, proposed, moved, unreachable, deferred : int
         Files taken out; gone but kept until that is accepted; found under another name; below
         folders that could not be listed; not complete yet.
+    away : set of int
+        Tokens of the files that are gone and kept, see :func:`medpipe.app.away.path_token`.
     changed : bool
         Whether the index is another one.
     """
@@ -63,6 +65,7 @@ class Found:
     moved: int
     unreachable: int
     deferred: int
+    away: set[int]
     changed: bool
 
 
@@ -95,6 +98,8 @@ class SourceScan:
         Headers read; files that are not gone. Counted on the way.
     comparison : Comparison
         Of the listing with the list.
+    away : set of int
+        Tokens of the files that are gone and kept.
     """
 
     lake: Lake
@@ -108,6 +113,7 @@ class SourceScan:
     read: int = 0
     files: int = 0
     comparison: Comparison = field(default_factory=Comparison)
+    away: set[int] = field(default_factory=set)
 
     def run(self) -> Found:
         """Bring the index of the source up to date.
@@ -146,6 +152,7 @@ class SourceScan:
             moved=deletions.moved,
             unreachable=self.comparison.unreachable,
             deferred=self.comparison.deferred,
+            away=self.away,
             changed=state.generation != before.generation,
         )
 
@@ -168,18 +175,12 @@ class SourceScan:
         if self.comparison.listed:
             return
         if before.files:
-            raise StoppedError(
-                f"archive {self.root} is empty, but held {before.files} files before: "
-                "is it mounted? The index was left as it is"
-            )
+            raise not_mounted(self.root, "empty", before.files)
         raise empty_archive(self.root)
 
     def _refuse_missing(self, before: SourceState) -> None:
         if before.files:
-            raise StoppedError(
-                f"archive {self.root} is away, but held {before.files} files before: "
-                "is it mounted? The index was left as it is"
-            )
+            raise not_mounted(self.root, "away", before.files)
         raise missing_archive(self.root)
 
     # what is new --------------------------------------------------------------------------------
@@ -227,6 +228,7 @@ class SourceScan:
                 elif gone is not None:
                     is_dropped = gone.note == CLOSED or deletions.was_moved(gone)
                     if deletions.are_proposed and not is_dropped:
+                        self.away.add(path_token(gone.path))
                         if self.comparison.read_all:
                             yield gone.path, _again(gone)
                         continue

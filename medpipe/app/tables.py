@@ -20,7 +20,7 @@ from medpipe.recipe.lock import LockedRecipe
 
 Tables = dict[str, tuple[TableSchema, list[Row]]]
 
-_ROWS_VERSION = 1
+_ROWS_VERSION = 2
 """Raised when rows are made in another way of the same inputs."""
 
 
@@ -62,8 +62,7 @@ def range_rows(shapes: Shapes, index: IndexRows, plan: Plan, records: Records) -
     tables["instances"] = instance_rows(index, by_volume, plan)
     tables["members"] = list(member_rows(index))
     tables["series"] = list(index.series)
-    refusals = refusal_rows(tables["instances"], tables["volumes"], by_volume)
-    tables["quarantine"] = list(refusals)
+    tables["quarantine"] = list(refusal_rows(tables["instances"], index.volumes))
     for one in ended:
         for name, row in case_rows(one, shapes):
             tables[name].append(row)

@@ -16,6 +16,9 @@ from medpipe.errors import Rejected, StoppedError
 MAX_FILE_BYTES: Final = 8 << 30
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
+_OTHER_KIND: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV})
+"""What opening says of a link, of something else in the place of a folder, of a socket, of a device."""
+
 
 def encode_path(raw: bytes) -> str:
     """Return a file name's bytes as text that JSON and UTF-8 can hold.
@@ -94,14 +97,15 @@ class FolderSource:
         """Return the bytes of a regular file below the root.
 
         Every folder on the way is opened without following links, so a link put in place
-        after the scan leads nowhere.
+        after the scan leads nowhere. Only what :meth:`scan` yields without a problem is to be
+        opened: what has one now has changed since.
 
         Raises
         ------
         Rejected
-            ``E_VANISHED`` if it is gone, ``E_SYMLINK`` or ``E_SPECIAL_FILE`` if it is no
-            regular file, ``E_UNREADABLE`` if it cannot be read or the path leaves the root,
-            ``E_TOO_LARGE`` beyond 8 GiB.
+            ``E_VANISHED`` if it is gone, ``E_CHANGED`` if it or a folder on the way is a link or
+            of another kind now, or it has grown beyond 8 GiB, ``E_UNREADABLE`` if it cannot be
+            read or the path leaves the root.
         StoppedError
             If the root itself is gone: that says nothing about the file.
         """
@@ -127,10 +131,8 @@ class FolderSource:
             os.close(folder)
         with os.fdopen(file, "rb") as stream:
             found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise Rejected("E_SPECIAL_FILE")
-            if found.st_size > MAX_FILE_BYTES:
-                raise Rejected("E_TOO_LARGE")
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+                raise Rejected("E_CHANGED")
             return stream.read(found.st_size)  # a bound on the read is what gets allocated
 
     def _opened_root(self) -> int:
@@ -195,10 +197,8 @@ def _item(relative: bytes, entry: os.DirEntry[bytes]) -> Item:
 def _code(error: OSError) -> str:
     if error.errno == errno.ENOENT:
         return "E_VANISHED"
-    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-        return "E_SYMLINK"
-    if error.errno in {errno.ENXIO, errno.ENODEV}:
-        return "E_SPECIAL_FILE"
+    if error.errno in _OTHER_KIND:
+        return "E_CHANGED"
     return "E_UNREADABLE"
 
 

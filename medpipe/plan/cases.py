@@ -115,6 +115,11 @@ class Work:
     tries: int
     conditions: str
 
+    @property
+    def opens_files(self) -> bool:
+        """Whether the case has to read its files: scores are made of what is committed."""
+        return self.content is None or any(wanted.kind != "scores" for wanted in self.missing)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

@@ -20,10 +20,14 @@ CLASS = "cpu-x86-64-v3"
 
 @dataclass
 class Archive:
-    """Volumes by number, each with what was read there, or the code of why it could not be."""
+    """Volumes by number, each with what was read there, or the code of why it could not be.
+
+    ``flags`` are verdict and code of those that are not regular.
+    """
 
     lake: object
     contents: dict[int, str] = field(default_factory=dict)
+    flags: dict[int, tuple[str, str]] = field(default_factory=dict)
     lock: object = field(default_factory=locked)
     files: int = 3
     run: str = "20260101T000000000-aaaa"
@@ -34,7 +38,7 @@ class Archive:
 
     def state(self, one: Range) -> str:
         inside = sorted((number, content) for number, content in self.contents.items() if series_key(number) in one)
-        return digest([inside, self.lock.digest])
+        return digest([inside, sorted(self.flags.items()), self.lock.digest])
 
     def load(self, one: Range) -> RangeEnding:
         self.loaded.append(one.number)
@@ -51,6 +55,7 @@ class Archive:
 
     def _add_rows(self, index, number):
         place = {"series_key": series_key(number), "modality": ("CT", "PT", "MR")[number % 3]}
+        verdict, code = self.flags.get(number, ("regular", None))
         volume = {
             **place,
             "volume_key": volume_key(number),
@@ -62,8 +67,8 @@ class Archive:
             "spacing_mm": [2.0, 1.0, 1.0],
             "affine_lps": None,
             "slice_positions_mm": None,
-            "verdict": "regular",
-            "code": None,
+            "verdict": verdict,
+            "code": code,
         }
         del volume["body_part"]
         index.volumes.append(volume)

@@ -256,6 +256,33 @@ def test_the_exit_code_tells_new_quarantine_from_known(lake):
     assert second.facts()["quarantined subjects"] == {"known": 4, "new": 0}
 
 
+@pytest.mark.parametrize("code", ["E_CODEC_ERROR", "E_GPU_MEMORY", "E_SPECIAL_FILE"])
+def test_a_case_without_results_is_an_error_whatever_its_code_is_elsewhere(lake, code):
+    archive = archive_of(lake, 9)
+    archive.contents[3] = code
+    published = publish(archive)
+    assert published.snapshot.counts["quarantined"] == 1
+    assert report(published).exit_code() == 2
+    rows = [row for row in read_table(lake, "quarantine").to_pylist() if row["series_key"] == series_key(3)]
+    assert {(row["subject_kind"], row["severity"], row["code"]) for row in rows} == {
+        ("case", "error", code),
+        ("instance", "error", code),
+    }
+
+
+@pytest.mark.parametrize("content", ["one", "E_TIMEOUT"])
+def test_a_flag_of_a_volume_is_told_whatever_became_of_its_case(lake, content):
+    archive = archive_of(lake, 9)
+    clean = report(publish(archive))
+    archive.contents[3], archive.flags[3] = content, ("missing_slices", "E_GAP")
+    flagged = report(publish(archive))
+    rows = [row for row in read_table(lake, "quarantine").to_pylist() if row["subject_kind"] == "volume"]
+    assert [(row["subject"], row["stage"], row["code"], row["severity"]) for row in rows] == [
+        (volume_key(3), "assemble", "E_GAP", "warning")
+    ]
+    assert (clean.exit_code(), flagged.exit_code()) == (0, 0 if content == "one" else 2)
+
+
 def test_a_subject_with_one_more_reason_is_new():
     before = {"a": {"E_OOM"}, "b": {"E_OOM", "E_HANG"}}
     assert count_new({"a": {"E_OOM"}, "b": {"E_OOM"}}, before) == 0

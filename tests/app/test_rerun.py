@@ -300,17 +300,23 @@ def test_an_archive_that_goes_during_the_run_costs_no_case(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["vanished", "changed"])
-def test_a_file_that_was_away_for_one_run_is_read_by_the_next(bench, fault):
+@pytest.mark.parametrize(
+    ("fault", "code"), [("vanished", "E_VANISHED"), ("changed", "E_CHANGED"), ("linked", "E_CHANGED")]
+)
+def test_a_file_that_was_away_for_one_run_is_read_by_the_next(bench, fault, code):
     path = series(bench.archive, "PT")[12]
     original = path.read_bytes()
     with begin_run(bench.request(), Silent()) as active:
         path.unlink()
         if fault == "changed":
             path.write_bytes(original[:-2] + b"\1\1")
+        if fault == "linked":
+            path.symlink_to("elsewhere")
         assert active.run_shard(0) == {"done": CASES - 1, "rejected": 1}
-        active.finish()
-    assert [row["code"] for row in rows(bench.lake, "cases", outcome="rejected")] == [f"E_{fault.upper()}"]
+        assert active.finish().exit_code() == 2
+    assert [row["code"] for row in rows(bench.lake, "cases", outcome="rejected")] == [code]
+    assert code in {row["code"] for row in rows(bench.lake, "quarantine", severity="error")}
+    path.unlink(missing_ok=True)
     path.write_bytes(original)
     assert bench.run().executed == 1
     assert {row["outcome"] for row in rows(bench.lake, "cases")} == {"done"}

@@ -373,23 +373,39 @@ class At:
         pass
 
 
-def test_a_file_that_was_away_when_it_was_to_be_read_is_read_again(place):
+def gone(file: Path, away: Path) -> None:
+    file.rename(away)
+
+
+def linked(file: Path, away: Path) -> None:
+    file.rename(away)
+    file.symlink_to(away)
+
+
+def piped(file: Path, away: Path) -> None:
+    file.rename(away)
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(("what", "code"), [(gone, "E_VANISHED"), (linked, "E_CHANGED"), (piped, "E_CHANGED")])
+def test_a_file_that_was_away_when_it_was_to_be_read_is_read_again(place, what, code):
     file, away = place.archive / "s1/a/1.dcm", place.archive.with_name("away")
-    place.scan(progress=At("scan", lambda: file.rename(away)))
-    codes = [row["code"] for row in place.content()["instances"]]
-    assert codes.count("E_VANISHED") == 1
-    away.rename(file)
+    place.scan(progress=At("scan", lambda: what(file, away)))
+    found = [(row["outcome"], row["code"]) for row in place.content()["instances"]]
+    assert found.count(("quarantined", code)) == 1
+    away.replace(file)
     assert place.scan().read == 1
     assert place.content() == place.fresh()
     assert place.scan().read == 0
 
 
-def test_pixels_that_were_away_when_they_were_to_be_compared_are_compared_again(place, fine):
+@pytest.mark.parametrize(("what", "code"), [(gone, "E_VANISHED"), (linked, "E_CHANGED")])
+def test_pixels_that_were_away_when_they_were_to_be_compared_are_compared_again(place, fine, what, code):
     file, away = place.archive / "s1/a/0.dcm", place.archive.with_name("away")
     place.put("s1/a/twin.dcm", image("s1", "a", 0, RescaleIntercept=5.0))
-    place.scan(progress=At("index", lambda: file.rename(away)))
-    assert "E_VANISHED" in [row["code"] for row in place.content()["instances"]]
-    away.rename(file)
+    place.scan(progress=At("index", lambda: what(file, away)))
+    assert code in [row["code"] for row in place.content()["instances"]]
+    away.replace(file)
     assert place.scan().read == 0
     assert place.content() == place.fresh()
 

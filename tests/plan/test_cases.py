@@ -128,6 +128,18 @@ def test_a_known_content_plans_what_is_missing_exactly():
     assert plan.cases[0].work.content == content
 
 
+def test_only_scores_are_made_without_opening_a_file():
+    lock = locked()
+    read = ("11" * 32, "22" * 32)
+    content = Content(volume=read[0], companions=read[1], numeric_class=CLASS)
+    wanted = wanted_products(lock, lock.recipe.routes[0], content)
+    done = [one.key for one in wanted if one.kind != "scores"]
+    contents = {("a", "1"): read}
+    assert not plan_of(volume("a"), history=Known(products=done, contents=contents)).cases[0].work.opens_files
+    assert plan_of(volume("a"), history=Known(products=done[1:], contents=contents)).cases[0].work.opens_files
+    assert plan_of(volume("a"), history=Known(products=done)).cases[0].work.opens_files
+
+
 def test_content_read_without_a_look_at_companions_is_none_for_who_uses_them():
     history = Known(contents={("a", "1"): ("11" * 32, "")})
     assert plan_of(volume("a"), history=history).cases[0].work.content is None
