@@ -249,5 +249,5 @@ def test_masks_and_slices_in_another_archive_give_the_features_of_one(phantoms, 
     (tmp_path / "moved").mkdir()
     shutil.copy(next((whole / "SER00003").iterdir()), tmp_path / "moved")
     recipe.write_text(recipe.read_text().replace("lung", "bone"), encoding="utf-8")
-    with pytest.raises(StoppedError, match="medpipe forget takes it out"):
+    with pytest.raises(StoppedError, match="medpipe forget takes out an archive"):
         run_archive(replace(moved, accept_deletions=True), Silent())
