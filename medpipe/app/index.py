@@ -163,8 +163,8 @@ class _Source:
             kept = self.state.ranges.get(number)
             if kept is None or kept.locators is None:
                 continue
-            companions = {} if kept.companions is None else json.loads(self.lake.private.get(kept.companions))
-            yield json.loads(self.lake.private.get(kept.locators)), companions
+            companions = {} if kept.companions is None else json.loads(self.lake.private.need(kept.companions))
+            yield json.loads(self.lake.private.need(kept.locators)), companions
 
     def _shards(self, name: str, numbers: range) -> Iterator[tuple[int, str]]:
         shards = self.generation.shards.get(name, {})
@@ -178,7 +178,7 @@ def _open_source(lake: Lake, source: str) -> _Source | None:
     generation = whole_generation(lake, state)
     if generation is None:
         raise LakeError(f"the index of {source} lacks a file: any medpipe scan into this lake makes it again")
-    dates = Marks() if state.dates is None else Marks.from_bytes(lake.private.get(state.dates))
+    dates = Marks() if state.dates is None else Marks.from_bytes(lake.private.need(state.dates))
     return _Source(lake=lake, state=state, generation=generation, dates=dates)
 
 
