@@ -116,7 +116,7 @@ class Hosting:
     def _objects(self, state: RangeState | None) -> set[Reference]:
         if state is None or state.objects is None:
             return set()
-        return set(objects_from(self.private.get(state.objects)))
+        return set(objects_from(self.private.need(state.objects)))
 
 
 def incoming_digest(found: Incoming) -> str:

@@ -221,7 +221,7 @@ class _OverAll:
         return self._old(blob).replaced(found.keys(), found) if found else self._old(blob)
 
     def _old(self, blob: str | None) -> Marks:
-        return Marks() if blob is None else Marks.from_bytes(self._lake.private.get(blob))
+        return Marks() if blob is None else Marks.from_bytes(self._lake.private.need(blob))
 
     def _put(self, kind: str, marks: Marks) -> str | None:
         data = marks.to_bytes()

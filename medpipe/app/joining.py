@@ -122,7 +122,7 @@ class Joiner:
         one, marks = self._sources[source], {int(mark) for mark in sought}
         for number in self._wanted[source].ranges_with(sought):
             blob = one.state.ranges[number].objects
-            for found in [] if blob is None else objects_from(one.lake.private.get(blob)):
+            for found in [] if blob is None else objects_from(one.lake.private.need(blob)):
                 if any(mark_of(token) in marks for token in tokens_of(self._pseudonyms, found)):
                     yield found
 
@@ -206,7 +206,7 @@ class _Joining:
 
     def _contents_of(self, source: SourceIndex, within: Range) -> list[Content]:
         blobs = (kept.headers for _, kept in source.ranges(within))
-        found = [Content.from_bytes(source.lake.private.get(blob)) for blob in blobs if blob is not None]
+        found = [Content.from_bytes(source.lake.private.need(blob)) for blob in blobs if blob is not None]
         return self._contents.setdefault(source.state.source, found)
 
     def _taken(self, parts: Sequence[_Part]) -> list[Header]:
@@ -277,7 +277,7 @@ def _name(header: Header) -> str:
 
 
 def _marks(source: SourceIndex, blob: str | None) -> Marks:
-    return Marks() if blob is None else Marks.from_bytes(source.lake.private.get(blob))
+    return Marks() if blob is None else Marks.from_bytes(source.lake.private.need(blob))
 
 
 def _alone(locator: Row) -> Row:

@@ -217,7 +217,7 @@ class FileList:
         return tuple(chunks)
 
     def _read(self, chunk: Chunk) -> Iterator[Entry]:
-        return (Entry(*one) for one in json.loads(self._private.get(chunk.blob)))
+        return (Entry(*one) for one in json.loads(self._private.need(chunk.blob)))
 
     def _written(self, entries: Iterable[Entry]) -> Iterator[Chunk]:
         # twice the size before a chunk is cut, so that growing does not cut it again and again

@@ -23,7 +23,15 @@ from medpipe.lake.opened import OpenTables
 from medpipe.lake.publication import NewPublication, last_publication, new_publication, read_ranges
 from medpipe.lake.query import open_tables, tables_path
 from medpipe.lake.runs import EventRecord, Run, run_names
-from medpipe.lake.snapshot import RangeCases, Snapshot, SnapshotRange, has_range, put_range, range_cases, write_snapshot
+from medpipe.lake.snapshot import (
+    RangeCases,
+    Snapshot,
+    SnapshotRange,
+    is_recorded,
+    put_range,
+    range_cases,
+    write_snapshot,
+)
 from medpipe.lake.summaries import CaseCounts, RangeSummary, added
 from medpipe.lake.tables import set_published_state
 from medpipe.plan.cases import Plan
@@ -145,7 +153,7 @@ class _RangeMaker:
         """Have the rows of a range in the publication; return them in numbers."""
         state = ending.state(one)
         kept = self._new.keep(one.number, state)
-        if kept is not None and self._is_recorded(kept.summary):
+        if kept is not None and is_recorded(self._lake, kept.summary.cases):
             return kept.summary
         given = ending.load(one)
         cases = range_cases(given.plan.planned, given.committed, given.plan.skipped)
@@ -159,10 +167,6 @@ class _RangeMaker:
         summary = _summary(cases, given.plan, tables, bad_subjects=len(bad))
         self._new.add(one.number, state, summary, tables)
         return summary
-
-    def _is_recorded(self, summary: RangeSummary) -> bool:
-        """Tell whether a snapshot can name the range's cases: somebody may have removed them."""
-        return not summary.cases.planned or has_range(self._lake, summary.snapshot)
 
     def _quarantined_before(self, one: Range) -> dict[str, set[str]]:
         if self._before is None:

@@ -139,7 +139,7 @@ class Remaker:
         """Return a range's state with the companions that objects of all ranges give it."""
         changed: dict[str, Json] = {}
         if found and state.locators is not None:
-            volumes = json.loads(self._lake.private.get(state.locators))["volumes"]
+            volumes = json.loads(self._lake.private.need(state.locators))["volumes"]
             stacks = {key: Stack.from_json(locator["stack"]) for key, locator in volumes.items()}
             by_identity = matched(list(stacks.values()), found)
             for key, stack in stacks.items():
@@ -159,7 +159,7 @@ class Remaker:
             kept = self._before.ranges.get(number)
             if kept is None or kept.headers is None:
                 continue
-            held = Content.from_bytes(self._lake.private.get(kept.headers))
+            held = Content.from_bytes(self._lake.private.need(kept.headers))
             if not cut_anew:
                 return held
             self._add_part(content, held, within)
@@ -278,14 +278,14 @@ class Remaker:
         """Return the locators and whether any date is another."""
         locators = Locators()
         if going is not None and going.state.locators is not None:
-            locators = Locators.from_bytes(self._lake.private.get(going.state.locators))
+            locators = Locators.from_bytes(self._lake.private.need(going.state.locators))
         locators.replace((row["volume_key"] for row in removed), found.locators)
         return locators, locators.replace_dates(() if going is None else going.series, found.dates)
 
     def _objects(self, going: _Going | None, made: _Made) -> list[Reference]:
         held: list[Reference] = []
         if going is not None and going.state.objects is not None:
-            held = objects_from(self._lake.private.get(going.state.objects))
+            held = objects_from(self._lake.private.need(going.state.objects))
         # copies lie in the same unit as what they are copies of
         left = [one for one in held if going is None or one.path not in going.paths]
         return each_once([*left, *references_of(made.assembly.stacks, made.headers)])

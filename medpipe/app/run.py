@@ -23,7 +23,7 @@ from medpipe.engine import Engine, EngineSpec, Event, Task
 from medpipe.engine.renewed import RenewedEngine
 from medpipe.errors import StoppedError
 from medpipe.lake.runs import EventRecord, Run, new_run_name, now
-from medpipe.lake.snapshot import has_snapshot
+from medpipe.lake.snapshot import has_snapshot, is_recorded
 from medpipe.lake.tables import is_readable, published_state, set_published_state, show_tables
 from medpipe.recipe.lock import LockedRecipe
 
@@ -219,7 +219,9 @@ class ActiveRun:
     def _is_readable(self) -> bool:
         last = self.plans.last
         lake = self.prepared.lake
-        return last is not None and is_readable(lake, self.lock.name) and has_snapshot(lake, last.snapshot)
+        if last is None or not is_readable(lake, self.lock.name) or not has_snapshot(lake, last.snapshot):
+            return False
+        return all(is_recorded(lake, one.cases) for one in last.summaries())
 
     def _begun(self) -> EventRecord:
         """Return the event record; the run's folder is made when there is something to write."""

@@ -20,7 +20,7 @@ from medpipe.app.listing import Settled
 from medpipe.app.progress import Progress
 from medpipe.app.reading import Reader
 from medpipe.app.refused import Retrying
-from medpipe.app.scan_state import SourceState, known_sources, whole_generation
+from medpipe.app.scan_state import SourceState, known_sources, refuse_lacking, whole_generation
 from medpipe.app.scanning import Found, SourceScan, naming_of
 from medpipe.app.site import Site
 from medpipe.lake.lake import Lake
@@ -180,12 +180,20 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
 
     It is made of what is sealed, without a look into the archives, and comes back the same. An
     index of which nothing is sealed goes. The caller is the lake's driver.
+
+    Raises
+    ------
+    IntegrityError
+        If of what is sealed something is missing.
     """
     restored = 0
     remove_leftovers(lake)
     for source in known_sources(lake):
         state = SourceState.load(lake, source)
-        if state is None or whole_generation(lake, state) is not None:
+        if state is None:
+            continue
+        refuse_lacking(lake, state)
+        if whole_generation(lake, state) is not None:
             continue
         restored += 1
         progress.stage("index", 1 << state.bits)

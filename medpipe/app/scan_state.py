@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple, Self
 
+from medpipe.errors import IntegrityError
 from medpipe.lake.index import Generation, index_sources, read_generation
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.private import SOURCES, remedy
 from medpipe.ranges import Range
 
-_FOLDER = "sources"
 _STATE = "state"
 
 
@@ -148,7 +149,7 @@ class SourceState:
         rows: Counter[str] = Counter()
         for one in self.ranges.values():
             rows.update(one.rows)
-        private = {name.removeprefix(f"{_FOLDER}/{self.source}/"): token for name, _, token in named}
+        private = {name.removeprefix(f"{SOURCES}/{self.source}/"): token for name, _, token in named}
         return Generation(bits=self.bits, shards=shards, rows=rows, private=private)
 
     def counts(self) -> tuple[Counter[str], Counter[str], int]:
@@ -163,22 +164,22 @@ class SourceState:
 
 def state_name(source: str) -> str:
     """Return the name of a source's state."""
-    return f"{_FOLDER}/{source}/{_STATE}"
+    return f"{SOURCES}/{source}/{_STATE}"
 
 
 def source_folder(source: str) -> str:
     """Return the folder, as a path of the lake, of all that is kept of a source."""
-    return f"{LAYOUT.private_folder()}/{_FOLDER}/{source}"
+    return f"{LAYOUT.private_folder()}/{SOURCES}/{source}"
 
 
 def blob_prefix(source: str, kind: str, within: Range | None = None) -> str:
     """Return the first part of a blob's name, to which a digest of its content is added."""
-    return f"{_FOLDER}/{source}/{kind}" + ("" if within is None else f"/{within.name}")
+    return f"{SOURCES}/{source}/{kind}" + ("" if within is None else f"/{within.name}")
 
 
 def known_sources(lake: Lake) -> list[str]:
     """Return the ids of all sources a scan of which has ended, sorted."""
-    folder = lake.store.absolute(f"{LAYOUT.private_folder()}/{_FOLDER}")
+    folder = lake.store.absolute(f"{LAYOUT.private_folder()}/{SOURCES}")
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name for name in names if lake.private.exists(state_name(name)))
 
@@ -186,6 +187,25 @@ def known_sources(lake: Lake) -> list[str]:
 def live_private(lake: Lake) -> set[str]:
     """Return the names of the sealed blobs that scans keep; others below ``sources/`` are garbage."""
     return set().union(*(state.blobs() for state in _states(lake)))
+
+
+def refuse_lacking(lake: Lake, state: SourceState) -> None:
+    """Refuse a state that names a blob which is not there.
+
+    Raises
+    ------
+    IntegrityError
+    """
+    missing = sorted(state.blobs().difference(lake.private.names(f"{SOURCES}/{state.source}/")))
+    if missing:
+        raise IntegrityError(lacking(missing))
+
+
+def lacking(missing: Sequence[str]) -> str:
+    """Return what to tell of blobs that are missing, by their names."""
+    first = missing[0]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return f"{LAYOUT.private(first)}{more}: it is missing; {remedy(first)}"
 
 
 def live_index(lake: Lake) -> set[str]:
@@ -205,7 +225,7 @@ def live_index(lake: Lake) -> set[str]:
 def remove_garbage(lake: Lake, state: SourceState) -> None:
     """Remove the blobs of a source that its state does not name."""
     live = state.blobs()
-    for name in [*lake.private.names(f"{_FOLDER}/{state.source}/")]:
+    for name in [*lake.private.names(f"{SOURCES}/{state.source}/")]:
         if name not in live:
             lake.private.remove(name)
 

@@ -53,7 +53,7 @@ class SourceIndex:
         generation = whole_generation(lake, state)
         if generation is None:
             raise LakeError(f"the index of {source} lacks a file: any medpipe scan into this lake makes it again")
-        dates = Marks() if state.dates is None else Marks.from_bytes(lake.private.get(state.dates))
+        dates = Marks() if state.dates is None else Marks.from_bytes(lake.private.need(state.dates))
         return cls(lake=lake, state=state, generation=generation, dates=dates)
 
     def facts(self, within: Range, first_days: Least) -> list[Any]:
@@ -77,8 +77,8 @@ class SourceIndex:
         for _, kept in self.ranges(within):
             if kept.locators is None:
                 continue
-            companions = {} if kept.companions is None else json.loads(self.lake.private.get(kept.companions))
-            yield json.loads(self.lake.private.get(kept.locators)), companions
+            companions = {} if kept.companions is None else json.loads(self.lake.private.need(kept.companions))
+            yield json.loads(self.lake.private.need(kept.locators)), companions
 
     def ranges(self, within: Range) -> Iterator[tuple[int, RangeState]]:
         """Yield what is kept of the source's own ranges that have keys in common with a range."""

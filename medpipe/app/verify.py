@@ -8,7 +8,7 @@ from typing import Any
 
 from medpipe.app.keyed import open_keyed
 from medpipe.app.progress import Progress, Silent
-from medpipe.app.scan_state import live_private
+from medpipe.app.scan_state import lacking, live_private
 from medpipe.app.site import Site
 from medpipe.errors import ConfigError, IntegrityError, MedpipeError
 from medpipe.lake.audit import Checks, audits, check_description, count_volumes
@@ -58,8 +58,8 @@ def verify_lake(
         if not only or audit.kind.partition(",")[0] in only:
             said.stage(f"verify {audit.kind}", count_volumes(lake) if audit.kind == "volume" else None)
             counts[audit.kind] = _verified(audit.kind, audit.checks(), damaged, said)
-    if is_keyed and (not only or "private" in only):
-        _verified("private", _presence(lake), damaged, said)
+        if audit.kind == "private" and (not only or "private" in only):
+            _verified("private", _presence(lake), damaged, Silent())
     return {**counts, "damaged": damaged}
 
 
@@ -83,12 +83,13 @@ def _presence(lake: Lake) -> Checks:
 
 
 def _check_presence(lake: Lake) -> None:
-    missing = sorted(name for name in live_private(lake) if not lake.private.exists(name))
+    named: set[str] = set()
+    missing: list[str] = []
+    # a scan that ended between the two looks names others, and has removed those it names no more
+    while (now := live_private(lake)) != named:
+        named, missing = now, sorted(name for name in now if not lake.private.exists(name))
     if missing:
-        raise IntegrityError(
-            f"{len(missing)} sealed blobs are missing (first: {LAYOUT.private(missing[0])}); "
-            "remove the folder and scan again"
-        )
+        raise IntegrityError(lacking(missing))
 
 
 def _line(kind: str, what: str, error: MedpipeError) -> str:

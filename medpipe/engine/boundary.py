@@ -26,7 +26,12 @@ from medpipe.reasons import REASONS
 MarkCall = Callable[[str, str], None]
 """``mark(stage, subject)``: say what comes next, before it is done."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_FULL = "no space is left to write to: make room"
+_NO_WRITING = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "what is written to has become read-only: have it mounted for writing",
+}
 _DEEPEST_FRAMES = 40
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -99,8 +104,8 @@ def refusal(error: BaseException, *, debug_log: str | None = None) -> dict[str, 
     name = type(error).__name__
     if isinstance(error, Rejected) and error.code in REASONS:
         return {"code": error.code, "error": name, "message": ""}
-    if isinstance(error, OSError) and error.errno in _FULL:
-        error = StoppedError("no space is left to write to: make room, then give the same command again")
+    if isinstance(error, OSError) and error.errno in _NO_WRITING:
+        error = StoppedError(f"{_NO_WRITING[error.errno]}, then give the same command again")
     if isinstance(error, MedpipeError) and not isinstance(error, Rejected):
         return {"code": "", "error": type(error).__name__, "message": str(error)}
     if debug_log is not None:

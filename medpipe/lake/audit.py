@@ -15,13 +15,14 @@ from typing import NamedTuple
 from medpipe.errors import IntegrityError
 from medpipe.keys import bytes_digest, canonical, digest
 from medpipe.lake.audit_derived import index_checks, results_checks, snapshot_checks, tables_checks
+from medpipe.lake.audit_moving import listed
 from medpipe.lake.audit_runs import run_checks
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import FORMAT_VERSION, LAYOUT
 from medpipe.lake.manifest import verify_folder
 from medpipe.lake.models import model_files
 from medpipe.lake.segments import list_segments, read_segment
-from medpipe.lake.sums import read_with_sum, read_word_with_sum
+from medpipe.lake.sums import read_with_sum
 
 Checks = Iterator[tuple[str, Callable[[], object]]]
 """A path, and what reads it whole and raises an error of :mod:`medpipe.errors` if it is damaged."""
@@ -95,14 +96,14 @@ def _own_checks(lake: Lake) -> Checks:
     yield LAYOUT.description(), partial(check_description, lake.root)
     epoch, removal = LAYOUT.driver_epoch(), LAYOUT.removal_list()
     if lake.store.exists(epoch):
-        yield epoch, lambda: read_word_with_sum(lake.store.get(epoch), epoch)
+        yield listed(lake, epoch, lake.epoch)
     if lake.store.exists(removal):
-        yield removal, lambda: read_with_sum(lake.store.get(removal), removal)
+        yield listed(lake, removal, lambda: read_with_sum(lake.store.get(removal), removal))
 
 
 def _volume_checks(lake: Lake) -> Checks:
     for folder in _volumes(lake):
-        yield folder, partial(verify_folder, lake.store, folder)
+        yield listed(lake, folder, partial(verify_folder, lake.store, folder))
 
 
 def _volumes(lake: Lake) -> Iterator[str]:
@@ -115,7 +116,7 @@ def _volumes(lake: Lake) -> Iterator[str]:
 
 def _segment_checks(lake: Lake) -> Checks:
     for name in list_segments(lake):
-        yield name, partial(read_segment, lake, name)
+        yield listed(lake, name, partial(read_segment, lake, name))
 
 
 def _model_checks(lake: Lake) -> Checks:
@@ -123,11 +124,11 @@ def _model_checks(lake: Lake) -> Checks:
     for folder in sorted(top.iterdir()) if top.is_dir() else ():
         path = folder.relative_to(lake.root).as_posix()
         if path != LAYOUT.model_register():
-            yield path, partial(model_files, lake, folder.name)
+            yield listed(lake, path, partial(model_files, lake, folder.name))
     for path in lake.store.list(LAYOUT.model_register()):
-        yield path, partial(_check_model_entry, lake, path)
+        yield listed(lake, path, partial(_check_model_entry, lake, path))
     for path in lake.store.list(LAYOUT.fits()):
-        yield path, partial(_check_fit, lake, path)
+        yield listed(lake, path, partial(_check_fit, lake, path))
 
 
 def _check_model_entry(lake: Lake, path: str) -> None:
@@ -161,4 +162,4 @@ def _private_checks(lake: Lake, *, is_keyed: bool) -> Checks:
         for name in sorted(name for name in names if name.endswith(".sealed")):
             path = Path(folder, name).relative_to(lake.root).as_posix()
             blob = path.removeprefix(f"{top}/").removesuffix(".sealed")
-            yield path, partial(lake.private.get, blob) if is_keyed else partial(lake.store.exists, path)
+            yield listed(lake, path, partial(lake.private.get, blob) if is_keyed else partial(lake.store.exists, path))

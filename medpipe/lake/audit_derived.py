@@ -8,6 +8,7 @@ from functools import partial
 
 from medpipe.errors import IntegrityError, SecurityError
 from medpipe.keys import bytes_digest
+from medpipe.lake.audit_moving import listed, named
 from medpipe.lake.index import read_generation
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
@@ -15,7 +16,8 @@ from medpipe.lake.manifest import Entry, manifest_digest, read_manifest, verify_
 from medpipe.lake.pieces import live_pieces
 from medpipe.lake.reach import stored_paths
 from medpipe.lake.results import Results
-from medpipe.lake.retention import publications, shown_publication, snapshot_of
+from medpipe.lake.retention import publications, shown_publication, snapshot_of, snapshot_remedy
+from medpipe.lake.segments import list_segments
 from medpipe.lake.snapshot import RangeCases, Snapshot, has_range, read_range, read_snapshot
 from medpipe.lake.sums import read_packed_with_sum, read_word_with_sum
 from medpipe.ranges import Range
@@ -26,30 +28,35 @@ Checks = Iterator[tuple[str, Callable[[], object]]]
 def results_checks(lake: Lake) -> Checks:
     """Yield checks of the index of results, and that it holds every case of the published snapshots."""
     for path in lake.store.list(LAYOUT.results_folder()):
-        yield path, partial(_check_results_file, lake, path)
-    opened: list[Results] = []
-    yield LAYOUT.segments(), lambda: opened.append(Results.read(lake))
-    for name in sorted({snapshot_of(folder) for folder in _shown(lake)}) if opened else ():
+        yield listed(lake, path, partial(_check_results_file, lake, path))
+    read = _ReadResults(lake)
+    yield named(LAYOUT.segments(), read.renew)
+    for name in sorted(_shown_snapshots(lake)) if read.results is not None else ():
         path = LAYOUT.snapshot(name)
         try:
             snapshot = read_snapshot(lake, name)
         except IntegrityError:
             continue  # its own check says so
         for entry in snapshot.ranges:
-            yield (
+            yield named(
                 f"{path} {Range(snapshot.bits, entry.number).name}",
-                partial(_check_range, lake, opened[0], snapshot, entry.number),
+                partial(_check_range, lake, read, snapshot, entry.number),
+                is_released=partial(_is_not_shown, lake, name),
             )
 
 
 def snapshot_checks(lake: Lake) -> Checks:
     """Yield checks of all snapshots and of the cases of their ranges."""
     kept = list(lake.store.list(LAYOUT.snapshots()))
-    published = {LAYOUT.snapshot(snapshot_of(folder)) for folder in _shown(lake)}
+    published = {LAYOUT.snapshot(name) for name in _shown_snapshots(lake)}
     for path in sorted({*kept, *published}):
         key = path.rpartition("/")[2].partition(".")[0]
-        is_range = path == LAYOUT.snapshot_range(key)
-        yield path, partial(_check_range_file if is_range else _check_snapshot, lake, path, key)
+        if path == LAYOUT.snapshot_range(key):
+            yield listed(lake, path, partial(_check_range_file, lake, path, key))
+        else:
+            yield named(
+                path, partial(_check_snapshot, lake, path, key), is_released=partial(_is_released, lake, path, key)
+            )
 
 
 def index_checks(lake: Lake) -> Checks:
@@ -57,11 +64,11 @@ def index_checks(lake: Lake) -> Checks:
     for path in lake.store.list(LAYOUT.index_sources()):
         _, _, source, *_, name = path.split("/")
         if path == LAYOUT.index_pointer(source):
-            yield path, partial(_check_index_pointer, lake, path, source)
+            yield listed(lake, path, partial(_check_index_pointer, lake, path, source))
         elif name.endswith(".json"):
-            yield path, partial(read_generation, lake, source, name.removesuffix(".json"))
+            yield listed(lake, path, partial(read_generation, lake, source, name.removesuffix(".json")))
         else:
-            yield path, partial(_check_named, lake, path)
+            yield listed(lake, path, partial(_check_named, lake, path))
 
 
 def tables_checks(lake: Lake) -> Checks:
@@ -71,14 +78,14 @@ def tables_checks(lake: Lake) -> Checks:
     for recipe in sorted(top.iterdir()) if top.is_dir() else ():
         for folder in sorted(entry for entry in recipe.iterdir() if entry.is_dir()):
             path = folder.relative_to(lake.root).as_posix()
-            yield path, partial(_check_publication, lake, path, read)
+            yield listed(lake, path, partial(_check_publication, lake, path, read))
         latest, state = LAYOUT.latest(recipe.name), LAYOUT.published_state(recipe.name)
         if lake.store.exists(latest):
-            yield latest, partial(_check_latest, lake, latest)
+            yield listed(lake, latest, partial(_check_latest, lake, latest))
         if lake.store.exists(state):
-            yield state, partial(_check_word, lake, state)
+            yield listed(lake, state, partial(_check_word, lake, state))
             # a run that was killed on its way to the link is not damage: it sets its state after that
-            yield LAYOUT.tables(), partial(_check_link, lake)
+            yield named(LAYOUT.tables(), partial(_check_link, lake))
 
 
 def _shown(lake: Lake) -> list[str]:
@@ -89,6 +96,35 @@ def _shown(lake: Lake) -> list[str]:
         return []
 
 
+def _shown_snapshots(lake: Lake) -> set[str]:
+    return {snapshot_of(folder) for folder in _shown(lake)}
+
+
+def _is_not_shown(lake: Lake, snapshot: str) -> bool:
+    return snapshot not in _shown_snapshots(lake)
+
+
+def _is_released(lake: Lake, path: str, snapshot: str) -> bool:
+    return not lake.store.exists(path) and _is_not_shown(lake, snapshot)
+
+
+class _ReadResults:
+    """The results in a lake, as they were when they were read last."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.results: Results | None = None
+        self._lake = lake
+        self._segments: list[str] = []
+
+    def renew(self) -> bool:
+        """Read them, unless no segment came or went since; tell whether they were read."""
+        segments = list_segments(self._lake)
+        if self.results is not None and segments == self._segments:
+            return False
+        self.results, self._segments = Results.read(self._lake), segments
+        return True
+
+
 def _check_results_file(lake: Lake, path: str) -> None:
     if path != LAYOUT.results_pointer():
         _check_named(lake, path)
@@ -96,10 +132,25 @@ def _check_results_file(lake: Lake, path: str) -> None:
         raise IntegrityError(f"{path}: it leads to no index of results; the next run makes it again")
 
 
-def _check_range(lake: Lake, results: Results, snapshot: Snapshot, number: int) -> None:
+def _check_range(lake: Lake, read: _ReadResults, snapshot: Snapshot, number: int) -> None:
+    assert read.results is not None, "ranges are checked once results could be read"
+    try:
+        _check_range_in(lake, read.results, snapshot, number)
+    except IntegrityError:
+        # a snapshot that was published since may name results that are not among them
+        if not read.renew():
+            raise
+        _check_range_in(lake, read.results, snapshot, number)
+
+
+def _check_range_in(lake: Lake, results: Results, snapshot: Snapshot, number: int) -> None:
     committed = results.load(Range(snapshot.bits, number))
+    try:
+        cases = read_range(lake, snapshot, number).cases
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}; {snapshot_remedy(lake, snapshot.id)}") from None
     lost, gone = 0, set()
-    for case in read_range(lake, snapshot, number).cases:
+    for case in cases:
         record = committed.case(case.case_key)
         if record is None or (case.status == "done" and record.result_digest != case.result_digest):
             lost += 1
@@ -115,20 +166,28 @@ def _check_range(lake: Lake, results: Results, snapshot: Snapshot, number: int) 
 
 
 def _check_snapshot(lake: Lake, path: str, key: str) -> None:
-    snapshot = read_snapshot(lake, key)
-    read_packed_with_sum(lake.store.get(path), path)
+    try:
+        snapshot = read_snapshot(lake, key)
+        read_packed_with_sum(lake.store.get(path), path)
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}; {snapshot_remedy(lake, key)}") from None
     missing = [one.digest for one in snapshot.ranges if not has_range(lake, one.digest)]
     if missing:
-        raise IntegrityError(f"{path}: the cases of {len(missing)} ranges are missing (first: {missing[0]}); run again")
+        raise IntegrityError(
+            f"{path}: the cases of {len(missing)} ranges are missing (first: {LAYOUT.snapshot_range(missing[0])}); "
+            f"{snapshot_remedy(lake, key)}"
+        )
 
 
 def _check_range_file(lake: Lake, path: str, key: str) -> None:
     try:
         found = RangeCases.from_json(json.loads(read_packed_with_sum(lake.store.get(path), path)))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IntegrityError):
         found = None
     if found is None or found.digest != key:
-        raise IntegrityError(f"{path}: its content has another digest; remove it and run again")
+        raise IntegrityError(
+            f"{path}: it is torn or altered; remove it and verify again, which says what it belonged to"
+        )
 
 
 def _check_named(lake: Lake, path: str) -> None:

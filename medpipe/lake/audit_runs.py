@@ -7,6 +7,7 @@ from functools import partial
 
 from medpipe.errors import IntegrityError
 from medpipe.keys import bytes_digest
+from medpipe.lake.audit_moving import listed
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.runs import run_names
@@ -25,11 +26,11 @@ def run_checks(lake: Lake) -> Iterator[tuple[str, Callable[[], object]]]:
         }
         for path in lake.store.list(LAYOUT.run(run)):
             if path in whole:
-                yield path, partial(_check, lake, path, whole[path])
+                yield listed(lake, path, partial(_check, lake, path, whole[path]))
             elif path.endswith(".jsonl"):
-                yield path, partial(_check, lake, path, _check_events)
+                yield listed(lake, path, partial(_check, lake, path, _check_events))
             elif path.endswith(_SHARD):
-                yield path, partial(_check_shard, lake, path)
+                yield listed(lake, path, partial(_check_shard, lake, path))
 
 
 def _check(lake: Lake, path: str, read: Callable[[bytes, str], object]) -> None:

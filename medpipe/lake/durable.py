@@ -17,10 +17,10 @@ from typing import Any
 
 from medpipe.errors import LakeError, StoppedError
 
-_FULL = {
-    errno.ENOSPC: "no space is left on the device",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
+_REFUSED = {
+    errno.ENOSPC: ("no space is left on the device", "make room"),
+    errno.EDQUOT: ("the disk quota is used up", "make room"),
+    errno.EROFS: ("the file system is read-only", "have it mounted for writing"),
 }
 _DENIED = {errno.EACCES, errno.EPERM}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -51,11 +51,12 @@ def storage_faults(where: str) -> Iterator[None]:
             raise LakeError(
                 f"writing {where}: permission denied; make the lake's folder writable for this user, or choose another"
             ) from error
-        why = _FULL.get(error.errno or 0)
-        if why is None:
+        refused = _REFUSED.get(error.errno or 0)
+        if refused is None:
             raise
+        why, remedy = refused
         raise StoppedError(
-            f"writing {where}: {why}; nothing committed is lost: make room, then run the same command again"
+            f"writing {where}: {why}; nothing committed is lost: {remedy}, then run the same command again"
         ) from error
 
 

@@ -112,7 +112,7 @@ class Lake:
 
     @contextmanager
     def driver(self) -> Iterator[int]:
-        """Be the one driver of this lake, and learn the epoch: how many drivers there were.
+        """Be the one driver of this lake, and learn its epoch: a number higher than that of any driver before.
 
         The lock is the kernel's: it ends with the process, however that ends.
 
@@ -120,6 +120,8 @@ class Lake:
         ------
         StoppedError
             If another run is working on this lake.
+        IntegrityError
+            If the number of the last driver was altered on the disk.
         """
         path = self.store.absolute(LAYOUT.driver_lock())
         with storage_faults(LAYOUT.driver_lock()):
@@ -127,10 +129,11 @@ class Lake:
             # Unbuffered: closing must not try again what a full disk refused.
             file = path.open("a+b", buffering=0)
         with file:
+            had_drivers = os.fstat(file.fileno()).st_size > 0
             _lock_or_stop(file)
             # What a killed run left half done must not be believed and then go with the power.
             sync_disk(self.root)
-            self._driven_as = self._next_epoch()
+            self._driven_as = self._next_epoch(is_first=not had_drivers)
             try:
                 yield self._driven_as
             finally:
@@ -163,12 +166,25 @@ class Lake:
         return False
 
     def epoch(self) -> int:
-        """Return how many drivers there were so far, the one at work included."""
-        path = LAYOUT.driver_epoch()
-        return int(read_word_with_sum(self.store.get(path), path)) if self.store.exists(path) else 0
+        """Return the number of the last driver, of one at work if there is one; 0 where that is not known.
 
-    def _next_epoch(self) -> int:
-        epoch = self.epoch() + 1
+        Raises
+        ------
+        IntegrityError
+            If the file that holds it was altered.
+        """
+        path = LAYOUT.driver_epoch()
+        try:
+            return int(read_word_with_sum(self.store.get(path), path))
+        except FileNotFoundError:
+            return 0
+        except IntegrityError as error:
+            raise IntegrityError(f"{error}; remove it and run again: drivers get higher numbers then") from None
+
+    def _next_epoch(self, *, is_first: bool) -> int:
+        epoch = self.epoch()
+        # a count that was lost must not come to the number of a driver that may still be about
+        epoch = int(time.time()) if epoch == 0 and not is_first else epoch + 1
         self.store.swap_pointer(LAYOUT.driver_epoch(), word_with_sum(str(epoch)))
         return epoch
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from medpipe.errors import IntegrityError, SecurityError
 from medpipe.lake.durable import storage_faults
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.store import LocalStore
 from medpipe.privacy.sealed import seal, unseal
 from medpipe.privacy.secret import Secret
+
+SOURCES = "sources"
+"""Folder of what scans keep, with a folder for each source."""
 
 _PURPOSE = "lake/private"
 _NAMES = "lake/private/names"
@@ -74,10 +78,27 @@ class Private:
         ------
         FileNotFoundError
             If there is none of this name.
-        SecurityError
-            If the key is another, or the blob was altered.
+        IntegrityError
+            If it was altered: the key is the lake's own, so it opens what the lake sealed.
         """
-        return self.opened(name, self._store.get(LAYOUT.private(name)))
+        sealed = self._store.get(LAYOUT.private(name))
+        try:
+            return self.opened(name, sealed)
+        except SecurityError:
+            raise IntegrityError(f"{LAYOUT.private(name)}: it is torn or altered; {remedy(name)}") from None
+
+    def need(self, name: str) -> bytes:
+        """Return a blob that another one names.
+
+        Raises
+        ------
+        IntegrityError
+            If it was altered, or is not there.
+        """
+        try:
+            return self.get(name)
+        except FileNotFoundError:
+            raise IntegrityError(f"{LAYOUT.private(name)}: it is missing; {remedy(name)}") from None
 
     def remove(self, name: str) -> None:
         """Remove a blob if it is there."""
@@ -116,3 +137,12 @@ class Private:
             name = path.removeprefix(f"{top}/").removesuffix(_SUFFIX)
             if name.startswith(prefix):
                 yield name
+
+
+def remedy(name: str) -> str:
+    """Return what mends a blob that is damaged or gone, for a message."""
+    room, _, rest = name.partition("/")
+    if room != SOURCES:
+        return "remove it and run again"
+    folder = f"{LAYOUT.private_folder()}/{SOURCES}/{rest.partition('/')[0]}"
+    return f"remove the folder {folder} and scan again, which reads that archive anew"

@@ -16,9 +16,9 @@ from medpipe.lake.committed import Committed
 from medpipe.lake.keyset import KeySet
 from medpipe.lake.lake import Lake
 from medpipe.lake.results import Results
-from medpipe.lake.retention import Kept, Retention
+from medpipe.lake.retention import Kept, Retention, snapshot_remedy
 from medpipe.lake.segments import list_segments, read_segment
-from medpipe.lake.snapshot import Snapshot, SnapshotCase, read_range, read_snapshot
+from medpipe.lake.snapshot import RangeCases, Snapshot, SnapshotCase, read_range, read_snapshot
 from medpipe.ranges import Range, all_ranges, bits_for
 
 
@@ -74,7 +74,7 @@ def reach_of(lake: Lake, results: Results, kept: Kept, rules: Retention, tick: C
         If a kept snapshot, or what it stands on, cannot be read: then nothing may be removed.
     """
     reach = Reach()
-    opened = [read_snapshot(lake, snapshot) for snapshot in sorted(kept.snapshots)]
+    opened = [_opened(lake, snapshot) for snapshot in sorted(kept.snapshots)]
     # most snapshots are cut alike: what lies in a range is loaded once for them and for the history
     bits = max((one.bits for one in opened), default=bits_for(results.n_cases))
     standing = 0
@@ -120,11 +120,29 @@ def stored_paths(product: ProductRecord) -> set[str]:
     return {str(row[name]) for row in product.rows for name in ("store", "final_store") if row.get(name) is not None}
 
 
+def _opened(lake: Lake, snapshot: str) -> Snapshot:
+    try:
+        return read_snapshot(lake, snapshot)
+    except IntegrityError as error:
+        raise _irremovable(lake, snapshot, error) from None
+
+
+def _cases(lake: Lake, snapshot: Snapshot, number: int) -> RangeCases:
+    try:
+        return read_range(lake, snapshot, number)
+    except IntegrityError as error:
+        raise _irremovable(lake, snapshot.id, error) from None
+
+
+def _irremovable(lake: Lake, snapshot: str, error: IntegrityError) -> IntegrityError:
+    return IntegrityError(f"{error}, so nothing is removed; {snapshot_remedy(lake, snapshot)}")
+
+
 def _reach_range(lake: Lake, snapshot: Snapshot, number: int, committed: Committed, reach: Reach) -> None:
     entry = next((one for one in snapshot.ranges if one.number == number), None)
     if entry is None or entry.digest in reach.ranges:
         return  # snapshots share what did not change
-    for case in read_range(lake, snapshot, number).cases:
+    for case in _cases(lake, snapshot, number).cases:
         _reach_case(case, committed, snapshot, reach)
     reach.ranges.add(entry.digest)
 

@@ -120,6 +120,19 @@ def shown_publication(lake: Lake) -> str | None:
     return folder if folder.startswith(f"{LAYOUT.publications()}/") else None
 
 
+def snapshot_remedy(lake: Lake, snapshot: str) -> str:
+    """Return what to do about a snapshot that is damaged, or cases of which are, for a message."""
+    own = LAYOUT.snapshot(snapshot)
+    folders = [*publications(lake).values(), shown_publication(lake) or ""]
+    recipes = sorted({folder.split("/")[1] for folder in folders if folder and snapshot_of(folder) == snapshot})
+    if not recipes:
+        return f"remove {own}, which no tables are made of any more"
+    if snapshot_of(folders[-1]) == snapshot:
+        return f"remove what is damaged and run recipe {recipes[0]} again"
+    known = " and ".join([own, *(f"{LAYOUT.publications()}/{recipe}" for recipe in recipes)])
+    return f"remove what is damaged and run recipe {recipes[0]} again; if nobody will any more, remove {known} instead"
+
+
 def snapshot_of(publication: str) -> str:
     """Return the id of the snapshot that the tables of a folder were derived from."""
     return publication.rpartition("/")[2].partition("-")[0]

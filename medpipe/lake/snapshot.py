@@ -19,6 +19,7 @@ from medpipe.lake.failpoints import hit
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.lines import unpacked
+from medpipe.lake.summaries import CaseCounts
 from medpipe.lake.sums import packed_with_sum, read_with_sum, with_sum
 from medpipe.ranges import Range
 
@@ -185,6 +186,11 @@ def has_range(lake: Lake, found: str) -> bool:
     return lake.store.exists(LAYOUT.snapshot_range(found))
 
 
+def is_recorded(lake: Lake, cases: CaseCounts) -> bool:
+    """Tell whether a snapshot can name the cases of a range: somebody may have removed them."""
+    return not cases.planned or has_range(lake, cases.digest)
+
+
 def write_snapshot(lake: Lake, snapshot: Snapshot, *, run: str) -> None:
     """Record a snapshot, and that a run ended with it; both once, and again only the same.
 
@@ -226,9 +232,9 @@ def read_snapshot(lake: Lake, snapshot: str) -> Snapshot:
     try:
         found = Snapshot.from_json(json.loads(unpacked(lake.store.get(LAYOUT.snapshot(snapshot)))))
     except (OSError, ValueError, KeyError, TypeError):
-        raise IntegrityError(f"snapshot {snapshot} is missing or damaged; run again to make it") from None
+        raise IntegrityError(f"snapshot {snapshot} is missing or damaged") from None
     if found.id != snapshot:
-        raise IntegrityError(f"snapshot {snapshot}: its content has another digest; remove it and run again")
+        raise IntegrityError(f"snapshot {snapshot}: its content has another digest")
     return found
 
 
@@ -249,8 +255,8 @@ def read_range(lake: Lake, snapshot: Snapshot, number: int) -> RangeCases:
         found = None
     if found is None or found.entry(number) != entry:
         raise IntegrityError(
-            f"snapshot {snapshot.id}: its cases of range {_name(snapshot, number)} ({entry.digest}) "
-            "are missing or damaged; remove them and run again"
+            f"snapshot {snapshot.id}: its cases of range {_name(snapshot, number)} "
+            f"({LAYOUT.snapshot_range(entry.digest)}) are missing or damaged"
         )
     return found
 

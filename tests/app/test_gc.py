@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -464,3 +465,51 @@ def test_kept_days_count_from_the_start_of_the_run(place):
     assert len(place.gc(snapshots=1, days=1).kept.snapshots) == 2
     assert len(place.gc(snapshots=1).kept.snapshots) == 1
     assert len(place.gc(snapshots=2).kept.snapshots) == 2
+
+
+def removed_as_told(place):
+    """Do what gc says about what it cannot read: remove what it names, and nothing else."""
+    with pytest.raises(IntegrityError, match="nothing is removed") as alarm:
+        place.gc()
+    named = re.search(
+        r"remove (objects/snapshots/\S+?\.zst)(?: and (published/\w+))?(?: instead|, which)", str(alarm.value)
+    )
+    assert named is not None, alarm.value
+    for path in filter(None, named.groups()):
+        target = place.lake / path
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return str(alarm.value)
+
+
+def test_a_missing_range_of_a_snapshot_that_is_shown_is_made_again_by_the_next_run(place):
+    place.run()
+    tables = tables_of(place.lake)
+    for path in place.lake.glob("objects/snapshots/ranges/*"):
+        path.unlink()
+    with pytest.raises(IntegrityError, match=r"nothing is removed; .* run recipe mine again$"):
+        place.gc()
+    (line,) = verify_lake(place.lake, site=place.site(), only=["snapshot"])["damaged"]
+    assert line.endswith("run recipe mine again")
+    assert place.run().executed == 0
+    assert place.run().run == ""
+    place.gc()
+    assert tables_of(place.lake) == tables
+    assert verify_lake(place.lake, site=place.site())["damaged"] == []
+
+
+def test_a_missing_range_of_an_older_snapshot_or_of_a_recipe_nobody_runs_any_more_blocks_gc_no_longer_than_it_takes(
+    place,
+):
+    place.run()
+    place.change_recipe(3.0)
+    place.run()
+    other = place.recipe.read_text().replace('name = "mine"', 'name = "other"').replace("3.0", "4.0")
+    place.recipe.write_text(other)
+    shown = place.run().published.snapshot
+    for path in place.lake.glob("objects/snapshots/ranges/*"):
+        if path.name.partition(".")[0] not in {one.digest for one in shown.ranges}:
+            path.unlink()
+    told = [removed_as_told(place), removed_as_told(place)]
+    assert sorted("if nobody will any more" in line for line in told) == [False, True]
+    place.gc()
+    assert verify_lake(place.lake, site=place.site())["damaged"] == []

@@ -71,7 +71,9 @@ def test_results_another_recipe_had_taken_over_are_computed_again(broken):
     assert tables_of(broken.lake) == tables
 
 
-@pytest.mark.parametrize("pattern", ["tables", "published/*/*-*", "published", "objects/snapshots/*", "index"])
+@pytest.mark.parametrize(
+    "pattern", ["tables", "published/*/*-*", "published", "objects/snapshots/*", "objects/snapshots/ranges/*", "index"]
+)
 def test_what_is_derived_is_made_again_without_a_case(broken, pattern):
     tables = tables_of(broken.lake)
     remove(broken.lake, pattern)

@@ -93,15 +93,18 @@ def test_a_read_only_disk_stops_and_still_reads(disk, secret, make_volume):
     assert read_volume(lake, row["store"]).data.shape == (5, 7, 9)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_put_that_finds_no_room_leaves_nothing(tmp_path, monkeypatch, number):
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EROFS, "have it mounted for writing")],
+)
+def test_a_put_that_is_refused_leaves_nothing_and_says_what_helps(tmp_path, monkeypatch, number, remedy):
     store = LocalStore(tmp_path)
 
     def refuse(_descriptor):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match=f"{remedy}, then run the same command again"):
         store.put_if_absent("a", b"1")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

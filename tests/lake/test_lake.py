@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medpipe.errors import LakeError, SecurityError, StoppedError
+from medpipe.errors import IntegrityError, LakeError, SecurityError, StoppedError
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.layout import FORMAT_VERSION
 from medpipe.privacy.secret import Secret
@@ -106,3 +106,29 @@ def test_a_killed_driver_leaves_no_lock(lake):
         process.stdout.close()
     with lake.driver() as epoch:
         assert epoch == 2
+
+
+@pytest.mark.parametrize("torn", [b"", b"3 ", b"2 4e07408562bedb8b\n"])
+def test_a_torn_epoch_is_an_alarm_and_without_it_numbers_go_on_above_all_there_were(lake, torn):
+    path = lake.store.absolute(lake.layout.driver_epoch())
+    for _ in range(2):
+        with lake.driver():
+            pass
+    with lake.driver() as last:
+        path.write_bytes(torn)
+        with pytest.raises(IntegrityError, match="remove it and run again"):
+            lake.refuse_if_superseded()
+        path.unlink()
+        with pytest.raises(StoppedError, match="taken this lake over"):
+            lake.refuse_if_superseded()
+    path.write_bytes(torn)
+    with pytest.raises(IntegrityError, match=r"locks/driver\.epoch.*remove it and run again"), lake.driver():
+        pass
+    path.unlink()
+    with lake.driver() as after:
+        pass
+    with lake.driver() as more:
+        pass
+    # many a lake has had more than a thousand drivers: none may be met again
+    assert after > 1000 * last
+    assert more == after + 1

@@ -1,6 +1,6 @@
 import pytest
 
-from medpipe.errors import SecurityError
+from medpipe.errors import IntegrityError
 from medpipe.lake.lake import Lake
 from medpipe.lake.private import Private
 from medpipe.privacy.secret import Secret
@@ -34,16 +34,29 @@ def test_it_is_compressed_before_it_is_sealed(lake):
 def test_a_missing_blob_is_missing(lake):
     with pytest.raises(FileNotFoundError):
         lake.private.get("a")
+    with pytest.raises(IntegrityError, match=r"private/a\.sealed: it is missing"):
+        lake.private.need("a")
 
 
 def test_another_key_another_name_or_altered_bytes_do_not_open(lake):
     lake.private.put("a", SAID)
-    with pytest.raises(SecurityError):
+    with pytest.raises(IntegrityError):
         Private(lake.store, Secret(bytes(32))).get("a")
     sealed = lake.store.absolute("private/a.sealed")
     sealed.rename(lake.store.absolute("private/b.sealed"))
-    with pytest.raises(SecurityError):
+    with pytest.raises(IntegrityError, match=r"private/b\.sealed: it is torn or altered"):
         lake.private.get("b")
+
+
+def test_what_a_scan_keeps_is_mended_by_a_scan_and_anything_else_by_a_run(lake):
+    for name, remedy in {
+        "sources/ab/headers/0-f.cd": "remove the folder private/sources/ab and scan again",
+        "sources/ab/state": "remove the folder private/sources/ab and scan again",
+        "plan/run-1/request": "remove it and run again",
+    }.items():
+        lake.store.swap_pointer(lake.layout.private(name), b"torn")
+        with pytest.raises(IntegrityError, match=remedy):
+            lake.private.get(name)
 
 
 def test_equal_bytes_have_one_name_that_tells_nothing_without_the_key(lake, tmp_path):
