@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.lake import Lake
 from medpipe.lake.publication import read_ranges
 from medpipe.lake.results import Results
+from medpipe.lake.retention import shown_run
 from medpipe.lake.runs import Run, run_names
 from medpipe.plan.cases import Planner, Terms
 from medpipe.plan.changes import recipe_changes
@@ -86,6 +89,8 @@ class RunRequest:
             "only": self.only,
             "sample": self.sample,
             "limit": self.limit,
+            # the key is named by who opens the lake, or this could not be read
+            "site": self.site.model_dump(mode="json", exclude={"key_file"}),
         }
 
 
@@ -187,21 +192,69 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
     return facts
 
 
-def last_request(root: Path, site: Site, codes: tuple[str, ...]) -> RunRequest:
-    """Return the newest run's request, to be run again for the cases that ended with some codes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRequest:
+    """What was asked for by the run whose tables readers see.
+
+    Attributes
+    ----------
+    request : RunRequest
+    run : str
+        Id of the run.
+    passed : str
+        Id of the newest run where that is another one, whose tables readers do not see; else empty.
+    """
+
+    request: RunRequest
+    run: str
+    passed: str
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person should know before it is asked for again."""
+        if self.passed:
+            yield f"retry: run {self.passed} is newer, but readers do not have its tables: it is not taken up"
+        archives = ", ".join(map(str, self.request.archives))
+        parts = {"only": self.request.only, "sample": self.request.sample, "limit": self.request.limit}
+        chosen = "".join(f", {name} {value}" for name, value in parts.items() if value is not None)
+        case_s = self.request.site.limits.case_s
+        yield f"retry: recipe {self.request.recipe} over {archives}{chosen}, as run {self.run}; {case_s:g} s a case"
+
+
+def last_request(root: Path, codes: tuple[str, ...], *, site: Site, takes_site: bool = False) -> LastRequest:
+    """Return what the run whose tables readers see was asked for, with some codes to be tried again.
+
+    Parameters
+    ----------
+    root : Path
+    codes : tuple of str
+    site : Site
+        Names the lake's key.
+    takes_site : bool
+        Whether `site` is taken whole; else that of the run is, with this one's key.
 
     Raises
     ------
     LakeError
-        If nothing ran, or what was asked for is not kept.
+        If readers see no tables, or the request of the run they are of is not kept.
     """
     lake = Lake.open(root, secret=load_secret(site.key_file))
-    for name in reversed(run_names(lake)):
-        kept = Run(lake, name).request()
-        if kept is not None:
-            archives = tuple(Path(archive) for archive in kept.pop("archives"))
-            return replace(RunRequest(archives=archives, lake=root, site=site, **kept), retry=codes)
-    raise LakeError(f"{root}: no run is kept whose cases could be tried again: medpipe run ARCHIVE --retry CODE")
+    lake.store.refuse_unless_link(lake.layout.tables())
+    shown = shown_run(lake)
+    kept = None if shown is None else Run(lake, shown).request()
+    if shown is None or kept is None:
+        raise LakeError(
+            f"{root}: no run is kept that ended with the tables readers have: medpipe run ARCHIVE -r RECIPE --retry CODE"
+        )
+    newest = run_names(lake)[-1]
+    archives = tuple(Path(archive) for archive in kept.pop("archives"))
+    before = kept.pop("site", None)
+    if before is not None and not takes_site:
+        site = Site.model_validate_json(json.dumps(before)).model_copy(update={"key_file": site.key_file})
+    return LastRequest(
+        request=RunRequest(archives=archives, lake=root, site=site, retry=codes, **kept),
+        run=shown,
+        passed=newest if newest != shown else "",
+    )
 
 
 def _changes(lake: Lake, lock: LockedRecipe) -> list[str]:

@@ -54,6 +54,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
     """Scan, plan, write the plan and start the engine; yield the run in progress."""
     started = time.monotonic()
     lock, prepared = prepare(request, progress)
+    prepared.lake.store.refuse_unless_link(prepared.lake.layout.tables())
     with ExitStack() as stack:
         epoch = stack.enter_context(prepared.lake.driver())
         scanned = scan(request, prepared, progress)

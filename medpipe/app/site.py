@@ -16,7 +16,7 @@ _Count = Annotated[int, Field(ge=1)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Limits(_Table):
@@ -42,7 +42,7 @@ class RetentionTable(_Table):
 
     snapshots: _Count | Literal["all"] = Field(default="all", description="newest snapshots kept, per recipe")
     days: int | None = Field(
-        default=None, ge=0, description="snapshots younger than this are kept whatever their number"
+        default=None, ge=0, le=365250, description="snapshots younger than this are kept whatever their number"
     )
     runs: _Count | Literal["all"] = Field(default="all", description="newest run folders kept")
     superseded_volumes: Literal["keep", "drop"] = Field(
@@ -67,7 +67,7 @@ class Site(_Table):
     """A site file, or its defaults."""
 
     engine: Literal["dask", "serial"] = "dask"
-    workers: int | None = Field(default=None, ge=1, description="cases at a time; default one per core")
+    workers: int | None = Field(default=None, ge=1, le=4096, description="cases at a time; default one per core")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     privacy: Literal["pseudonymized", "identified"] | None = None
     key_file: Path | None = Field(default=None, description="secret key; default $XDG_CONFIG_HOME/medpipe/key")
@@ -99,9 +99,9 @@ def load_site(path: Path | None) -> Site:
         raise ConfigError(f"site {path}: not valid TOML: {error}") from None
     for name in ("key_file",):
         if isinstance(tables.get(name), str):
-            tables[name] = Path(tables[name]).expanduser()
+            tables[name] = Path(tables[name]).expanduser().absolute()
     if isinstance(tables.get("cluster"), dict):
         for name in ("tls_ca", "tls_cert", "tls_key"):
             if isinstance(tables["cluster"].get(name), str):
-                tables["cluster"][name] = Path(tables["cluster"][name]).expanduser()
+                tables["cluster"][name] = Path(tables["cluster"][name]).expanduser().absolute()
     return checked(Site, tables, "site")

@@ -9,7 +9,7 @@ from typing import Any
 
 from medpipe.errors import IntegrityError
 from medpipe.lake.lake import Lake
-from medpipe.lake.retention import publications, snapshot_of
+from medpipe.lake.retention import publications, shown_publication, shown_run, snapshot_of
 from medpipe.lake.runs import Run, latest_run, run_names
 from medpipe.lake.segments import results_in
 from medpipe.reasons import REASONS
@@ -36,7 +36,8 @@ def lake_status(root: Path) -> dict[str, Any]:
     The state is ``finished``, ``running``, ``publishing``, or ``ended early`` where the run has no
     end and its driver is gone; then the same command resumes it. ``ended`` counts the cases
     whose results are durable: what a kill at this moment would not cost. ``now`` tells of a
-    driver that has no plan yet.
+    driver that has no plan yet, ``readers have`` of the tables that readers see, whatever became of
+    the newest run.
 
     Raises
     ------
@@ -50,6 +51,7 @@ def lake_status(root: Path) -> dict[str, Any]:
     run = latest_run(lake)
     is_at_work = is_driven and run.epoch() == lake.epoch()
     facts = _facts(lake, run, is_at_work=is_at_work)
+    facts["readers have"] = _readers_have(lake)
     return {**facts, "now": BEGINNING} if is_driven and not is_at_work else facts
 
 
@@ -122,6 +124,19 @@ def _is_shown(lake: Lake, recipe: str, snapshot: str) -> bool:
         return False
     link = lake.store.absolute(lake.layout.tables()).resolve()
     return any(link == lake.store.absolute(folder).resolve() for folder in shown.values())
+
+
+def _readers_have(lake: Lake) -> str:
+    folder = shown_publication(lake)
+    if folder is None or not lake.store.exists(lake.layout.manifest(folder)):
+        return "no tables"
+    recipe = folder.split("/")[1]
+    try:
+        run = shown_run(lake)
+    except IntegrityError:
+        run = None  # verify names the damage
+    of_run = "tables" if run is None else f"run {run}"
+    return f"{of_run} of recipe {recipe}, complete"
 
 
 def _pace(told: Sequence[Event], pending: int) -> dict[str, float | None]:

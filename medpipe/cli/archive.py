@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medpipe.cli.options import ARCHIVES, JSON, LAKE, LAKE_ARGUMENT, RECIPE, site_of
+from medpipe.cli.options import ARCHIVES, JSON, LAKE, LAKE_ARGUMENT, RECIPE, site_of, site_with
 from medpipe.cli.progress import make_progress
 from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs
+from medpipe.cli.signals import signals_held
 
 if TYPE_CHECKING:
     from medpipe.app.prepare import RunRequest
+
+_MOST = 2**31 - 1
 
 Workers = Annotated[int | None, typer.Option(min=1, help="cases at a time (default: one per core)")]
 Engine = Annotated[str | None, typer.Option(help="serial or dask")]
@@ -24,9 +29,11 @@ Only = Annotated[str | None, typer.Option(help="SQL condition on the volumes to 
 Retry = Annotated[
     list[str] | None, typer.Option(help="reason code whose cases run again, such as E_OOM; may be repeated")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="at most so many volumes, in the order of their keys")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, max=_MOST, help="at most so many volumes, in the order of their keys")
+]
 Sample = Annotated[
-    int | None, typer.Option(min=1, help="so many volumes the recipe takes, drawn the same way each time")
+    int | None, typer.Option(min=1, max=_MOST, help="so many volumes the recipe takes, drawn the same way each time")
 ]
 AcceptDeletions = Annotated[
     bool, typer.Option("--accept-deletions", help="take files out of the index although many are gone at once")
@@ -151,26 +158,33 @@ def retry(
     allow_quarantined: AllowQuarantined = "0%",
     as_json: JSON = False,
 ) -> int:
-    """Run the newest run's command again, with the cases that ended with some codes.
+    """Run the command that made the published tables again, with the cases that ended with some codes.
 
-    Failures under other code, codecs or limits run again by themselves, without this.
+    Recipe, archives, choice of volumes and site (limits, engine, device) are those of that run;
+    --site takes another site. Failures under other code, codecs or limits run again by
+    themselves, without this.
     """
     from medpipe.app.prepare import last_request
+    from medpipe.app.site import load_site
 
-    settings = site_of(site, device=device, workers=workers, engine=engine)
-    return _run(last_request(lake, settings, tuple(code)), allow_quarantined, as_json=as_json)
+    last = last_request(lake, tuple(code), site=load_site(site), takes_site=site is not None)
+    settings = site_with(last.request.site, device=device, workers=workers, engine=engine)
+    return _run(replace(last.request, site=settings), allow_quarantined, as_json=as_json, before=last.lines())
 
 
-def _run(request: RunRequest, allow_quarantined: str, *, as_json: bool) -> int:
+def _run(request: RunRequest, allow_quarantined: str, *, as_json: bool, before: Iterable[str] = ()) -> int:
     from medpipe.app.run import run_archive
     from medpipe.cli.options import share
     from medpipe.engine.numeric import restart_pinned
 
     if request.site.engine == "serial":
-        restart_pinned()
+        with signals_held():
+            restart_pinned()
     known_is_fine = allow_quarantined == "known"
     allowed = 0.0 if known_is_fine else share(allow_quarantined)
     with make_progress() as progress:
+        for line in before:
+            progress.say(line)
         report = run_archive(request, progress)
     print_json(report.facts()) if as_json else print_pairs("run", report.facts())
     return report.exit_code(allowed, known_is_fine=known_is_fine)

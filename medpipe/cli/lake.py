@@ -14,6 +14,9 @@ from medpipe.cli.show import print_json, print_pairs, print_table
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="whose tables (default: those published last)")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="site file (TOML): where the key is, what is kept")]
 
+LONGEST_H = 36525 * 24.0
+"""Longest grace: a century, so that a date before it is still one."""
+
 
 @app.command()
 def status(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
@@ -111,7 +114,10 @@ def gc(
     lake: LAKE_ARGUMENT,
     site: SiteFile = None,
     grace: Annotated[
-        float, typer.Option("--grace", min=0.0, help="hours between the pass that marks and the one that removes")
+        float,
+        typer.Option(
+            "--grace", min=0.0, max=LONGEST_H, help="hours between the pass that marks and the one that removes"
+        ),
     ] = 24.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed and marked")] = False,
     as_json: JSON = False,

@@ -22,7 +22,7 @@ def train(
     region: Annotated[str, typer.Option(help="region whose features are the inputs")],
     extraction: Annotated[list[str] | None, typer.Option(help="extractions to use (default: all)")] = None,
     algorithm: Annotated[str, typer.Option(help="logistic, random_forest, gradient_boosting or svm")] = "logistic",
-    seed: Annotated[int, typer.Option(help="seed of the folds")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="seed of the folds")] = 0,
     folds: Annotated[int, typer.Option(min=2, help="folds of the cross-validation, by patient")] = 5,
     key: KEY = None,
     as_json: JSON = False,

@@ -33,10 +33,23 @@ def site_of(
     engine: str | None = None,
 ) -> Site:
     """Return the site file's settings with the command line's over them."""
-    from medpipe.app.site import Site, load_site
+    from medpipe.app.site import load_site
+
+    return site_with(load_site(path), privacy=privacy, device=device, workers=workers, engine=engine)
+
+
+def site_with(
+    site: Site,
+    *,
+    privacy: str | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    engine: str | None = None,
+) -> Site:
+    """Return a site with the command line's settings over its own."""
+    from medpipe.app.site import Site
     from medpipe.recipe.recipe import checked
 
-    site = load_site(path)
     given = {"privacy": privacy, "device": device, "workers": workers, "engine": engine}
     changes = {name: value for name, value in given.items() if value is not None}
     return checked(Site, {**dict(site), **changes}, "") if changes else site

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO, cast
+
+from medpipe.cli.streams import Remarks
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -15,8 +17,8 @@ EVERY_S = 10.0
 
 
 def make_progress(stream: TextIO | None = None) -> PlainProgress | LiveProgress:
-    """Return what suits the stream (standard error by default)."""
-    stream = stream or sys.stderr
+    """Return what suits the stream (standard error by default); work goes on where it cannot be written to."""
+    stream = cast("TextIO", Remarks(stream or sys.stderr))
     return LiveProgress(stream) if stream.isatty() else PlainProgress(stream)
 
 
@@ -25,7 +27,6 @@ class PlainProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._is_read = True
         self._name = ""
         self._total: int | None = None
         self._done = self._first_steps = 0
@@ -56,12 +57,8 @@ class PlainProgress:
             self.say(f"{self._name}: {self._done}{self._of()}{self._eta()}")
 
     def say(self, line: str) -> None:
-        """Print a line; the work goes on when nobody reads any more."""
-        if self._is_read:
-            try:
-                print(line, file=self._stream, flush=True)
-            except BrokenPipeError:
-                self._is_read = False
+        """Print a line."""
+        print(line, file=self._stream, flush=True)
 
     def _close(self) -> None:
         if self._name and self._done:

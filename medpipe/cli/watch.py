@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,11 @@ import typer
 
 from medpipe.cli.options import ARCHIVES, LAKE, RECIPE, site_of
 from medpipe.cli.root import app
+from medpipe.cli.signals import signals_held
+from medpipe.errors import StoppedError
+
+LONGEST_S = 366 * 86400.0
+"""Longest time between looks; the system's clocks take no endless one."""
 
 
 @app.command()
@@ -21,8 +27,10 @@ def watch(
     site: Annotated[Path | None, typer.Option("--site", help="site file (TOML): paths, workers, limits, key")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="cases at a time (default: one per core)")] = None,
     engine: Annotated[str | None, typer.Option(help="serial or dask")] = None,
-    every: Annotated[float, typer.Option(min=0.05, help="seconds between looks")] = 30.0,
-    settle: Annotated[float, typer.Option(min=0.0, help="seconds a file must stay the same to be complete")] = 10.0,
+    every: Annotated[float, typer.Option(min=0.05, max=LONGEST_S, help="seconds between looks")] = 30.0,
+    settle: Annotated[
+        float, typer.Option(min=0.0, max=LONGEST_S, help="seconds a file must stay the same to be complete")
+    ] = 10.0,
     times: Annotated[int | None, typer.Option(min=1, help="end after so many looks")] = None,
     accept_deletions: Annotated[
         bool, typer.Option("--accept-deletions", help="take files out of the index although many are gone at once")
@@ -39,7 +47,8 @@ def watch(
 
     settings = site_of(site, workers=workers, engine=engine)
     if settings.engine == "serial":
-        restart_pinned()
+        with signals_held():
+            restart_pinned()
     request = RunRequest(
         recipe=recipe, archives=tuple(archives), lake=lake, site=settings, accept_deletions=accept_deletions
     )
@@ -63,8 +72,11 @@ class _Told:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        print(line, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _said(line: str) -> None:
-    print(line, flush=True)
+    # a disk that is full under its log is no reason to stop watching
+    with suppress(StoppedError):
+        print(line, flush=True)

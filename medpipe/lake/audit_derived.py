@@ -232,5 +232,8 @@ def _check_word(lake: Lake, path: str) -> None:
 def _check_link(lake: Lake) -> None:
     # a run killed just before it swapped the link leaves readers with whole tables, the older ones
     shown = shown_publication(lake)
+    link = lake.store.absolute(LAYOUT.tables())
+    if link.exists() and not link.is_symlink():
+        raise IntegrityError("it is no link to published tables; remove it, or move it out of the lake, and run again")
     if shown is None or not lake.store.exists(LAYOUT.manifest(shown)):
         raise IntegrityError("it is missing or leads nowhere, though tables are published; run again")

@@ -13,7 +13,7 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.last import latest_publication
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.runs import Run, run_names
-from medpipe.lake.snapshot import has_snapshot
+from medpipe.lake.snapshot import has_snapshot, snapshot_of_run
 
 _PUBLICATION = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{16}")
 _STAMP = "%Y%m%dT%H%M%S%f"
@@ -131,6 +131,15 @@ def snapshot_remedy(lake: Lake, snapshot: str) -> str:
         return f"remove what is damaged and run recipe {recipes[0]} again"
     known = " and ".join([own, *(f"{LAYOUT.publications()}/{recipe}" for recipe in recipes)])
     return f"remove what is damaged and run recipe {recipes[0]} again; if nobody will any more, remove {known} instead"
+
+
+def shown_run(lake: Lake) -> str | None:
+    """Return the newest run that ended with what readers see; None where that is not kept."""
+    folder = shown_publication(lake)
+    if folder is None:
+        return None
+    snapshot = snapshot_of(folder)
+    return next((name for name in reversed(run_names(lake)) if snapshot_of_run(lake, name) == snapshot), None)
 
 
 def snapshot_of(publication: str) -> str:

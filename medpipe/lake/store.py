@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from medpipe.errors import SecurityError, StoppedError
+from medpipe.errors import LakeError, SecurityError, StoppedError
 from medpipe.lake.durable import (
     ensure_folder,
     fsync_path,
@@ -111,7 +111,14 @@ class LocalStore:
             _replace(aside, target)
 
     def swap_link(self, path: str, to: str) -> None:
-        """Point a symbolic link at another path of the lake, atomically and durably."""
+        """Point a symbolic link at another path of the lake, atomically and durably.
+
+        Raises
+        ------
+        LakeError
+            If something else stands in the link's place.
+        """
+        self.refuse_unless_link(path)
         target = self.absolute(path)
         relative = os.path.relpath(self.absolute(to), target.parent)
         with storage_faults(path), self.attempt("link") as aside:
@@ -120,6 +127,22 @@ class LocalStore:
             link = aside / "link"
             link.symlink_to(relative, target_is_directory=True)
             _replace(link, target)
+
+    def refuse_unless_link(self, path: str) -> None:
+        """Refuse what is there and no symbolic link, as in a lake that was copied with its links followed.
+
+        It may hold what is nowhere else, so nobody but its owner removes it.
+
+        Raises
+        ------
+        LakeError
+        """
+        target = self.absolute(path)
+        if target.exists() and not target.is_symlink():
+            raise LakeError(
+                f"{target} is no link, and no run can publish while it is there (was the lake copied with links "
+                "followed, as cp -L does?): remove it, or move it out of the lake, and run again"
+            )
 
     def publish_tree(self, attempt: Path, path: str) -> bool:
         """Move a written folder to its final path, which must not exist.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,10 +15,11 @@ from medpipe.app.progress import Silent
 from medpipe.app.run import begin_run, run_archive
 from medpipe.app.site import Site
 from medpipe.app.status import BEGINNING, _pace, lake_status
+from medpipe.app.verify import verify_lake
 from medpipe.errors import LakeError
 from medpipe.lake.lake import Lake
 from medpipe.lake.segments import SegmentWriter, list_segments, read_segment
-from tests.app.phantom import ct_slice, noise_archive, write
+from tests.app.phantom import content, ct_slice, noise_archive, write
 from tests.cli.commands import MEDPIPE, environment, medpipe, write_key
 
 RECIPE = """
@@ -136,6 +138,37 @@ def test_tables_that_readers_do_not_find_are_not_told_as_published(request_):
     run_archive(request_, Silent())
     (request_.lake / "tables").unlink()
     assert lake_status(request_.lake)["state"].startswith("ended early, before its tables were published")
+
+
+def test_a_folder_in_the_place_of_the_link_is_refused_before_anything_runs(request_):
+    run_archive(request_, Silent())
+    copied = request_.lake.with_name("copied")
+    shutil.copytree(request_.lake, copied)  # follows links, as cp -rL does
+    before = content(copied)
+    moved = replace(request_, lake=copied)
+    with pytest.raises(LakeError, match=r"tables is no link.*remove it"):
+        run_archive(moved, Silent())
+    assert content(copied) == before
+    assert lake_status(copied)["readers have"] == "no tables"
+    (damage,) = verify_lake(copied, only=["tables"])["damaged"]
+    assert "remove it" in damage
+    shutil.rmtree(copied / "tables")
+    assert run_archive(moved, Silent()).run == ""
+    assert (copied / "tables").is_symlink()
+
+
+def test_what_readers_have_is_told_beside_a_newer_run_that_was_given_up(request_, place):
+    with begin_run(request_, Silent()):
+        assert lake_status(request_.lake)["readers have"] == "no tables"
+    first = run_archive(request_, Silent())
+    other = place / "other.toml"
+    other.write_text(RECIPE.replace('name = "mine"', 'name = "other"').replace("2.0", "3.0"))
+    with begin_run(replace(request_, recipe=str(other)), Silent()):
+        pass  # left early
+    assert run_archive(request_, Silent()).run == ""
+    facts = lake_status(request_.lake)
+    assert (facts["recipe"], facts["state"][:11]) == ("other", "ended early")
+    assert facts["readers have"] == f"run {first.run} of recipe mine, complete"
 
 
 def test_a_run_of_another_recipe_that_showed_its_tables_later_changes_nothing(request_, place):

@@ -27,6 +27,14 @@ from tests.cli.commands import MEDPIPE, environment
         ["status"],
         ["--nosuch"],
         ["synth", "x", "--studies", "0"],
+        *(["gc", "x", "--grace", hours] for hours in ("inf", "nan", "1e300", "-1")),
+        *(["watch", "x", "--lake", "y", "-r", "z", "--every", seconds] for seconds in ("inf", "nan", "1e300")),
+        *(["watch", "x", "--lake", "y", "-r", "z", "--settle", seconds] for seconds in ("inf", "nan", "1e300")),
+        *(["run", "x", "--lake", "y", "-r", "z", word, f"{10**30}"] for word in ("--limit", "--sample")),
+        *(
+            ["train", "x", "--labels", "l", "--target", "t", "--name", "n", "--region", "r", "--seed", seed]
+            for seed in ("-1", f"{2**32}")
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_5(words, capsys):
@@ -54,6 +62,7 @@ def test_wrong_usage_is_one_line_and_exit_code_5(words, capsys):
         (["recipe", "nosuch"], "not shipped"),
         (["run", "{tmp}", "--lake", "{tmp}/l", "-r", "whole-archive", "--engine", "ray"], "engine"),
         (["run", "{tmp}", "--lake", "{tmp}/l", "-r", "whole-archive", "--allow-quarantined", "few"], "no share"),
+        (["run", "{tmp}", "--lake", "{tmp}/l", "-r", "whole-archive", "--workers", f"{10**30}"], "workers"),
         (["train", "{lake}", "--labels", "{tmp}/l.csv", "--target", "t", "--name", "n", "--region", "r"], "labels"),
     ],
 )

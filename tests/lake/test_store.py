@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medpipe.contracts.protocols import Store
-from medpipe.errors import SecurityError
+from medpipe.errors import LakeError, SecurityError
 from medpipe.lake import durable
 from medpipe.lake.store import LocalStore
 
@@ -113,6 +113,15 @@ def test_a_link_is_relative_and_swapped(store, tmp_path):
         store.swap_link("tables", f"published/{number}")
     assert (tmp_path / "tables").readlink() == Path("published/1")
     assert store.get("tables/x") == b"1"
+    assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("name", ["tables", "tables/own.csv"])
+def test_what_stands_in_the_place_of_a_link_is_refused_and_left_alone(store, tmp_path, name):
+    store.put_if_absent(name, b"mine")
+    with pytest.raises(LakeError, match=r"tables is no link.*remove it"):
+        store.swap_link("tables", "published/1")
+    assert (tmp_path / name).read_bytes() == b"mine"
     assert leftovers(store) == []
 
 
