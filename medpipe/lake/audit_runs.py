@@ -47,9 +47,9 @@ def _check_shard(lake: Lake, path: str) -> None:
 
 
 def _check_events(data: bytes, path: str) -> None:
-    """Check every line; the last one may be torn by a kill."""
-    lines = data.splitlines(keepends=True)
+    """Check every line; the last one may be torn by a kill, or end in zeros after a loss of power."""
+    lines = data.rstrip(b"\0").splitlines(keepends=True)
     torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-    # a line that is whole but for its end was not torn there: a kill leaves no other byte in its place
+    # a line that is whole but for its end was not torn there: neither leaves another byte in its place
     if not all(map(is_whole_line, lines)) or is_whole_line(torn[:-1] + b"\n"):
         raise IntegrityError(f"{path}: an event was altered; nothing depends on it but what status tells of that run")

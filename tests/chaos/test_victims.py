@@ -96,8 +96,9 @@ def test_a_worker_that_wakes_after_its_run_was_taken_over_changes_nothing(stage,
     lake, rng = tmp_path / "lake", random.Random(number)
     with started(stage.command(lake), home) as run:
         wait_until(lambda: at_work(lake), run)
-        time.sleep(stage.cases_s * rng.uniform(0, 0.8))
-        (worker,) = [process for process in alive(home) if part_of(process, run) == "worker"]
+        time.sleep(stage.cases_s * rng.uniform(0, 0.5))
+        wait_until(lambda: bool(workers(home, run)), run)
+        (worker,) = workers(home, run)
         asleep = [worker, *worker.children(recursive=True)]
         for process in asleep:
             process.suspend()
@@ -189,6 +190,11 @@ def strike(victim: str, run: subprocess.Popen[bytes], home: Path, delay_s: float
             return True
         time.sleep(0.01)
     return False
+
+
+def workers(home: Path, run: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the Dask workers of a run."""
+    return [process for process in alive(home) if part_of(process, run) == "worker"]
 
 
 def part_of(process: psutil.Process, run: subprocess.Popen[bytes]) -> str:
