@@ -49,6 +49,10 @@ class StoppedError(MedpipeError):
     exit_code = 4
 
 
+class SignalledError(StoppedError):
+    """Work stopped because a signal asked for it."""
+
+
 class IntegrityError(MedpipeError):
     """Stored bytes differ from what their key or manifest promises."""
 

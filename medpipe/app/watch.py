@@ -13,7 +13,7 @@ from medpipe.app.run_report import RunReport
 from medpipe.app.scan import ScanReport, scan_archives
 from medpipe.archive.source import FolderSource
 from medpipe.contracts.protocols import Item
-from medpipe.errors import StoppedError
+from medpipe.errors import SignalledError, StoppedError
 
 IN_TRANSFER = (".part", ".partial", ".filepart", ".tmp")
 """Endings of names that programs give to files while they write them."""
@@ -127,6 +127,8 @@ class Watch:
                 request = replace(self.request, archives=tuple(archives), settled=self.settling)
                 self.say(_line(scanned, self.run(request, self.progress)))
                 self.is_due = False
+        except SignalledError:
+            raise
         except StoppedError as error:
             if str(error) != self._stopped:
                 self.say(f"stopped: {error}")

@@ -12,7 +12,7 @@ import typer
 from medpipe.cli.options import ARCHIVES, LAKE, RECIPE, site_of
 from medpipe.cli.root import app
 from medpipe.cli.signals import signals_held
-from medpipe.errors import StoppedError
+from medpipe.errors import SignalledError, StoppedError
 
 LONGEST_S = 366 * 86400.0
 """Longest time between looks; the system's clocks take no endless one."""
@@ -57,7 +57,7 @@ def watch(
     )
     try:
         return 0 if watching.looks(times) else 4
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SignalledError):
         return 0
 
 

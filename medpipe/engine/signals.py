@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from medpipe.errors import SignalledError, StoppedError
+
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` on the first SIGINT, SIGTERM or SIGHUP within; raise KeyboardInterrupt on the second.
 
-    A SIGHUP that is ignored, as under nohup, stays ignored. Does nothing in a thread other than the main one, which alone receives signals.
+    Whoever goes on after a stop, as a watch does, must know of a signal: the block ends with an
+    error of its own then, also where everything was done before the stop took effect. A SIGHUP that is ignored, as under nohup, stays ignored. Does nothing in a thread other than the main one, which alone receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,6 +36,13 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     former = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
+    except StoppedError as error:
+        if seen:
+            raise SignalledError(str(error)) from error
+        raise
+    else:
+        if seen:
+            raise SignalledError("the run was stopped; give the same command again to go on")
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from medpipe.app.prepare import RunRequest
-from medpipe.app.progress import Silent
+from medpipe.app.progress import Progress, Silent
 from medpipe.app.run import run_archive
+from medpipe.app.run_report import RunReport
 from medpipe.app.site import Site
 from medpipe.app.watch import Settling, Watch
 from medpipe.contracts.protocols import Item
+from medpipe.errors import SignalledError
 from tests.app.conftest import write_key
 from tests.app.runs import environment, rows
 from tests.app.scanning import Place, image
@@ -150,6 +152,16 @@ def test_a_landing_folder_that_is_away_is_said_once_and_waited_for(place, watch,
     place.archive.with_name("away").rename(place.archive)
     assert watch.looks(1)
     assert len(rows(place.lake, "volumes")) == 1
+
+
+def test_a_signal_that_a_run_heeded_ends_the_watch_too(place, watch):
+    def signalled(_request: RunRequest, _progress: Progress) -> RunReport:
+        raise SignalledError("the run was stopped")
+
+    place.put_series("s1")
+    watch.run = signalled
+    with pytest.raises(SignalledError):
+        watch.looks(5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from medpipe.engine.signals import stop_on_signals
+from medpipe.errors import SignalledError, StoppedError
 
 
 @pytest.fixture
@@ -43,3 +44,16 @@ def test_handlers_are_given_back():
     with stop_on_signals(lambda: None):
         pass
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def signalled(error):
+    with stop_on_signals(lambda: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("error", [None, StoppedError("no case is left")])
+def test_a_signal_is_told_from_other_stops_also_where_all_was_done(error):
+    with pytest.raises(SignalledError, match="the run was stopped" if error is None else "no case is left"):
+        signalled(error)
