@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from medpipe.archive.closed import closed_modality
-from medpipe.archive.elements import integer, is_unreadable_number, items, number, numbers, parse, quiet, text
+from medpipe.archive.elements import (
+    integer,
+    is_beyond_integers,
+    is_unreadable_number,
+    items,
+    number,
+    numbers,
+    parse,
+    quiet,
+    text,
+)
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
@@ -192,7 +202,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     mosaic = is_mosaic(dataset, plane)
     return replace(
         empty,
-        code=_rescale_code(dataset) if layout.pixel_keyword else "",
+        code=_unreadable_code(dataset) if layout.pixel_keyword else "",
         transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
         sop_class_uid=text(dataset, "SOPClassUID"),
         sop_instance_uid=text(dataset, "SOPInstanceUID"),
@@ -228,10 +238,11 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     )
 
 
-def _rescale_code(dataset: Any) -> str:
-    """Refuse rescale values that cannot be read: taken as 1 and 0 they would give wrong numbers silently."""
-    broken = any(is_unreadable_number(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    return "E_NONFINITE" if broken else ""
+def _unreadable_code(dataset: Any) -> str:
+    """Refuse numbers that cannot be used and would change the voxels silently: taken as 1, 0 and one frame."""
+    if any(is_unreadable_number(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")):
+        return "E_NONFINITE"
+    return "E_FRAME_COUNT" if is_beyond_integers(dataset, "NumberOfFrames") else ""
 
 
 def _code(header: Header, layout: Layout) -> str:

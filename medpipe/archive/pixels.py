@@ -19,7 +19,7 @@ from medpipe.archive.codestream import stream_size
 from medpipe.archive.elements import parse, quiet
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.limits import NATIVE, PLUGINS, RLE
+from medpipe.archive.limits import NATIVE, PLUGINS, RLE, check_stream
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -72,10 +72,14 @@ def decode(header: Header, data: bytes) -> Pixels:
         if header.n_fragments >= 0:
             _check_streams(header, dataset)
         frames = _decoded(header, dataset)
-        expected = (header.n_frames, header.rows, header.columns)
-        if frames.shape[:3] != expected:
+        if frames.shape != _expected_shape(header):
             raise Rejected("E_DIMENSIONS")
         return frames
+
+
+def _expected_shape(header: Header) -> tuple[int, ...]:
+    shape = (header.n_frames, header.rows, header.columns)
+    return (*shape, 3) if header.is_colour and not header.is_segmentation else shape
 
 
 def pixel_digest(data: bytes) -> str:
@@ -148,7 +152,15 @@ def _palette_colours(header: Header, frames: Pixels, dataset: Any) -> Pixels:
 
 
 def _check_streams(header: Header, dataset: Any) -> None:
+    """Refuse frames whose streams say another size than the header, or none, before a codec believes either."""
     for frame in generate_frames(dataset.PixelData, number_of_frames=header.n_frames):
-        size = stream_size(frame)
-        if size is not None and size != (header.rows, header.columns):
-            raise Rejected("E_DIMENSIONS")
+        code = check_stream(
+            stream_size(frame),
+            rows=header.rows,
+            columns=header.columns,
+            samples=header.samples,
+            transfer_syntax=header.transfer_syntax,
+            stream_bytes=len(frame),
+        )
+        if code:
+            raise Rejected(code)

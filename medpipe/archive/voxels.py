@@ -125,9 +125,9 @@ def _fill(
 
 def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     values = frame.astype(np.float64)
-    values *= slope
-    values += intercept
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and that is refused
+        values *= slope
+        values += intercept
         return values.astype(np.float32)
 
 
