@@ -41,3 +41,8 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
         else:
             offset += 2 + struct.unpack_from(">H", frame, offset + 2)[0]
     return None
+
+
+def begins_stream(fragment: bytes) -> bool:
+    """Tell whether a fragment is the beginning of a JPEG, JPEG-LS or JPEG 2000 stream, bare or in a JP2 box."""
+    return fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "))

@@ -42,7 +42,7 @@ def asked_for(place: Place, *retry: str) -> ScanReport:
 
 def headers_are_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("scanning", "pending"):
-        monkeypatch.setattr(f"medpipe.app.{name}.HEADERS_VERSION", 2)
+        monkeypatch.setattr(f"medpipe.app.{name}.HEADERS_VERSION", 99)
 
 
 # what was refused -----------------------------------------------------------------------------
