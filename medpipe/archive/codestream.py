@@ -82,3 +82,8 @@ def _lines_said_later(frame: bytes, offset: int) -> int:
     """Return the rows of a DNL marker (T.81 B.2.5), 0 without one: then a codec looks for lines for ever."""
     at = frame.find(_LINES_LATER, offset)
     return int(struct.unpack_from(">H", frame, at + 4)[0]) if 0 <= at <= len(frame) - 6 else 0
+
+
+def begins_stream(fragment: bytes) -> bool:
+    """Tell whether a fragment is the beginning of a JPEG, JPEG-LS or JPEG 2000 stream, bare or in a JP2 box."""
+    return fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "))

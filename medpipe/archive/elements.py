@@ -65,9 +65,9 @@ def _is_too_long(dataset: Any, tag: Tag) -> bool:
     return isinstance(held, RawDataElement) and held.value is not None and len(held.value) > _MOST_BYTES
 
 
-def is_unreadable_number(dataset: Any, keyword: str) -> bool:
-    """Tell whether an element holds something that is no finite number; absent or empty is nothing."""
-    if keyword not in dataset or number(dataset, keyword) is not None:
+def is_unreadable_number(dataset: Any, keyword: str, *, count: int = 1) -> bool:
+    """Tell whether an element holds something other than so many finite numbers; absent or empty is nothing."""
+    if keyword not in dataset or len(numbers(dataset, keyword)) == count:
         return False
     # as it stands in the file: what cannot be converted has no value to ask for
     said = dataset.get_item(keyword).value
@@ -132,6 +132,13 @@ def items(dataset: Any, tag: Tag) -> tuple[Any, ...]:
     if found is None or isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
         return ()
     return tuple(item for item in found if hasattr(item, "keys"))
+
+
+def levels(dataset: Any, tag: Tag) -> tuple[Any, ...]:
+    """Return the items of a sequence at the top, in the shared and in the per-frame groups."""
+    shared = items(dataset, "SharedFunctionalGroupsSequence")
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    return tuple(item for level in (dataset, *shared, *frames) for item in items(level, tag))
 
 
 def _plain_text(item: Any) -> str:

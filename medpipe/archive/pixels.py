@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import numpy as np
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 
-from medpipe.archive.codestream import stream_size
-from medpipe.archive.elements import parse, quiet
+from medpipe.archive.codestream import begins_stream, stream_size
+from medpipe.archive.elements import items, numbers, parse, quiet
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.limits import NATIVE, PLUGINS, RLE, check_stream
@@ -120,6 +121,7 @@ def _decoded(header: Header, dataset: Any) -> Pixels:
     if header.photometric == "PALETTE COLOR" and not header.is_segmentation:
         return _palette_colours(header, frames, dataset)
     if "ModalityLUTSequence" in dataset and not header.is_segmentation:
+        _check_table(dataset)
         return np.asarray(apply_modality_lut(frames, dataset))
     return np.asarray(frames)
 
@@ -151,8 +153,26 @@ def _palette_colours(header: Header, frames: Pixels, dataset: Any) -> Pixels:
     return colours
 
 
+def _check_table(dataset: Any) -> None:
+    (table, *others) = items(dataset, "ModalityLUTSequence") or (None,)
+    descriptor = () if table is None else numbers(table, "LUTDescriptor")
+    if others or len(descriptor) != 3 or "LUTData" not in table:
+        raise Rejected("E_RESCALE")
+    entries = table["LUTData"].value
+    n_entries = len(entries) // 2 if isinstance(entries, bytes) else len(entries)
+    # zero stands for 65536 (PS3.3 C.11.1.1.1); entries of 8 bits may come two in a word
+    if n_entries < (descriptor[0] or 1 << 16) / (2 if descriptor[2] == 8 else 1):
+        raise Rejected("E_RESCALE")
+
+
 def _check_streams(header: Header, dataset: Any) -> None:
-    """Refuse frames whose streams say another size than the header, or none, before a codec believes either."""
+    """Refuse more streams than frames, and a stream of another size than the header says, or of none."""
+    # a frame may lie in several fragments, but each frame begins a stream of its own
+    fragments = BytesIO(dataset.PixelData)
+    parse_basic_offsets(fragments)
+    begun = sum(begins_stream(fragment) for fragment in generate_fragments(fragments))
+    if begun > header.n_frames:
+        raise Rejected("E_FRAME_COUNT")
     for frame in generate_frames(dataset.PixelData, number_of_frames=header.n_frames):
         code = check_stream(
             stream_size(frame),

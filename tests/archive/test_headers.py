@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from medpipe.archive import gate
 from medpipe.archive.header import Header, read_header
@@ -224,3 +225,35 @@ def test_no_damage_makes_reading_raise(whole, changes, end):
     header = read_header(bytes(damaged[:end]), path="a", size=end, version="")
     assert header.code in {"", *REASONS}
     json.dumps(header.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("elements", "stored"),
+    [
+        ({}, ()),
+        ({"PixelPaddingValue": 40}, (40.0, 40.0)),
+        ({"PixelPaddingValue": 40, "PixelPaddingRangeLimit": 10}, (10.0, 40.0)),
+        ({"PixelPaddingValue": 63536, "PixelRepresentation": 1}, (-2000.0, -2000.0)),
+        ({"PixelPaddingValue": 0xF800, "PixelRepresentation": 1, "BitsStored": 12, "HighBit": 11}, (-2048.0, -2048.0)),
+    ],
+)
+def test_padding_is_what_decoding_gives_for_it(read, slice_of, bytes_of, elements, stored):
+    dataset = slice_of(PIXELS)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+        dataset[keyword].VR = "US"
+    assert read(bytes_of(dataset)).padding == stored
+
+
+def test_floating_point_padding_is_read_as_it_stands(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS, FloatPixelPaddingValue=-7.5, FloatPixelPaddingRangeLimit=-9.0)
+    assert read(bytes_of(dataset)).padding == (-9.0, -7.5)
+
+
+def test_a_map_of_real_world_values_is_seen_at_the_top_and_in_groups(read, slice_of, bytes_of):
+    item, group = Dataset(), Dataset()
+    item.RealWorldValueSlope = 2.0
+    group.RealWorldValueMappingSequence = [item]
+    assert not read(bytes_of(slice_of(PIXELS))).has_real_world_map
+    assert read(bytes_of(slice_of(PIXELS, RealWorldValueMappingSequence=[item]))).has_real_world_map
+    assert read(bytes_of(slice_of(PIXELS, SharedFunctionalGroupsSequence=[group]))).has_real_world_map
