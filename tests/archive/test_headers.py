@@ -179,7 +179,7 @@ def test_items_without_content_are_refused(read, whole, is_defined):
     [
         (0x00280008, b"1 ", "E_FRAME_COUNT"),
         (0x00281053, b"1.0 ", "E_NONFINITE"),
-        (0x00200032, b"0.0\\0.0\\0.0 ", ""),
+        (0x00200032, b"0.0\\0.0\\0.0 ", "E_MISSING_TAG"),
         (0x00080008, b"ORIGINAL\\PRIMARY\\AXIAL", ""),
     ],
 )
