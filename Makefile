@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format types floors docs bench chaos models lock wheel clean
+.PHONY: help setup demo test quick check format types floors docs bench chaos fuzz models lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(READY) ## paired benchmarks against the peers, equality checked in the 
 chaos: $(READY) ## kill runs and cut the power thousands of times, compare the bytes, count as JSON (an hour)
 	$(BIN)/python -m tests.chaos -o chaos.json
 	$(BIN)/python -m pytest tests/chaos -m "" --kills 200 --rounds 5
+
+fuzz: $(READY) ## read a hundred thousand damaged files, count what becomes of them as JSON (a quarter of an hour)
+	$(BIN)/python -m tests.fuzz -o fuzz.json
 
 models: $(READY) ## train the shipped demonstration models on phantoms again
 	$(BIN)/python -m tests.tools.train_shipped

@@ -70,6 +70,9 @@ REASONS: dict[str, Reason] = {
     "E_CODEC_CRASH": _error("the decoder crashed on this input", "report the file's syntax; transcode it"),
     "E_CODEC_PANIC": _error("the decoder gave up on this input", "report the file's syntax; transcode it"),
     "E_NONFINITE": _error("values are not finite", "check the rescale values and the pixel data"),
+    "E_RESCALE": _error(
+        "rescale values are zero, contradict each other, or are missing in a part of the images", "check the exporter"
+    ),
     # series and volumes
     "E_ORIENTATION": _error("the image orientation is no pair of unit vectors at right angles", "check the exporter"),
     "E_SPACING": _error("pixel spacing is missing, or no length an image can have", "check the exporter"),
@@ -81,6 +84,19 @@ REASONS: dict[str, Reason] = {
     "W_LOCALIZER": _info("a localizer", "nothing to do"),
     "W_LOSSY": _warning("pixels went through lossy compression", "prefer the original for texture features"),
     "W_UNEVEN": _warning("the steps between slices are uneven", "resample if an op needs even steps"),
+    "W_COUNT": _warning("the header counts other slices than were found", "transfer the missing instances"),
+    "W_EXCESS": _warning(
+        "the pixel data holds more than the header declares; what is declared is read", "check frames, rows and columns"
+    ),
+    "W_MIXED": _warning(
+        "slices of the stack were acquired or reconstructed in different ways", "sort the series at its source"
+    ),
+    "W_RESCALE": _warning(
+        "the rescale values this kind of image must have are missing; values are as stored", "check the exporter"
+    ),
+    "W_UNTIMED": _warning(
+        "images of one place that only their numbers tell apart", "export with positions, or with temporal elements"
+    ),
     "W_TILTED": _warning("the stack is sheared (gantry tilt)", "resample to a straight grid if an op needs one"),
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),

@@ -13,7 +13,7 @@ from medpipe.reasons import Severity
 LENGTH_DIGITS = 5
 """Lengths of the ``volumes`` table are given to 1e-5 mm; the Zarr attributes hold all digits."""
 
-_LENGTHS = ("spacing_mm", "affine_lps", "slice_positions_mm")
+_LENGTHS = ("spacing_mm", "affine_lps", "slice_positions_mm", "missing_mm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,12 @@ class IndexRows:
 
 def volume_row(row: Row, one: Ended | None, plan: Plan) -> Row:
     """Return the row of a volume with what its case stored of it."""
-    row = {**row, **{name: _rounded(row[name]) for name in _LENGTHS}}
+    row = {**row, **{name: _rounded(row.get(name)) for name in _LENGTHS}}
     if one is None:
         return {**row, "code": row["code"] or plan.skipped.get(row["volume_key"])}
     if not one.products:
-        return {**row, "route": one.case.route, "verdict": "refused", "code": one.record.code}
+        flags = [one.record.code, *(flag for flag in row.get("flags") or () if flag != one.record.code)]
+        return {**row, "route": one.case.route, "verdict": "refused", "code": one.record.code, "flags": flags}
     stored = one.products[0][1].rows[0]
     return {**row, "route": one.case.route, **stored}
 

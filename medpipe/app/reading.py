@@ -23,7 +23,7 @@ Asked = tuple[Item, dict[str, Any] | None]
 BATCH = 64
 HEADER_S = 20.0
 PIXELS_S = 60.0
-HEADERS_VERSION = 1
+HEADERS_VERSION = 2
 """Raised when a header is read otherwise: then all files are read again."""
 
 ADDRESS_BYTES = 8 << 30

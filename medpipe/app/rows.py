@@ -195,6 +195,14 @@ def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
         "content_digest": None,
         "store": None,
         "final_store": None,
+        "flags": list(stack.flags),
+        "tilt_deg": stack.tilt_deg,
+        "n_missing": None if stack.missing_mm is None else len(stack.missing_mm),
+        "missing_mm": _listed(stack.missing_mm) or None,
+        "values": None if stack.refused else stack.values,
+        "padding": None if stack.padding is None else list(stack.padding),
+        "real_world_map": stack.real_world_map,
+        "monochrome1": stack.monochrome1,
     }
 
 

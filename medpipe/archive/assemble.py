@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
-from medpipe.archive.closed import is_image_class
+from medpipe.archive.closed import SECTIONAL, is_image_class
+from medpipe.archive.doubts import Frames, flags_of, frames_of, is_rescaled, lacks_rescale, refusal_of
 from medpipe.archive.duplicates import PixelDigest, sift
-from medpipe.archive.frames import check_plane
+from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of
+from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
 from medpipe.archive.splitting import Part, split
@@ -21,8 +23,7 @@ from medpipe.types import Kind
 
 OutcomeName = Literal["used", "catalogued", "duplicate", "skipped", "quarantined"]
 
-_CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP", "tilted": "W_TILTED"}
-_SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
+_CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP"}
 _PLAUSIBLE_MM: Final = (1e-6, 1e4)
 """Steps between voxels that an image can have, from electron microscopy to far beyond a body."""
 _LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
@@ -81,8 +82,8 @@ def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None)
     stacks: list[Stack] = []
     for series in _by_series(sifted.kept):
         stacks.extend(_series_stacks(series, sifted.conflicting))
-    sizes = {header.path: header.size for header in images}
-    stacks = [_finished(stack, sizes, sifted.conflicting) for stack in stacks]
+    by_path = {header.path: header for header in images}
+    stacks = [_finished(stack, by_path, sifted.conflicting) for stack in stacks]
     stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
     outcomes.update(_stack_outcomes(stacks))
     return Assembly(stacks=tuple(stacks), outcomes=outcomes)
@@ -111,6 +112,7 @@ def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
 def _series_stacks(headers: Sequence[Header], conflicting: set[str]) -> list[Stack]:
     stacks: list[Stack] = []
     sheets: list[Header] = []
+    lone: list[Header] = []
     placed: list[Slice] = []
     for header in headers:
         slices = [] if header.path in conflicting else _slices(header)
@@ -119,7 +121,9 @@ def _series_stacks(headers: Sequence[Header], conflicting: set[str]) -> list[Sta
         elif header.is_mosaic and header.path not in conflicting:
             sheets.append(header)
         else:
-            stacks.append(_lone_stack(header, conflicting))
+            lone.append(header)
+    kinds = {_picture_kind(one.header) for one in placed}
+    stacks.extend(_lone_stack(header, conflicting, kinds) for header in lone)
     stacks.extend(mosaic_stacks(sheets))
     for part in split(placed):
         stacks.extend(_part_stacks(part))
@@ -136,15 +140,22 @@ def _slices(header: Header) -> list[Slice]:
     return [Slice(header, frame, plane) for frame, plane in enumerate(planes)]
 
 
-def _lone_stack(header: Header, conflicting: set[str]) -> Stack:
+def _picture_kind(header: Header) -> tuple[Any, ...]:
+    return header.sop_class_uid, header.modality, header.rows, header.columns, header.top.image_type[:1]
+
+
+def _lone_stack(header: Header, conflicting: set[str], placed_kinds: set[tuple[Any, ...]]) -> Stack:
     twin = header.bytes_digest if header.path in conflicting else ""
     stacks = mosaic_stacks([header]) if header.is_mosaic else []
     if not stacks and _slices(header):
         stacks = [stack for part in split(_slices(header)) for stack in _part_stacks(part)]
     stack = stacks[0] if len(stacks) == 1 else plain_stack(header)
     code = _bad_place(header)
+    if not code and stack.kind == "planar" and header.modality in SECTIONAL and _picture_kind(header) in placed_kinds:
+        # its neighbours have a place, so it has lost its own
+        code = "E_MISSING_TAG"
     if code:
-        stack = replace(stack, verdict="refused", code=code)
+        stack = replace(stack, verdict="refused", code=code, flags=(code,))
     return replace(stack, discriminator=digest([stack.discriminator, header.sop_instance_uid, twin])[:16])
 
 
@@ -153,9 +164,16 @@ def _bad_place(header: Header) -> str:
     if header.is_segmentation or header.is_mosaic or header.is_colour:
         return ""
     planes = header.frames or ((header.top,) if header.n_frames == 1 else ())
-    if header.modality in _SECTIONAL and any(plane.position and not plane.spacing_mm for plane in planes):
+    if header.modality in SECTIONAL and any(plane.position and not plane.spacing_mm for plane in planes):
         return "E_SPACING"
+    if header.modality in SECTIONAL and (_half_placed(planes) or (header.n_groups and not header.frames)):
+        return "E_MISSING_TAG"
     return next((code for plane in planes if plane.placed for code in (check_plane(plane),) if code), "")
+
+
+def _half_placed(planes: Sequence[Plane]) -> bool:
+    some = any(plane.placed for plane in planes) and not all(plane.placed for plane in planes)
+    return some or any(plane.position and not plane.orientation for plane in planes)
 
 
 def _part_stacks(part: Part) -> list[Stack]:
@@ -202,7 +220,7 @@ def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | s
         lossy=any(one.header.lossy for one in slices),
         unit="arbitrary" if header.is_colour else unit_of(header),
         verdict="refused" if refused else "",
-        code=lattice if isinstance(lattice, str) else _code(slices, lattice),
+        flags=(lattice,) if isinstance(lattice, str) else _flags(slices, lattice),
     )
     if isinstance(lattice, str):
         return stack
@@ -212,28 +230,57 @@ def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | s
         spacing_mm=lattice.spacing_mm,
         affine_lps=lattice.affine_lps,
         slice_positions_mm=lattice.slice_positions_mm,
+        missing_mm=lattice.missing_mm,
+        tilt_deg=lattice.tilt_deg,
         thickness_known=lattice.thickness_known,
     )
 
 
-def _code(slices: Sequence[Slice], lattice: Lattice) -> str:
-    if lattice.verdict in {"uneven", "missing_slices"}:
-        return _CODES[lattice.verdict]
+def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
+    """Return what is true of a lattice as codes, the most serious first."""
+    flags = [_CODES[lattice.verdict]] if lattice.verdict in _CODES else []
     if _LOCALIZERS & set(slices[0].plane.image_type):
-        return "W_LOCALIZER"
-    if lattice.verdict == "tilted":
-        return _CODES["tilted"]
-    return "" if lattice.thickness_known else "NO_SPACING"
+        flags.append("W_LOCALIZER")
+    if lattice.tilt_deg is not None:
+        flags.append("W_TILTED")
+    return (*flags,) if lattice.thickness_known else (*flags, "NO_SPACING")
 
 
-def _finished(stack: Stack, sizes: Mapping[str, int], conflicting: set[str]) -> Stack:
-    stack = stack if _is_plausible(stack) else _unplaced(stack)
-    code = stack.code
-    if not stack.refused and conflicting & set(stack.paths):
-        code = "E_DUP_UID_DIFF"
-    elif not code and stack.lossy:
-        code = "W_LOSSY"
-    return replace(stack, code=code, n_source_bytes=sum(sizes[path] for path in stack.paths))
+def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str]) -> Stack:
+    n_source_bytes = sum(headers[path].size for path in stack.paths)
+    stack = stack if _is_plausible(stack) else _refused(stack, "E_SPACING")
+    frames = frames_of(stack, headers)
+    code = "" if stack.refused else refusal_of(stack, frames)
+    stack = _refused(stack, code) if code else stack
+    if stack.refused:
+        flags = stack.flags or (stack.code,)
+    else:
+        stack = _with_values(stack, frames)
+        conflict = ["E_DUP_UID_DIFF"] if conflicting & set(stack.paths) else []
+        lossy = ["W_LOSSY"] if stack.lossy else []
+        flags = (*conflict, *stack.flags, *flags_of(stack, frames), *lossy)
+    return replace(stack, code=flags[0] if flags else "", flags=flags, n_source_bytes=n_source_bytes)
+
+
+def _with_values(stack: Stack, frames: Frames) -> Stack:
+    """Return the stack with what becomes of stored values on their way into the array."""
+    stack = replace(
+        stack,
+        real_world_map=any(header.has_real_world_map for header, _ in frames),
+        monochrome1=any(header.photometric == "MONOCHROME1" for header, _ in frames),
+    )
+    if not is_rescaled(stack):
+        return stack
+    tables = any(header.has_table for header, _ in frames)
+    rescaled = any(plane.slope is not None or plane.intercept is not None for _, plane in frames)
+    stored = [() if header.has_table else header.padding for header, _ in frames]
+    return replace(
+        stack,
+        values="table" if tables else "rescale" if rescaled else "stored",
+        # stored values have no unit where what gives them one is missing
+        unit="arbitrary" if lacks_rescale(frames) else stack.unit,
+        padding=padding_values(stored, [plane.scale for _, plane in frames]),
+    )
 
 
 def _is_plausible(stack: Stack) -> bool:
@@ -242,9 +289,17 @@ def _is_plausible(stack: Stack) -> bool:
     return stack.refused or stack.spacing_mm is None or all(least <= step <= most for step in stack.spacing_mm)
 
 
-def _unplaced(stack: Stack) -> Stack:
+def _refused(stack: Stack, code: str) -> Stack:
     return replace(
-        stack, verdict="refused", code="E_SPACING", spacing_mm=None, affine_lps=None, slice_positions_mm=None
+        stack,
+        verdict="refused",
+        code=code,
+        flags=(code,),
+        spacing_mm=None,
+        affine_lps=None,
+        slice_positions_mm=None,
+        missing_mm=None,
+        tilt_deg=None,
     )
 
 

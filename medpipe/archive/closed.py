@@ -15,6 +15,9 @@ MODALITIES: Final = frozenset(
 )
 """Defined terms of Modality (0008,0060), retired ones among them (PS3.3 C.7.3.1.1.1)."""
 
+SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
+"""Modalities whose images are slices of a body: each has a place."""
+
 _STANDARD_UID = re.compile(r"1\.2\.840\.10008(\.[0-9]{1,6}){1,10}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
 from medpipe.archive.limits import NATIVE, decoded_bytes
 from medpipe.errors import Rejected
@@ -82,7 +83,12 @@ def _sift_group(group: list[Header], pixel_digest: PixelDigest | None, sifted: S
 
 def _content(header: Header, pixel_digest: PixelDigest | None) -> object:
     pixels = header.bytes_digest if pixel_digest is None else pixel_digest(header.path)
-    return pixels, _undeclared_frames(header), header.top.position, header.top.slope, header.top.intercept
+    planes = [_shown(plane) for plane in (header.top, *header.frames)]
+    return pixels, _undeclared_frames(header), tuple(planes)
+
+
+def _shown(plane: Plane) -> tuple[object, ...]:
+    return plane.position, plane.orientation, plane.spacing_mm, plane.slope, plane.intercept
 
 
 def _undeclared_frames(header: Header) -> int:

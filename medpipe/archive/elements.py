@@ -12,13 +12,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 import pydicom
 import pydicom.config
+from pydicom.dataelem import RawDataElement
 
 Tag = str | tuple[int, int]
 """A keyword of the dictionary, or a (group, element) pair for a private element."""
+
+_MOST_BYTES: Final = 65_534
+"""What a type with a short length field holds; only an implicit encoding can declare more for it."""
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle", "PIL"):
@@ -52,14 +56,29 @@ def value(dataset: Any, tag: Tag) -> Any:
     return found
 
 
-def is_unreadable_number(dataset: Any, keyword: str) -> bool:
-    """Tell whether an element holds something that is no finite number; absent or empty is nothing."""
-    if keyword not in dataset or number(dataset, keyword) is not None:
+def _is_too_long(dataset: Any, tag: Tag) -> bool:
+    # before it is taken apart: half a million values where three belong cost seconds
+    try:
+        held = dataset.get_item(tag)
+    except (KeyError, AttributeError):
+        return False
+    return isinstance(held, RawDataElement) and held.value is not None and len(held.value) > _MOST_BYTES
+
+
+def is_unreadable_number(dataset: Any, keyword: str, *, count: int = 1) -> bool:
+    """Tell whether an element holds something other than so many finite numbers; absent or empty is nothing."""
+    if keyword not in dataset or len(numbers(dataset, keyword)) == count:
         return False
     # as it stands in the file: what cannot be converted has no value to ask for
     said = dataset.get_item(keyword).value
     plain = said if isinstance(said, bytes) else str("" if said is None else said).encode()
     return bool(plain.strip(b" \0"))
+
+
+def is_beyond_integers(dataset: Any, keyword: str) -> bool:
+    """Tell whether an element holds a number, or so many, that no integer of DICOM is."""
+    is_number = number(dataset, keyword) is not None
+    return _is_too_long(dataset, keyword) or (is_number and integer(dataset, keyword) is None)
 
 
 def text(dataset: Any, tag: Tag) -> str:
@@ -69,8 +88,8 @@ def text(dataset: Any, tag: Tag) -> str:
 
 
 def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
-    """Return all values of an element as text without padding."""
-    found = value(dataset, tag)
+    """Return all values of an element as text without padding; none of one beyond 64 KiB."""
+    found = None if _is_too_long(dataset, tag) else value(dataset, tag)
     if found is None:
         return ()
     if isinstance(found, bytes):
@@ -86,14 +105,17 @@ def number(dataset: Any, tag: Tag) -> float | None:
 
 
 def integer(dataset: Any, tag: Tag) -> int | None:
-    """Return an element's first value as an integer, or None."""
+    """Return an element's first value as an integer, or None; no type of DICOM holds more than 64 bits."""
     found = number(dataset, tag)
-    return None if found is None else int(found)
+    return None if found is None or abs(found) >= 2**63 else int(found)
 
 
-def numbers(dataset: Any, tag: Tag) -> tuple[float, ...]:
-    """Return all values of an element as finite floats; empty if any is not one."""
-    found = value(dataset, tag)
+def numbers(dataset: Any, tag: Tag, *, may_be_long: bool = False) -> tuple[float, ...]:
+    """Return all values of an element as finite floats; empty if any is not one.
+
+    Empty, too, for an element beyond 64 KiB, unless it ``may_be_long``.
+    """
+    found = None if not may_be_long and _is_too_long(dataset, tag) else value(dataset, tag)
     if found is None:
         return ()
     values = [found] if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__") else found
@@ -110,6 +132,13 @@ def items(dataset: Any, tag: Tag) -> tuple[Any, ...]:
     if found is None or isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
         return ()
     return tuple(item for item in found if hasattr(item, "keys"))
+
+
+def levels(dataset: Any, tag: Tag) -> tuple[Any, ...]:
+    """Return the items of a sequence at the top, in the shared and in the per-frame groups."""
+    shared = items(dataset, "SharedFunctionalGroupsSequence")
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    return tuple(item for level in (dataset, *shared, *frames) for item in items(level, tag))
 
 
 def _plain_text(item: Any) -> str:

@@ -61,6 +61,11 @@ class Plane:
         """Whether position, orientation and in-plane spacing are all there."""
         return len(self.position) == 3 and len(self.orientation) == 6 and len(self.spacing_mm) == 2
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Slope and intercept; 1 and 0 where the header gives none."""
+        return 1.0 if self.slope is None else self.slope, 0.0 if self.intercept is None else self.intercept
+
     def to_json(self) -> dict[str, Any]:
         """Return the plane as JSON values."""
         return asdict(self)

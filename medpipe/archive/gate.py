@@ -13,8 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_DEPTH: Final = 64
-MAX_ELEMENTS: Final = 2_000_000
+MAX_ELEMENTS: Final = 4_000_000
 MAX_INFLATED_BYTES: Final = 512 << 20
+_FREE_ELEMENTS: Final = 500_000
+_FREE_ITEMS: Final = 4096
+_LEAST_ITEM_BYTES: Final = 24
+_MOST_CHARACTER_SETS_BYTES: Final = 1024
+_FREE_INFLATED_BYTES: Final = 64 << 20
+_INFLATED_RATIO: Final = 32
 
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
@@ -28,6 +34,7 @@ _SHORT_TYPES = frozenset(
     | {b"ST", b"TM", b"UI", b"UL", b"US"}
 )
 _PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+_CHARACTER_SETS = 0x00080005
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
@@ -79,22 +86,26 @@ def inspect(data: bytes) -> Layout:
     offset, syntax, meta_cut = _read_meta(data, start)
     if meta_cut or offset >= len(data):
         return Layout(code="E_NO_DATASET", transfer_syntax=syntax)
+    whole = data
     if syntax == DEFLATED:
-        inflated = _inflate(data[offset:])
+        most_bytes = _most_inflated_bytes(len(data) - offset)
+        inflated = _inflate(data[offset:], most_bytes)
         if inflated is None:
             return Layout(code="E_TRUNCATED", transfer_syntax=syntax)
-        if len(inflated) > MAX_INFLATED_BYTES:
+        if len(inflated) > most_bytes:
             return Layout(code="E_TOO_LARGE", transfer_syntax=syntax)
-        data = _as_explicit(data[:offset]) + inflated
-    walk = _Walk(data, offset, syntax)
+        whole = _as_explicit(data[:offset]) + inflated
+    walk = _Walk(whole, offset, syntax, most_elements=_most_elements(len(data)))
     walk.run()
     code = walk.code
     if not code and walk.n_elements == 0:
         code = "E_NO_DATASET"
+    if not code and walk.holds_too_many_items():
+        code = "E_LENGTH"
     return Layout(
         code=code,
         transfer_syntax=syntax,
-        data=data,
+        data=whole,
         pixel_keyword=walk.pixel_keyword,
         pixel_bytes=walk.pixel_bytes,
         n_fragments=walk.n_fragments,
@@ -137,13 +148,23 @@ def _read_meta(data: bytes, start: int) -> tuple[int, str, bool]:
     return offset, syntax, False
 
 
-def _inflate(deflated: bytes) -> bytes | None:
+def _most_inflated_bytes(deflated_bytes: int) -> int:
+    # masks shrink a thousandfold, so a little is free; what grows on without end is a bomb
+    return min(MAX_INFLATED_BYTES, _FREE_INFLATED_BYTES + _INFLATED_RATIO * deflated_bytes)
+
+
+def _most_elements(file_bytes: int) -> int:
+    # elements, items and their ends take 8 bytes at least: only a file that was inflated can hold more
+    return min(MAX_ELEMENTS, _FREE_ELEMENTS + file_bytes // 8)
+
+
+def _inflate(deflated: bytes, most_bytes: int) -> bytes | None:
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = stream.decompress(deflated, MAX_INFLATED_BYTES + 1)
+        inflated = stream.decompress(deflated, most_bytes + 1)
     except zlib.error:
         return None
-    return inflated if stream.eof or len(inflated) > MAX_INFLATED_BYTES else None
+    return inflated if stream.eof or len(inflated) > most_bytes else None
 
 
 def _as_explicit(head: bytes) -> bytes:
@@ -162,18 +183,21 @@ class _Level:
 class _Walk:
     """One pass over the elements of a data set, with an explicit stack."""
 
-    def __init__(self, data: bytes, offset: int, syntax: str) -> None:
+    def __init__(self, data: bytes, offset: int, syntax: str, *, most_elements: int) -> None:
         self.data = data
-        self.offset = offset
+        self.begin = self.offset = offset
+        self.most_elements = most_elements
         first = data[offset + 4 : offset + 6]
         self.implicit = first not in _LONG_TYPES | _SHORT_TYPES
         self.order = ">" if _is_big(data, offset, syntax) else "<"
         self.levels: list[_Level] = []
+        self.n_steps = 0
         self.n_elements = 0
         self.code = ""
         self.cut = False
         self.pixel_keyword = ""
         self.pixel_bytes = 0
+        self.pixels = slice(len(data), len(data))
         self.n_fragments = -1
 
     def run(self) -> None:
@@ -183,24 +207,40 @@ class _Walk:
         if self.levels or self.data[self.offset :].strip(b"\0"):
             self.cut = True
 
+    def holds_too_many_items(self) -> bool:
+        """Tell whether there are more items than content: each becomes a data set, in time and in memory.
+
+        Sequences of defined length are not walked, so the bytes that begin items are counted.
+        """
+        mark = struct.pack(f"{self.order}HH", _ITEM >> 16, _ITEM & 0xFFFF)
+        around = (self.begin, self.pixels.start), (self.pixels.stop, len(self.data))
+        items = sum(self.data.count(mark, *part) for part in around)
+        header_bytes = sum(end - begin for begin, end in around)
+        return items > _FREE_ITEMS and items * _LEAST_ITEM_BYTES > header_bytes
+
     def _step(self) -> None:
+        self.n_steps += 1
+        if self.n_steps > self.most_elements:
+            self.code = "E_LENGTH"
+            return
         group, element = struct.unpack_from(f"{self.order}HH", self.data, self.offset)
         tag = group << 16 | element
         if group == 0xFFFE:
             self._delimiter(tag)
             return
         self.n_elements += 1
-        if self.n_elements > MAX_ELEMENTS:
-            self.code = "E_LENGTH"
-            return
         implicit = self.levels[-1].implicit if self.levels else self.implicit
         kind, length, value = self._head(implicit=implicit)
         if value > len(self.data):
             self.cut = True
             return
         self.offset = value
-        if tag in _PIXEL_TAGS and not self.levels:
+        if tag == _CHARACTER_SETS and length > _MOST_CHARACTER_SETS_BYTES:
+            # pydicom looks each one up as it reads, and says of each that it does not know it
+            self.code = "E_LENGTH"
+        elif tag in _PIXEL_TAGS and not self.levels:
             self._pixels(tag, length)
+            self.pixels = slice(value, self.offset)
         elif length == _UNDEFINED:
             self._push(_Level(implicit=implicit or kind == b"UN"))
         elif value + length > len(self.data):

@@ -9,12 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from medpipe.archive.closed import closed_modality
-from medpipe.archive.elements import integer, is_unreadable_number, items, number, numbers, parse, quiet, text
+from medpipe.archive.closed import SECTIONAL, closed_modality
+from medpipe.archive.elements import (
+    integer,
+    is_beyond_integers,
+    is_unreadable_number,
+    items,
+    levels,
+    number,
+    numbers,
+    parse,
+    quiet,
+    text,
+)
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
-from medpipe.archive.limits import check_pixels
+from medpipe.archive.limits import NATIVE, RLE, check_pixels
+from medpipe.archive.padding import read_padding
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 from medpipe.keys import bytes_digest
 
@@ -24,6 +36,13 @@ RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _LOSSY_SYNTAXES: Final = frozenset(
     f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
 )
+_PLACE: Final = (
+    ("ImagePositionPatient", 3, "E_MISSING_TAG"),
+    ("ImageOrientationPatient", 6, "E_ORIENTATION"),
+    ("PixelSpacing", 2, "E_SPACING"),
+)
+_LEAST_SLOPE: Final = 1e-30
+_THREE: Final = ("RGB", "YBR", "HSV", "ARGB", "CMYK")
 # these two may hold either; the header or the other codec's flag decides
 _MAYBE_LOSSY: Final = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
 
@@ -46,6 +65,14 @@ class Header:
         What the top level says of the image.
     frames : tuple of Plane
         One per frame where functional groups place the frames; else empty.
+    n_groups : int
+        Per-frame functional groups.
+    n_slices : int or None
+        Slices the header counts in each volume (PET).
+    padding : tuple of 2 float or empty
+        Lowest and highest stored value that is padding, as decoded.
+    has_table, has_real_world_map : bool
+        There is a modality LUT; a real-world value map.
     mosaic : Mosaic or None
         How to unpack the sheet; ``is_mosaic`` without it means it cannot be.
     frame_offsets_mm : tuple of float
@@ -88,6 +115,11 @@ class Header:
     rescale_type: str = ""
     top: Plane = field(default_factory=Plane)
     frames: tuple[Plane, ...] = ()
+    n_groups: int = 0
+    n_slices: int | None = None
+    padding: tuple[float, ...] = ()
+    has_table: bool = False
+    has_real_world_map: bool = False
     is_mosaic: bool = False
     mosaic: Mosaic | None = None
     detector_spacing_mm: tuple[float, ...] = ()
@@ -192,7 +224,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     mosaic = is_mosaic(dataset, plane)
     return replace(
         empty,
-        code=_rescale_code(dataset) if layout.pixel_keyword else "",
+        code=_unreadable_code(dataset) if layout.pixel_keyword else "",
         transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
         sop_class_uid=text(dataset, "SOPClassUID"),
         sop_instance_uid=text(dataset, "SOPInstanceUID"),
@@ -220,6 +252,11 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         rescale_type=text(dataset, "RescaleType"),
         top=plane,
         frames=() if not layout.pixel_keyword else frame_planes(dataset, n_frames),
+        n_groups=len(items(dataset, "PerFrameFunctionalGroupsSequence")),
+        n_slices=integer(dataset, "NumberOfSlices"),
+        padding=read_padding(dataset),
+        has_table="ModalityLUTSequence" in dataset,
+        has_real_world_map=bool(levels(dataset, "RealWorldValueMappingSequence")),
         is_mosaic=mosaic,
         mosaic=read_mosaic(dataset, plane, rows=rows, columns=columns) if mosaic else None,
         detector_spacing_mm=_detector_spacing(dataset),
@@ -228,10 +265,47 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     )
 
 
+def _unreadable_code(dataset: Any) -> str:
+    """Refuse numbers that cannot be used and would change voxels or their place silently."""
+    frames = "E_FRAME_COUNT" if is_beyond_integers(dataset, "NumberOfFrames") else ""
+    return _rescale_code(dataset) or frames or _place_code(dataset)
+
+
 def _rescale_code(dataset: Any) -> str:
     """Refuse rescale values that cannot be read: taken as 1 and 0 they would give wrong numbers silently."""
-    broken = any(is_unreadable_number(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    return "E_NONFINITE" if broken else ""
+    said = (dataset, *levels(dataset, "PixelValueTransformationSequence"))
+    values = [numbers(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")]
+    if any(len(each) > 1 for each in values):
+        return "E_RESCALE"
+    if any(is_unreadable_number(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")):
+        return "E_NONFINITE"
+    slopes = (each[0] if each else None for each in values[::2])
+    # colours and label maps are not rescaled, whatever their headers say
+    is_rescaled = (integer(dataset, "SamplesPerPixel") or 1) == 1 and text(dataset, "SOPClassUID") not in SEG_CLASSES
+    lost = is_rescaled and any(slope is not None and abs(slope) < _LEAST_SLOPE for slope in slopes)
+    return "E_RESCALE" if lost else ""
+
+
+def _place_code(dataset: Any) -> str:
+    """Refuse places that cannot be read: without them a slice would pass for a picture that has none."""
+    if text(dataset, "Modality") not in SECTIONAL:
+        return ""
+    return next((code for said, count, code in _PLACE if is_unreadable_number(dataset, said, count=count)), "")
+
+
+def _format_code(header: Header) -> str:
+    """Return the reason why the elements that describe the pixels contradict each other, or nothing."""
+    if not header.bits_stored <= header.bits_allocated or not header.bits_stored <= header.high_bit + 1:
+        return "E_DIMENSIONS"
+    if header.high_bit >= header.bits_allocated or (header.samples == 3) != header.photometric.startswith(_THREE):
+        return "E_DIMENSIONS"
+    is_native = header.transfer_syntax in NATIVE
+    if is_native and header.n_fragments >= 0:
+        return "E_CODEC_ERROR"
+    # a run-length encoded frame is one fragment (PS3.5 A.4.2)
+    many = header.transfer_syntax == RLE and header.n_fragments > header.n_frames
+    grouped = header.n_groups and header.n_groups != header.n_frames and not header.is_segmentation
+    return "E_FRAME_COUNT" if many or grouped else ""
 
 
 def _code(header: Header, layout: Layout) -> str:
@@ -241,7 +315,7 @@ def _code(header: Header, layout: Layout) -> str:
         return "E_TRUNCATED" if layout.cut else ""
     if layout.cut:
         return "E_TRUNCATED"
-    return check_pixels(
+    code = check_pixels(
         rows=header.rows,
         columns=header.columns,
         samples=header.samples,
@@ -252,6 +326,7 @@ def _code(header: Header, layout: Layout) -> str:
         pixel_bytes=header.pixel_bytes,
         n_fragments=header.n_fragments,
     )
+    return code or _format_code(header)
 
 
 def _guessed_syntax(dataset: Any) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from medpipe.archive.codestream import StreamSize
 from medpipe.archive.gate import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
 MAX_SIDE: Final = 65_535
 MAX_DECODED_BYTES: Final = 8 << 30
-_MAX_RLE_RATIO: Final = 64
 _RATIO_FREE_BYTES: Final = 256 << 20
 _MAX_RATIO: Final = 20_000
+_FREE_SAMPLES: Final = 32 << 20
+_SAMPLES_PER_BYTE: Final = 40
+_LEAST_TILE_PIXELS: Final = 1024
 
 NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
 RLE: Final = "1.2.840.10008.1.2.5"
@@ -29,6 +32,16 @@ PLUGINS: Final[dict[str, str]] = {
     RLE: "pylibjpeg",
 }
 """The codec of each transfer syntax: one, named, so that every host decodes alike."""
+
+_HELD_AT_MOST: Final[dict[str, int]] = {
+    RLE: 64,
+    "1.2.840.10008.1.2.4.50": 2048,
+    "1.2.840.10008.1.2.4.51": 2048,
+    "1.2.840.10008.1.2.4.57": 64,
+    "1.2.840.10008.1.2.4.70": 64,
+}
+"""Bytes of pixels that a byte can hold at most: a run of 128 takes 2 bytes; a Huffman code has a bit at least, a
+block of 64 samples two of them (half of that where a scan has only the mean), a lossless sample one."""
 
 
 def decoded_bytes(
@@ -78,7 +91,34 @@ def check_pixels(
 def _check_encapsulated(need: int, n_frames: int, transfer_syntax: str, pixel_bytes: int, n_fragments: int) -> str:
     if n_fragments < n_frames:
         return "E_FRAME_COUNT"
-    ratio = _MAX_RLE_RATIO if transfer_syntax == RLE else _MAX_RATIO
-    if need > _RATIO_FREE_BYTES + ratio * pixel_bytes:
+    held = _HELD_AT_MOST.get(transfer_syntax)
+    most = _RATIO_FREE_BYTES + _MAX_RATIO * pixel_bytes if held is None else held * pixel_bytes
+    return "E_DIMENSIONS" if need > most else ""
+
+
+def check_stream(
+    found: StreamSize | None, *, rows: int, columns: int, samples: int, transfer_syntax: str, stream_bytes: int
+) -> str:
+    """Return the reason the stream of a frame must not be decoded, or an empty string.
+
+    Parameters
+    ----------
+    found : StreamSize or None
+        What the stream says of itself.
+    rows, columns, samples : int
+        What the header says.
+    transfer_syntax : str
+    stream_bytes : int
+    """
+    if transfer_syntax == RLE:
+        return ""
+    if found is None:
+        return "E_CODEC_ERROR"
+    if (found.rows, found.columns, found.components) != (rows, columns, samples):
         return "E_DIMENSIONS"
-    return ""
+    if not found.has_end:
+        return "E_TRUNCATED"
+    # codecs make room for a whole frame, 32 bits a sample and tables for each tile, before they decode one
+    most = max(_FREE_SAMPLES, _SAMPLES_PER_BYTE * stream_bytes)
+    has_tiny_tiles = found.tiles > 1 and found.tiles * _LEAST_TILE_PIXELS > rows * columns
+    return "E_DIMENSIONS" if rows * columns * samples > most or has_tiny_tiles else ""

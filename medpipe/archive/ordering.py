@@ -7,8 +7,10 @@ SliceLocation never order slices: vendors write them at will.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +22,10 @@ SAME_PLACE_MM: Final = 0.01
 _EVEN_PART: Final = 0.01
 _DRIFT_PART: Final = 0.1
 _WHOLE_STEP_TOLERANCE: Final = 0.05
+_SIDEWAYS_PIXELS: Final = 0.5
+_SIDEWAYS_MM: Final = 0.05
 _TEMPORAL: Final = ("TemporalPositionIdentifier", "TemporalPositionIndex", "FrameReferenceTime", "TriggerTime")
+_COUNTED: Final = frozenset(_TEMPORAL[:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,10 @@ class Lattice:
         z along the normal (mean step), y, x.
     affine_lps : tuple of 16 float
     slice_positions_mm : tuple of float or None
+    missing_mm : tuple of float or None
+        Positions along the normal at which slices are missing; None for a single slice and for uneven steps.
+    tilt_deg : float or None
+        Angle between the step and the normal, where the stack is sheared.
     thickness_known : bool
         False for one slice whose header gives no thickness.
     """
@@ -42,6 +51,8 @@ class Lattice:
     spacing_mm: tuple[float, float, float]
     affine_lps: tuple[float, ...]
     slice_positions_mm: tuple[float, ...] | None = None
+    missing_mm: tuple[float, ...] | None = None
+    tilt_deg: float | None = None
     thickness_known: bool = True
 
 
@@ -76,17 +87,37 @@ def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
     """Return the slices as volumes: one list per time, each ascending along the normal.
 
     The first element that tells the repeats of every place apart orders them: temporal
-    elements, then the instance number with the frame number. None if nothing does.
+    elements, then the instance number with the frame number. None if nothing does, or if what
+    does was counted neither time by time nor place by place: then it says nothing of time.
     """
     for keyword in _TEMPORAL:
         keyed = [[(dict(one.plane.temporal).get(keyword), one) for one in place] for place in places]
         if all(_distinct([when for when, _ in place]) for place in keyed):
             ordered = [[one for _, one in sorted(place, key=lambda pair: _when(pair[0]))] for place in keyed]
+            if keyword in _COUNTED and not _is_counted([sorted(_when(when) for when, _ in place) for place in keyed]):
+                return None
             return [list(volume) for volume in zip(*ordered, strict=True)]
-    if not all(_distinct([_instance_of(one) for one in place]) for place in places):
+    numbers = [sorted(_instance_of(one) for one in place) for place in places]
+    if not all(_distinct(place) for place in numbers) or not _is_counted(numbers):
         return None
     ordered = [sorted(place, key=_instance_of) for place in places]
     return [list(volume) for volume in zip(*ordered, strict=True)]
+
+
+def _is_counted(numbers: Sequence[Sequence[Any]]) -> bool:
+    """Tell whether the ascending numbers of each place count times.
+
+    They are alike at all places, or go on from image to image, time by time or place by place.
+    """
+    if all(list(place) == list(numbers[0]) for place in numbers):
+        return True
+    differ = _distinct([number for place in numbers for number in place])
+    return differ and (_in_blocks(numbers) or _in_blocks(list(zip(*numbers, strict=True))))
+
+
+def _in_blocks(groups: Sequence[Sequence[Any]]) -> bool:
+    spans = sorted((min(group), max(group)) for group in groups)
+    return all(before[1] < after[0] for before, after in pairwise(spans))
 
 
 def lattice_of(slices: Sequence[Slice]) -> Lattice | str:
@@ -113,16 +144,18 @@ def lattice_of(slices: Sequence[Slice]) -> Lattice | str:
     if gaps.min() <= SAME_PLACE_MM or _leaves_line(places, along, min(row_mm, column_mm)):
         return "E_MIXED_SERIES"
     normal_step = float(step @ normal)
-    verdict = _verdict(along, gaps, normal_step)
-    sheared = float(np.linalg.norm(step - normal_step * normal)) * (len(slices) - 1)
-    if verdict == "regular" and sheared >= 0.5 * min(row_mm, column_mm):
-        verdict = "tilted"
-    uneven = verdict in {"uneven", "missing_slices"}
+    missing = _missing(along, gaps, normal_step, [one.plane.thickness_mm for one in slices])
+    sideways = float(np.linalg.norm(step - normal_step * normal))
+    tilted = sideways * (len(slices) - 1) >= 0.5 * min(row_mm, column_mm)
+    uneven = missing is None or bool(missing)
+    verdict = "missing_slices" if missing else "uneven" if uneven else "tilted" if tilted else "regular"
     return Lattice(
         verdict=verdict,
         spacing_mm=(normal_step, row_mm, column_mm),
         affine_lps=affine_of(plane, first, step),
         slice_positions_mm=tuple(float(place) for place in along) if uneven else None,
+        missing_mm=missing,
+        tilt_deg=math.degrees(math.atan2(sideways, normal_step)) if tilted else None,
     )
 
 
@@ -136,24 +169,35 @@ def affine_of(plane: Plane, first: Sequence[float] | Vector, step: Vector) -> tu
     return tuple(float(item) for item in affine.ravel())
 
 
-def _verdict(along: Vector, gaps: Vector, normal_step: float) -> str:
+def _missing(
+    along: Vector, gaps: Vector, normal_step: float, thicknesses: Sequence[float | None]
+) -> tuple[float, ...] | None:
+    """Return where slices are missing: nothing in a regular stack, None where steps are uneven."""
     median = float(np.median(gaps))
     line = along[0] + np.arange(len(along)) * normal_step
     even = np.abs(gaps - median).max() <= max(_EVEN_PART * median, SAME_PLACE_MM)
     if even and np.abs(along - line).max() <= _DRIFT_PART * normal_step:
-        return "regular"
-    steps = gaps / median
-    whole = np.round(steps)
-    if np.abs(steps - whole).max() <= _WHOLE_STEP_TOLERANCE and whole.min() >= 1 and whole.max() >= 2:
-        return "missing_slices"
-    return "uneven"
+        return ()
+    # slices of several thicknesses were made that far apart
+    if len({round(thickness, 2) for thickness in thicknesses if thickness is not None}) > 1:
+        return None
+    # of few slices the median step may be a gap; the least step is one step then
+    for step in (median, gaps.min()):
+        whole = np.round(gaps / step)
+        if whole.min() >= 1 and whole.max() >= 2 and np.abs(gaps / step - whole).max() <= _WHOLE_STEP_TOLERANCE:
+            places = [
+                low + gap * k / n for low, gap, n in zip(along[:-1], gaps, whole, strict=True) for k in range(1, int(n))
+            ]
+            return tuple(float(place) for place in places)
+    return None
 
 
 def _leaves_line(places: Vector, along: Vector, pixel_mm: float) -> bool:
     # uneven steps are a matter of degree; slices shifted sideways are no stack at all
     part = (along - along[0]) / (along[-1] - along[0])
     line = places[0] + part[:, None] * (places[-1] - places[0])
-    return float(np.linalg.norm(places - line, axis=1).max()) > max(pixel_mm, 0.1)
+    sideways = np.linalg.norm(places - line, axis=1).max()
+    return float(sideways) > max(_SIDEWAYS_PIXELS * pixel_mm, _SIDEWAYS_MM)
 
 
 def _nominal_step(plane: Plane) -> float | None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import numpy as np
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 
-from medpipe.archive.codestream import stream_size
-from medpipe.archive.elements import parse, quiet
+from medpipe.archive.codestream import begins_stream, stream_size
+from medpipe.archive.elements import items, numbers, parse, quiet
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.limits import NATIVE, PLUGINS, RLE
+from medpipe.archive.limits import NATIVE, PLUGINS, RLE, check_stream
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -72,10 +73,14 @@ def decode(header: Header, data: bytes) -> Pixels:
         if header.n_fragments >= 0:
             _check_streams(header, dataset)
         frames = _decoded(header, dataset)
-        expected = (header.n_frames, header.rows, header.columns)
-        if frames.shape[:3] != expected:
+        if frames.shape != _expected_shape(header):
             raise Rejected("E_DIMENSIONS")
         return frames
+
+
+def _expected_shape(header: Header) -> tuple[int, ...]:
+    shape = (header.n_frames, header.rows, header.columns)
+    return (*shape, 3) if header.is_colour and not header.is_segmentation else shape
 
 
 def pixel_digest(data: bytes) -> str:
@@ -116,6 +121,7 @@ def _decoded(header: Header, dataset: Any) -> Pixels:
     if header.photometric == "PALETTE COLOR" and not header.is_segmentation:
         return _palette_colours(header, frames, dataset)
     if "ModalityLUTSequence" in dataset and not header.is_segmentation:
+        _check_table(dataset)
         return np.asarray(apply_modality_lut(frames, dataset))
     return np.asarray(frames)
 
@@ -147,8 +153,34 @@ def _palette_colours(header: Header, frames: Pixels, dataset: Any) -> Pixels:
     return colours
 
 
+def _check_table(dataset: Any) -> None:
+    (table, *others) = items(dataset, "ModalityLUTSequence") or (None,)
+    descriptor = () if table is None else numbers(table, "LUTDescriptor")
+    if others or len(descriptor) != 3 or "LUTData" not in table:
+        raise Rejected("E_RESCALE")
+    entries = table["LUTData"].value
+    n_entries = len(entries) // 2 if isinstance(entries, bytes) else len(entries)
+    # zero stands for 65536 (PS3.3 C.11.1.1.1); entries of 8 bits may come two in a word
+    if n_entries < (descriptor[0] or 1 << 16) / (2 if descriptor[2] == 8 else 1):
+        raise Rejected("E_RESCALE")
+
+
 def _check_streams(header: Header, dataset: Any) -> None:
+    """Refuse more streams than frames, and a stream of another size than the header says, or of none."""
+    # a frame may lie in several fragments, but each frame begins a stream of its own
+    fragments = BytesIO(dataset.PixelData)
+    parse_basic_offsets(fragments)
+    begun = sum(begins_stream(fragment) for fragment in generate_fragments(fragments))
+    if begun > header.n_frames:
+        raise Rejected("E_FRAME_COUNT")
     for frame in generate_frames(dataset.PixelData, number_of_frames=header.n_frames):
-        size = stream_size(frame)
-        if size is not None and size != (header.rows, header.columns):
-            raise Rejected("E_DIMENSIONS")
+        code = check_stream(
+            stream_size(frame),
+            rows=header.rows,
+            columns=header.columns,
+            samples=header.samples,
+            transfer_syntax=header.transfer_syntax,
+            stream_bytes=len(frame),
+        )
+        if code:
+            raise Rejected(code)

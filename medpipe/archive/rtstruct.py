@@ -13,6 +13,7 @@ from medpipe.archive.grid import Grid
 from medpipe.archive.pixels import codec_boundary
 from medpipe.errors import Rejected
 
+_MOST_CROSSINGS: Final = 1 << 22
 _CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -58,7 +59,7 @@ def _closed_contours(item: Any) -> list[Vector]:
     for contour in items(item, "ContourSequence"):
         if text(contour, "ContourGeometricType") not in _CLOSED:
             continue
-        points = numbers(contour, "ContourData")
+        points = numbers(contour, "ContourData", may_be_long=True)
         if len(points) < 9 or len(points) % 3:
             raise Rejected("E_COMPANION")
         polygons.append(np.array(points).reshape(-1, 3))
@@ -99,12 +100,22 @@ def fill_polygon(corners: Vector, shape: tuple[int, int]) -> Mask:
     """
     rows, columns = shape
     following = np.roll(corners, -1, axis=0)
+    toggles = np.zeros((rows, columns + 1), dtype=np.int64)
+    # a contour of very many corners goes in parts: what crosses what is a table of rows by edges
+    part = max(1, _MOST_CROSSINGS // rows)
+    for begin in range(0, len(corners), part):
+        edges = slice(begin, begin + part)
+        _toggle(toggles, corners[edges], following[edges])
+    return np.asarray(np.cumsum(toggles, axis=1)[:, :columns] % 2 == 1)
+
+
+def _toggle(toggles: np.ndarray[Any, np.dtype[np.int64]], starts: Vector, stops: Vector) -> None:
+    """Count, in each row, the edges that cross it to the left of each pixel."""
+    rows, columns = toggles.shape[0], toggles.shape[1] - 1
     numbers_of_rows = np.arange(rows)[:, None]
-    crosses = (corners[:, 1] <= numbers_of_rows) != (following[:, 1] <= numbers_of_rows)
+    crosses = (starts[:, 1] <= numbers_of_rows) != (stops[:, 1] <= numbers_of_rows)
     row, edge = np.nonzero(crosses)
-    start, stop = corners[edge], following[edge]
+    start, stop = starts[edge], stops[edge]
     part = (row - start[:, 1]) / (stop[:, 1] - start[:, 1])
     crossing = np.round(start[:, 0] + part * (stop[:, 0] - start[:, 0]), 6)
-    toggles = np.zeros((rows, columns + 1), dtype=np.int64)
     np.add.at(toggles, (row, np.clip(np.ceil(crossing), 0, columns).astype(np.int64)), 1)
-    return np.asarray(np.cumsum(toggles, axis=1)[:, :columns] % 2 == 1)

@@ -54,15 +54,31 @@ class Stack:
     affine_lps : tuple of 16 float or None
     slice_positions_mm : tuple of float or None
         Along the normal, where steps are uneven or slices are missing.
+    missing_mm : tuple of float or None
+        Positions along the normal at which slices are missing; None where nothing is known of it.
+    tilt_deg : float or None
+        Angle between the step and the normal, where the stack is sheared.
     verdict : str
         ``regular``, ``tilted``, ``uneven``, ``missing_slices``, ``single``, ``planar``,
         ``colour``, ``multiframe``, ``segmentation`` or ``refused``.
     code : str
         Reason code, or an empty string.
+    flags : tuple of str
+        All reason codes that are true of the stack, ``code`` first.
     lossy : bool
         Any member went through lossy compression.
     unit : str
         Unit the header claims: ``HU``, ``BQML``, ``SUV`` or ``arbitrary``.
+    values : str
+        What stored numbers go through: ``stored`` (nothing), ``rescale`` (slope and intercept)
+        or ``table`` (modality LUT).
+    padding : tuple of (float or None) or None
+        Lowest and highest value of the array that the header calls padding; a pair for each
+        member where they differ, two None for one without.
+    real_world_map : bool
+        A header maps stored to real-world values; the map is not applied.
+    monochrome1 : bool
+        A header says that low values are shown bright; values keep their polarity.
     mosaic : Mosaic or None
         How to unpack each member.
     n_source_bytes : int
@@ -82,11 +98,18 @@ class Stack:
     thickness_known: bool = True
     affine_lps: tuple[float, ...] | None = None
     slice_positions_mm: tuple[float, ...] | None = None
+    missing_mm: tuple[float, ...] | None = None
+    tilt_deg: float | None = None
     frame_of_reference_uid: str = ""
     verdict: str = "regular"
     code: str = ""
+    flags: tuple[str, ...] = ()
     lossy: bool = False
     unit: str = "arbitrary"
+    values: str = "stored"
+    padding: tuple[float | None, ...] | None = None
+    real_world_map: bool = False
+    monochrome1: bool = False
     mosaic: Mosaic | None = None
     n_source_bytes: int = 0
 

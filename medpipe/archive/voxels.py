@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from medpipe.archive.doubts import are_timed, frames_of
 from medpipe.archive.header import Header
 from medpipe.archive.pixels import Pixels, decode
 from medpipe.archive.stacks import Stack
@@ -67,7 +69,8 @@ def load_volume(
     ------
     Rejected
         ``stack.code`` of a refused stack, ``E_CHANGED`` if a file is not what its header was
-        read from, ``E_NONFINITE``, or what decoding says.
+        read from, ``E_NONFINITE``, ``E_AMBIGUOUS_4D`` where two times are copies that no
+        temporal element tells apart, or what decoding says.
     """
     if stack.refused:
         raise Rejected(stack.code)
@@ -84,6 +87,10 @@ def load_volume(
         finite &= is_finite
     if not finite:
         raise Rejected("E_NONFINITE")
+    # localizers of one place are pictures, not times
+    is_timed = stack.kind != "series4d" or "W_LOCALIZER" in stack.flags or _are_timed(stack, headers)
+    if not is_timed and _repeats(array):
+        raise Rejected("E_AMBIGUOUS_4D")
     volume = Volume(
         data=array,
         geometry=stack.geometry(frame_of_reference_key),
@@ -92,6 +99,24 @@ def load_volume(
         verdict=stack.verdict,
     )
     return volume, scales.pop() if len(scales) == 1 else None
+
+
+def _repeats(array: Any) -> bool:
+    """Tell whether two volumes of a series are equal, voxel by voxel."""
+    middle = array.shape[1] // 2
+    seen: dict[bytes, list[int]] = {}
+    for time, volume in enumerate(array):
+        alike = seen.setdefault(hashlib.sha256(volume[middle].tobytes()).digest(), [])
+        if any(np.array_equal(array[other], volume) for other in alike):
+            return True
+        alike.append(time)
+    return False
+
+
+def _are_timed(stack: Stack, headers: Mapping[str, Header]) -> bool:
+    """Tell whether temporal elements tell the times of a series apart."""
+    frames = frames_of(stack, headers)
+    return all(are_timed(frames[place :: stack.shape[1]]) for place in range(stack.shape[1]))
 
 
 def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
@@ -125,17 +150,15 @@ def _fill(
 
 def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     values = frame.astype(np.float64)
-    values *= slope
-    values += intercept
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and that is refused
+        values *= slope
+        values += intercept
         return values.astype(np.float32)
 
 
 def scale_of(header: Header, frame: int) -> Quantization:
     """Return (slope, intercept) of a frame; (1, 0) where the header gives none."""
-    plane = header.frames[frame] if header.frames else header.top
-    slope = 1.0 if plane.slope is None else plane.slope
-    return slope, 0.0 if plane.intercept is None else plane.intercept
+    return (header.frames[frame] if header.frames else header.top).scale
 
 
 def _fill_colour(array: Any, frames: Pixels, index: int, frame: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-ColumnType = Literal["string", "int64", "float64", "bool", "list<int64>", "list<float64>"]
+ColumnType = Literal["string", "int64", "float64", "bool", "list<int64>", "list<float64>", "list<string>"]
 
 
 class Field(NamedTuple):
@@ -115,7 +115,7 @@ SERIES = TableSchema(
 
 VOLUMES = TableSchema(
     "volumes",
-    1,
+    2,
     "a volume, or a refusal to make one",
     (
         Field("volume_key", "string", "identity of the volume"),
@@ -140,6 +140,23 @@ VOLUMES = TableSchema(
         Field("content_digest", "string", "digest of voxels and geometry"),
         Field("store", "string", "path of the Zarr group in the lake, or null"),
         Field("final_store", "string", "the same for the image after the route's ops, where the recipe keeps it"),
+        Field("flags", "list<string>", "all reasons that are true of the volume, code first; empty where none is"),
+        Field("tilt_deg", "float64", "angle between the step from slice to slice and the normal, where sheared"),
+        Field(
+            "n_missing", "int64", "slices missing between others; null where steps are uneven or slices have no place"
+        ),
+        Field("missing_mm", "list<float64>", "positions along the normal at which slices are missing"),
+        Field(
+            "values", "string", "what stored numbers went through: stored (nothing), rescale or table (modality LUT)"
+        ),
+        Field(
+            "padding",
+            "list<float64>",
+            "lowest and highest value that the header calls padding, kept in the array; a pair for each member where "
+            "they differ; null without any",
+        ),
+        Field("real_world_map", "bool", "a header maps stored numbers to real-world values; not applied"),
+        Field("monochrome1", "bool", "a header says that low values are shown bright; values keep their polarity"),
     ),
     ("modality", "series_key", "volume_key"),
 )

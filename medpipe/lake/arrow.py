@@ -28,10 +28,11 @@ _TYPES = {
     "bool": pa.bool_(),
     "list<int64>": pa.list_(pa.int64()),
     "list<float64>": pa.list_(pa.float64()),
+    "list<string>": pa.list_(pa.string()),
 }
 _ROW_GROUP_ROWS = 1 << 16
 _ROW_GROUP_BYTES = 48 << 20
-_BYTES_PER_VALUE = {"string": 40, "list<int64>": 40, "list<float64>": 150}
+_BYTES_PER_VALUE = {"string": 40, "list<int64>": 40, "list<float64>": 150, "list<string>": 20}
 _LEAST_ROWS = 1 << 10
 
 

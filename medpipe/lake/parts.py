@@ -33,7 +33,7 @@ NO_MODALITY = "NA"
 PARTS_LIST = LAYOUT.parts_list("").rpartition("/")[2]
 
 _WRITER_VERSION = 1
-_DISK_BYTES = {"float64": 7, "int64": 2, "bool": 1, "list<int64>": 4, "list<float64>": 24}
+_DISK_BYTES = {"float64": 7, "int64": 2, "bool": 1, "list<int64>": 4, "list<float64>": 24, "list<string>": 2}
 _KEY_BYTES, _WORD_BYTES = 16, 1
 _KEYS = {
     "instance_key": 1,

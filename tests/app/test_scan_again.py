@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from medpipe.app.progress import Silent
+from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan import ScanReport, scan_into
 from medpipe.app.site import Limits
 from medpipe.contracts.protocols import Item
@@ -42,7 +43,7 @@ def asked_for(place: Place, *retry: str) -> ScanReport:
 
 def headers_are_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("scanning", "pending"):
-        monkeypatch.setattr(f"medpipe.app.{name}.HEADERS_VERSION", 2)
+        monkeypatch.setattr(f"medpipe.app.{name}.HEADERS_VERSION", HEADERS_VERSION + 1)
 
 
 # what was refused -----------------------------------------------------------------------------

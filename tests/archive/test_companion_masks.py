@@ -174,3 +174,17 @@ def test_segments_written_by_highdicom_come_back_on_the_image_grid(stack_of, arc
     companions = load_companions([(archive.headers["4"], archive.files["4"])], host.geometry())
     assert [region.mask.tolist() for region in companions.regions] == [(truth == 1).tolist(), (truth == 2).tolist()]
     assert companions.original_names == {"roi_1": "part 1", "roi_2": "part 2"}
+
+
+@pytest.mark.parametrize("most", [1, 100, 1 << 22])
+def test_a_contour_is_filled_in_parts_as_at_once(monkeypatch, most):
+    monkeypatch.setattr("medpipe.archive.rtstruct._MOST_CROSSINGS", most)
+    rng = np.random.default_rng(4)
+    square = np.array([[1.0, 1.0], [5.0, 1.0], [5.0, 4.0], [1.0, 4.0]])
+    filled = fill_polygon(square, (8, 9))
+    assert np.argwhere(filled).min(axis=0).tolist() == [1, 1]
+    assert np.argwhere(filled).max(axis=0).tolist() == [3, 4]
+    corners = rng.uniform(-2, 12, (301, 2))
+    found = fill_polygon(corners, (10, 11))
+    monkeypatch.setattr("medpipe.archive.rtstruct._MOST_CROSSINGS", 1 << 22)
+    assert np.array_equal(found, fill_polygon(corners, (10, 11)))

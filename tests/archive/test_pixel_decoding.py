@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate, generate_frames
 
 from medpipe.archive import pixels as pixels_module
 from medpipe.archive.codestream import stream_size
+from medpipe.archive.limits import RLE, check_pixels
 from medpipe.archive.pixels import clear_unused_bits, codec_boundary, decode, pixel_digest
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
@@ -95,13 +98,123 @@ def test_a_stream_of_another_size_than_the_header_is_refused(slice_of, bytes_of,
 
 
 def test_stream_size_is_read_from_every_family(slice_of):
-    from pydicom.encaps import generate_frames
-
     for syntax in SYNTAXES[1:]:
         dataset = slice_of(RAMP)
         dataset.compress(syntax)
-        assert stream_size(next(generate_frames(dataset.PixelData, number_of_frames=1))) == (48, 64)
+        assert stream_size(next(generate_frames(dataset.PixelData, number_of_frames=1))) == (48, 64, 1, 1, True)
     assert stream_size(b"\xff\xd8\xff") is None
+
+
+def in_stream(slice_of, bytes_of, syntax, change, stored=RAMP, **elements):
+    """Return a file whose one stream was changed."""
+    dataset = slice_of(stored)
+    dataset.compress(syntax)
+    stream = change(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    dataset.PixelData = encapsulate([stream + b"\0" * (len(stream) % 2)])
+    dataset["PixelData"].is_undefined_length = True
+    for keyword, said in elements.items():
+        setattr(dataset, keyword, said)
+    return bytes_of(dataset)
+
+
+JPEG_LS, JPEG_2000 = SYNTAXES[1:]
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG_2000])
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_stream_without_its_end_is_truncated(slice_of, bytes_of, read, syntax, kept):
+    data = in_stream(slice_of, bytes_of, syntax, lambda stream: stream[: int(len(stream) * kept)])
+    with pytest.raises(Rejected, match="E_TRUNCATED"):
+        decoded(read, data)
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG_2000])
+def test_what_is_no_stream_of_its_kind_reaches_no_codec(slice_of, bytes_of, read, syntax):
+    with pytest.raises(Rejected, match="E_CODEC_ERROR"):
+        decoded(read, in_stream(slice_of, bytes_of, syntax, lambda stream: b"\0\0" + stream[2:]))
+
+
+def test_a_stream_of_no_lines_is_refused_and_one_that_says_them_later_is_not(slice_of, bytes_of, read):
+    def without_lines(stream, later=b""):
+        at = stream.index(b"\xff\xf7") + 5
+        return stream[:at] + b"\0\0" + stream[at + 2 : -2] + later + stream[-2:]
+
+    with pytest.raises(Rejected, match="E_DIMENSIONS"):
+        decoded(read, in_stream(slice_of, bytes_of, JPEG_LS, without_lines))
+    dataset = slice_of(RAMP)
+    dataset.compress(JPEG_LS)
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    assert stream_size(without_lines(stream, b"\xff\xdc\0\x04\0\x30"))[:2] == (48, 64)
+
+
+@pytest.mark.parametrize(("syntax", "at"), [(JPEG_LS, 0), (JPEG_2000, 1)])
+def test_a_stream_of_other_components_is_refused(slice_of, bytes_of, read, syntax, at):
+    def with_three(stream):
+        place = stream.index(b"\xff\xf7") + 9 if syntax == JPEG_LS else 41
+        return stream[:place] + b"\x03" + stream[place + 1 :]
+
+    with pytest.raises(Rejected, match="E_DIMENSIONS"):
+        decoded(read, in_stream(slice_of, bytes_of, syntax, with_three))
+
+
+def test_tiles_of_a_few_pixels_are_refused(slice_of, bytes_of, read):
+    tiny = struct.pack(">II", 2, 2)
+    with pytest.raises(Rejected, match="E_DIMENSIONS"):
+        decoded(read, in_stream(slice_of, bytes_of, JPEG_2000, lambda stream: stream[:24] + tiny + stream[32:]))
+
+
+def test_the_boxes_of_a_jp2_file_are_looked_through(slice_of):
+    dataset = slice_of(RAMP)
+    dataset.compress(JPEG_2000)
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0jp2c"
+    assert stream_size(boxes + stream) == stream_size(stream)
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG_2000])
+def test_a_huge_frame_out_of_a_small_stream_is_refused_before_there_is_room_for_it(slice_of, bytes_of, read, syntax):
+    side = 9000
+
+    def huge(stream):
+        if syntax == JPEG_LS:
+            at = stream.index(b"\xff\xf7") + 5
+            return stream[:at] + struct.pack(">HH", side, side) + stream[at + 4 :]
+        return stream[:8] + struct.pack(">IIIIII", side, side, 0, 0, side, side) + stream[32:]
+
+    with pytest.raises(Rejected, match="E_DIMENSIONS"):
+        decoded(read, in_stream(slice_of, bytes_of, syntax, huge, Rows=side, Columns=side))
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_large_blank_image_is_not_taken_for_a_bomb(slice_of, bytes_of, read, syntax):
+    blank = np.full((2048, 2500), 9, np.uint16)
+    dataset = slice_of(blank)
+    dataset.compress(syntax)
+    data = bytes_of(dataset)
+    assert len(data) < blank.nbytes / 60
+    assert np.array_equal(decoded(read, data)[0], blank)
+
+
+def test_runs_hold_sixty_four_bytes_a_byte_and_no_more():
+    facts = {"samples": 1, "bits_allocated": 16, "n_frames": 1, "photometric": "", "n_fragments": 1}
+    for rows, code in ((64, ""), (65, "E_DIMENSIONS")):
+        assert check_pixels(rows=rows, columns=100, transfer_syntax=RLE, pixel_bytes=200, **facts) == code
+
+
+def test_a_segmentation_in_colour_is_refused(slice_of, bytes_of, read):
+    rgb = np.zeros((6, 8, 3), np.uint8)
+    dataset = slice_of(
+        rgb,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4",
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+    )
+    with pytest.raises(Rejected, match="E_DIMENSIONS"):
+        decoded(read, bytes_of(dataset))
 
 
 def test_damaged_streams_are_rejected_never_raised(slice_of, bytes_of, read):

@@ -73,6 +73,35 @@ def test_gantry_tilt_keeps_the_sheared_column(stack_of, archive_of):
     assert (stack.verdict, stack.code) == ("tilted", "W_TILTED")
     assert affine_of(stack)[:3, 2] == pytest.approx(step, abs=1e-6)
     assert stack.spacing_mm[0] == pytest.approx(step[2])
+    assert stack.tilt_deg == pytest.approx(12.5, abs=1e-6)
+
+
+def test_all_that_is_true_of_a_stack_is_said(stack_of, archive_of):
+    slices = stack_of(8, step=(0.0, 1.0, 5.0), LossyImageCompression="01")
+    slices[2].ConvolutionKernel = "B70f"
+    del slices[4]
+    stack = only(archive_of(slices))
+    assert (stack.code, stack.flags) == ("E_GAP", ("E_GAP", "W_TILTED", "W_MIXED", "W_LOSSY"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [
+        ([1, 2, 3, 4, 5, 6], "series4d"),  # time by time
+        ([1, 3, 5, 2, 4, 6], "series4d"),  # place by place
+        ([3, 1, 2, 6, 5, 4], "series4d"),  # time by time, places at random
+        ([7, 7, 7, 9, 9, 9], "series4d"),  # alike at all places
+        ([1, 4, 3, 2, 5, 6], None),
+        ([1, 1, 1, 2, 2, 9], None),
+    ],
+)
+def test_numbers_order_times_only_if_they_count_them(stack_of, archive_of, numbers, kind):
+    slices = [*stack_of(3), *stack_of(3, SeriesNumber=1)]
+    for place, (dataset, number) in enumerate(zip(slices, numbers, strict=True)):
+        dataset.SOPInstanceUID = f"1.2.3.{place}"
+        dataset.InstanceNumber = number
+    stack = only(archive_of(slices))
+    assert (stack.kind if kind else stack.code) == (kind or "E_AMBIGUOUS_4D")
 
 
 def test_a_missing_slice_is_said(stack_of, archive_of):
@@ -81,6 +110,23 @@ def test_a_missing_slice_is_said(stack_of, archive_of):
     stack = only(archive_of(slices))
     assert (stack.verdict, stack.code, stack.shape[0]) == ("missing_slices", "E_GAP", 9)
     assert np.diff(stack.slice_positions_mm) == pytest.approx([2.5, 2.5, 2.5, 5.0, 2.5, 2.5, 2.5, 2.5])
+    assert stack.missing_mm == pytest.approx([30 + 4 * 2.5])
+
+
+@pytest.mark.parametrize(("gone", "missing"), [([1], [1]), ([2], [2]), ([1, 3, 5], [1, 3, 5]), ([3, 4, 5], [3, 4, 5])])
+def test_the_least_step_is_one_step_where_most_are_gaps(stack_of, archive_of, gone, missing):
+    slices = stack_of(4 if len(gone) == 1 else 8)
+    stack = only(archive_of([one for place, one in enumerate(slices) if place not in gone]))
+    assert stack.verdict == "missing_slices"
+    assert stack.missing_mm == pytest.approx([30 + 2.5 * place for place in missing])
+
+
+def test_thick_slices_after_thin_ones_are_no_gap(stack_of, archive_of):
+    slices = stack_of(9)
+    kept = [*slices[:5], slices[6], slices[8]]
+    for dataset in kept[5:]:
+        dataset.SliceThickness = 5.0
+    assert only(archive_of(kept)).verdict == "uneven"
 
 
 def test_uneven_steps_are_said(stack_of, archive_of):

@@ -1,0 +1,135 @@
+"""What is wrong, or doubtful, with frames that make a stack: contradictions between their headers.
+
+Nothing is repaired here. What would put wrong numbers into an array refuses the stack; what
+leaves the numbers as they are stored, but may not be what a reader expects, is flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
+
+from medpipe.archive.frames import Plane
+from medpipe.archive.header import Header
+from medpipe.archive.limits import decoded_bytes
+from medpipe.archive.stacks import Stack, unit_of
+
+Frames = Sequence[tuple[Header, Plane]]
+
+_RESCALED_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",
+        "1.2.840.10008.5.1.4.1.1.2.1",
+        "1.2.840.10008.5.1.4.1.1.128",
+        "1.2.840.10008.5.1.4.1.1.130",
+    }
+)
+"""CT and PET images, single and multi-frame: rescale values are required of them (PS3.3 A.3, A.21, A.38, A.56)."""
+
+_ALIKE: Final[tuple[Callable[[Header, Plane], Hashable], ...]] = (
+    lambda _, plane: plane.image_type[2:],
+    lambda _, plane: _rounded(plane.echo_time_ms),
+    lambda _, plane: _rounded(plane.inversion_time_ms),
+    lambda header, _: header.facts.get("kernel"),
+    lambda header, _: _rounded(header.facts.get("kvp")),
+    lambda header, _: header.photometric == "MONOCHROME1",
+    lambda header, _: header.signed,
+)
+
+
+def frames_of(stack: Stack, headers: Mapping[str, Header]) -> list[tuple[Header, Plane]]:
+    """Return the frames of a stack with their headers, in the order of the members."""
+    found: list[tuple[Header, Plane]] = []
+    for path, frame in stack.members:
+        header = headers[path]
+        if frame >= 0 and header.frames:
+            found.append((header, header.frames[frame]))
+        else:
+            found.extend((header, plane) for plane in header.frames or (header.top,))
+    return found
+
+
+def refusal_of(stack: Stack, frames: Frames) -> str:
+    """Return the reason why the frames must not be one array, or an empty string."""
+    sources = {(header.modality, unit_of(header), header.units.upper()) for header, _ in frames}
+    patients = {header.patient_id for header, _ in frames} - {""}
+    if len(sources) > 1 or len(patients) > 1:
+        return "E_MIXED_SERIES"
+    if not is_rescaled(stack):
+        return ""
+    slopes, intercepts = [plane.slope for _, plane in frames], [plane.intercept for _, plane in frames]
+    lost = _is_lost(slopes, 1.0) or _is_lost(intercepts, 0.0)
+    turned = len({slope > 0 for slope in slopes if slope is not None}) > 1
+    # a table and a slope are two ways to the same value (PS3.3 C.11.1)
+    twice = any(header.has_table and not _is_identity(plane) for header, plane in frames)
+    tables = len({header.has_table for header, _ in frames}) > 1
+    return "E_RESCALE" if lost or turned or twice or tables else ""
+
+
+def flags_of(stack: Stack, frames: Frames) -> list[str]:
+    """Return the reasons why somebody should look at the stack, the most serious first."""
+    flags = []
+    if is_rescaled(stack) and lacks_rescale(frames):
+        flags.append("W_RESCALE")
+    if stack.kind == "series4d" and stack.shape[1] == 1 and "W_LOCALIZER" not in stack.flags and not are_timed(frames):
+        flags.append("W_UNTIMED")
+    if any(_holds_more(header) for header, _ in frames):
+        flags.append("W_EXCESS")
+    counted = {header.n_slices for header, _ in frames if header.modality == "PT" and header.n_slices}
+    if stack.affine_lps is not None and counted and counted != {stack.shape[-3]}:
+        flags.append("W_COUNT")
+    if any(len({trait(header, plane) for header, plane in frames}) > 1 for trait in _ALIKE):
+        flags.append("W_MIXED")
+    return flags
+
+
+def are_timed(frames: Frames) -> bool:
+    """Tell whether temporal elements tell frames of one place apart."""
+    return len({plane.temporal for _, plane in frames}) == len(frames)
+
+
+def is_rescaled(stack: Stack) -> bool:
+    """Tell whether slope and intercept apply to a stack's frames."""
+    return stack.kind not in {"colour", "segmentation"}
+
+
+def lacks_rescale(frames: Frames) -> bool:
+    """Tell whether frames lack rescale values that their kind of image must have."""
+    return any(
+        header.sop_class_uid in _RESCALED_CLASSES
+        and not header.has_table
+        and (plane.slope is None or plane.intercept is None)
+        for header, plane in frames
+    )
+
+
+def _is_lost(values: Sequence[float | None], default: float) -> bool:
+    """Tell whether some frames lack a value that is not the default elsewhere."""
+    return None in values and any(value not in {None, default} for value in values)
+
+
+def _is_identity(plane: Plane) -> bool:
+    return plane.slope in {None, 1.0} and plane.intercept in {None, 0.0}
+
+
+def _holds_more(header: Header) -> bool:
+    """Tell whether native pixel data is longer than declared by what a wrong dimension could hide.
+
+    A few bytes are padding; a row or column too few is at least as long as the shorter side.
+    """
+    if header.n_fragments >= 0:
+        return False
+    need = decoded_bytes(
+        rows=header.rows,
+        columns=header.columns,
+        samples=header.samples,
+        bits_allocated=header.bits_allocated,
+        n_frames=header.n_frames,
+        photometric=header.photometric,
+    )
+    side = min(header.rows, header.columns) * header.samples * header.bits_allocated // 8
+    return header.pixel_bytes - need >= max(side, 2)
+
+
+def _rounded(measured: Any) -> float | None:
+    return None if measured is None else round(float(measured), 2)

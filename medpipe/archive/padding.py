@@ -1,0 +1,76 @@
+"""Padding: which values of an image its header says were never measured (PS3.3 C.7.5.1.1.2).
+
+The voxels keep those values, as the readers this package is held against do; the range is
+recorded beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from medpipe.archive.elements import integer, number
+
+_FLOATS: Final = (
+    ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
+    ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
+)
+
+
+def read_padding(dataset: Any) -> tuple[float, ...]:
+    """Return the lowest and highest stored value that is padding, as decoding gives it; empty without any."""
+    for first, last in _FLOATS:
+        value = number(dataset, first)
+        if value is not None:
+            return _ordered(value, number(dataset, last))
+    value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
+    if value is None:
+        return ()
+    bits = integer(dataset, "BitsStored") or integer(dataset, "BitsAllocated") or 0
+    signed = integer(dataset, "PixelRepresentation") == 1
+    return _ordered(*(None if one is None else _stored(one, bits, signed=signed) for one in (value, limit)))
+
+
+def padding_values(
+    stored: Sequence[tuple[float, ...]], scales: Sequence[tuple[float, float]]
+) -> tuple[float | None, ...] | None:
+    """Return what padding becomes in the array.
+
+    Parameters
+    ----------
+    stored : sequence of tuple
+        Of each frame, what :func:`read_padding` says.
+    scales : sequence of (float, float)
+        Of each frame, slope and intercept.
+
+    Returns
+    -------
+    tuple of (float or None) or None
+        Lowest and highest value where all frames agree, else a pair for each frame; None
+        where no frame has padding.
+    """
+    pairs = [_rescaled(one, *scale) for one, scale in zip(stored, scales, strict=True)]
+    if len(set(pairs)) == 1:
+        return pairs[0] if pairs[0] != (None, None) else None
+    return tuple(value for pair in pairs for value in pair)
+
+
+def _rescaled(stored: tuple[float, ...], slope: float, intercept: float) -> tuple[float | None, float | None]:
+    if not stored:
+        return None, None
+    low, high = sorted(value * slope + intercept for value in stored)
+    return low, high
+
+
+def _ordered(value: float | None, limit: float | None) -> tuple[float, ...]:
+    assert value is not None
+    other = value if limit is None else limit
+    return float(min(value, other)), float(max(value, other))
+
+
+def _stored(value: int, bits: int, *, signed: bool) -> int:
+    # the element's type may have the other sign than the pixels; its bits are what is meant
+    if not 0 < bits <= 64:
+        return value
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if signed and value >> (bits - 1) else value
