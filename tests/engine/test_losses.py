@@ -84,12 +84,18 @@ def test_a_worker_stopped_while_its_driver_is_killed_ends_when_it_wakes(tmp_path
 def test_sandboxes_killed_from_outside_cost_no_case(tmp_path):
     events = []
     done = threading.Event()
+    killed = []
 
     def kill():
-        while not done.wait(0.3):
-            for process in sandboxes():
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+        told = 0
+        while not done.wait(0.05):
+            # only once cases went on: one that is hit in both its tries ends as a row with its code
+            if len(events) >= told + 10:
+                told = len(events)
+                for process in sandboxes():
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+                        killed.append(process.pid)
 
     killer = threading.Thread(target=kill, daemon=True)
     with make_engine(engine_spec("dask", tmp_path, ["sleep 0.02"] * 150)) as engine:
@@ -99,9 +105,10 @@ def test_sandboxes_killed_from_outside_cost_no_case(tmp_path):
         finally:
             done.set()
             killer.join()
+    assert killed
     assert Counter(event.row for event in events) == Counter(range(150))
-    # a case may be hit twice; it then ends as a row with its code, and costs no other
-    assert Counter(event.code for event in events)[""] >= 147
+    assert set(Counter(event.code for event in events)) <= {"", "E_CRASH"}
+    assert Counter(event.code for event in events)[""] >= 150 - len(killed) // 2
 
 
 @pytest.mark.slow
