@@ -127,7 +127,7 @@ def test_a_series_in_two_parts_is_one_volume_and_no_file_of_it_a_duplicate(place
         if number in {1, 4}:
             shutil.move(path, other.put(f"x/{path.name}", b""))
     place.scan()
-    assert [row["code"] for row in place.index().load(WHOLE).volumes] == ["W_UNEVEN"]
+    assert [row["code"] for row in place.index().load(WHOLE).volumes] == ["E_GAP"]
     other.scan()
     found = place.index().load(WHOLE)
     assert [(row["shape"], row["code"]) for row in found.volumes] == [([6, 4, 4], None)]
