@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
-from medpipe.archive.limits import decoded_bytes
 from medpipe.archive.stacks import Stack, unit_of
 
 Frames = Sequence[tuple[Header, Plane]]
@@ -119,16 +118,8 @@ def _holds_more(header: Header) -> bool:
     """
     if header.n_fragments >= 0:
         return False
-    need = decoded_bytes(
-        rows=header.rows,
-        columns=header.columns,
-        samples=header.samples,
-        bits_allocated=header.bits_allocated,
-        n_frames=header.n_frames,
-        photometric=header.photometric,
-    )
     side = min(header.rows, header.columns) * header.samples * header.bits_allocated // 8
-    return header.pixel_bytes - need >= max(side, 2)
+    return header.pixel_bytes - header.native_bytes >= max(side, 2)
 
 
 def _rounded(measured: Any) -> float | None:

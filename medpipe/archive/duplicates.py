@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
-from medpipe.archive.limits import NATIVE, decoded_bytes
+from medpipe.archive.limits import NATIVE
 from medpipe.errors import Rejected
 
 PixelDigest = Callable[[str], str]
@@ -95,12 +95,5 @@ def _undeclared_frames(header: Header) -> int:
     # a file whose frame count is damaged is no copy of one that holds just that first frame
     if header.n_fragments >= 0:
         return 0
-    need = decoded_bytes(
-        rows=header.rows,
-        columns=header.columns,
-        samples=header.samples,
-        bits_allocated=header.bits_allocated,
-        n_frames=header.n_frames,
-        photometric=header.photometric,
-    )
+    need = header.native_bytes
     return max(header.pixel_bytes - need, 0) * header.n_frames // need

@@ -25,7 +25,7 @@ from medpipe.archive.elements import (
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
-from medpipe.archive.limits import NATIVE, RLE, check_pixels
+from medpipe.archive.limits import NATIVE, RLE, check_pixels, decoded_bytes
 from medpipe.archive.padding import read_padding
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 from medpipe.keys import bytes_digest
@@ -133,6 +133,18 @@ class Header:
     def has_pixels(self) -> bool:
         """Whether there is a pixel data element."""
         return bool(self.pixel_keyword)
+
+    @property
+    def native_bytes(self) -> int:
+        """Bytes of pixel data, not encapsulated, that the header declares."""
+        return decoded_bytes(
+            rows=self.rows,
+            columns=self.columns,
+            samples=self.samples,
+            bits_allocated=self.bits_allocated,
+            n_frames=self.n_frames,
+            photometric=self.photometric,
+        )
 
     @property
     def is_colour(self) -> bool:

@@ -10,19 +10,23 @@ from typing import Any, TextIO
 from medpipe.errors import StoppedError
 
 
-class Answers:
-    """Standard output, of which each line counts: what cannot be written stops the command.
-
-    Parameters
-    ----------
-    stream : TextIO
-    """
+class _Around:
+    """A stream with other ways to write."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class Answers(_Around):
+    """Standard output, of which each line counts: what cannot be written stops the command.
+
+    Parameters
+    ----------
+    stream : TextIO
+    """
 
     def write(self, text: str) -> int:
         """Write a text.
@@ -53,19 +57,13 @@ def _refused(error: OSError) -> Exception:
     return StoppedError(f"the answer cannot be written to standard output ({error.strerror})")
 
 
-class Remarks:
+class Remarks(_Around):
     """A stream nothing depends on: what cannot be written is left out, and work goes on.
 
     Parameters
     ----------
     stream : TextIO
     """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         """Write a text, if that is possible."""

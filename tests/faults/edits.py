@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from tests.faults.registry import named
 from tests.faults.series import Series, to_bytes, uid
-from tests.faults.verdicts import Check, Planted
+from tests.faults.verdicts import Check, Planted, without
 
 
 def planted(series: Series, rng: np.random.Generator, check: Check, *, n_volumes: int = 1) -> Planted:
@@ -25,6 +25,12 @@ def edited(series: Series, indices: Iterable[int] | None = None, **elements: Any
     for index in range(len(series.files)) if indices is None else indices:
         put(changed.files[index], elements)
     return changed
+
+
+def one_refused(series: Series, rng: np.random.Generator, code: str, **elements: Any) -> Planted:
+    """Return the series with elements of one file changed, and the check that it alone is refused with a code."""
+    index = anywhere(series, rng)
+    return planted(edited(series, [index], **elements), rng, without(series, [index], code))
 
 
 def put(dataset: Dataset, elements: Mapping[str, Any]) -> None:

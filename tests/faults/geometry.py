@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tests.faults.edits import anywhere, edited, garbled, inner, moved, planted
+from tests.faults.edits import anywhere, edited, garbled, inner, moved, one_refused, planted
 from tests.faults.registry import STACKED, fault, named
 from tests.faults.series import Series, decimals, make_series
 from tests.faults.verdicts import Check, Found, Planted, flagged, is_volume, refused, split_off, without
@@ -112,9 +112,7 @@ def one_place(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("a slice without position")
 def lost_position(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], ImagePositionPatient=None)
-    return planted(changed, rng, without(series, [index], "E_MISSING_TAG"))
+    return one_refused(series, rng, "E_MISSING_TAG", ImagePositionPatient=None)
 
 
 @fault("a position of two numbers and a word")
@@ -127,9 +125,7 @@ def unreadable_position(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("no orientation in one slice")
 def lost_orientation(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], ImageOrientationPatient=None)
-    return planted(changed, rng, without(series, [index], "E_MISSING_TAG"))
+    return one_refused(series, rng, "E_MISSING_TAG", ImageOrientationPatient=None)
 
 
 @fault("no orientation at all")
@@ -139,9 +135,7 @@ def no_orientation(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("an orientation of five numbers")
 def short_orientation(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], ImageOrientationPatient=decimals(series.turn[:2].ravel()[:5]))
-    return planted(changed, rng, without(series, [index], "E_ORIENTATION"))
+    return one_refused(series, rng, "E_ORIENTATION", ImageOrientationPatient=decimals(series.turn[:2].ravel()[:5]))
 
 
 @fault("directions that are no unit vectors at right angles")

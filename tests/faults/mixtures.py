@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.faults.edits import anywhere, as_bytes, edited, inner, packed, planted, renamed, with_files
+from tests.faults.edits import anywhere, as_bytes, edited, inner, one_refused, packed, planted, renamed, with_files
 from tests.faults.registry import fault
 from tests.faults.series import Series, decimals, to_bytes, uid
 from tests.faults.values import JPEG_2000, RLE
@@ -189,16 +189,12 @@ def empty(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("a file without pixels")
 def no_pixels(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], PixelData=None)
-    return planted(changed, rng, without(series, [index], "E_UNSUPPORTED_SOP"))
+    return one_refused(series, rng, "E_UNSUPPORTED_SOP", PixelData=None)
 
 
 @fault("pixels of no length")
 def empty_pixels(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], PixelData=b"")
-    return planted(changed, rng, without(series, [index], "E_TRUNCATED"))
+    return one_refused(series, rng, "E_TRUNCATED", PixelData=b"")
 
 
 @fault("a file that does not say what it is")

@@ -6,7 +6,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from tests.faults.edits import anywhere, as_bytes, edited, garbled, inner, packed, planted
+from tests.faults.edits import anywhere, as_bytes, edited, garbled, inner, one_refused, packed, planted
 from tests.faults.registry import fault, named
 from tests.faults.series import Series, to_bytes
 from tests.faults.verdicts import Found, Planted, flagged, is_volume, refused, without
@@ -58,9 +58,7 @@ def unreadable_rescale(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("two slopes in one element", *RESCALED)
 def two_slopes(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], RescaleSlope=["1", "2"])
-    return planted(changed, rng, without(series, [index], "E_RESCALE"))
+    return one_refused(series, rng, "E_RESCALE", RescaleSlope=["1", "2"])
 
 
 @fault("a slope of the other sign in one slice", *RESCALED)
@@ -153,9 +151,7 @@ def one_signed(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("more bits stored than allocated")
 def too_many_bits(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], BitsStored=24, HighBit=23)
-    return planted(changed, rng, without(series, [index], "E_DIMENSIONS"))
+    return one_refused(series, rng, "E_DIMENSIONS", BitsStored=24, HighBit=23)
 
 
 @fault("a high bit that does not fit")
@@ -175,9 +171,7 @@ def three_samples(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("a colour name for one sample a pixel")
 def grey_rgb(series: Series, rng: np.random.Generator) -> Planted:
-    index = anywhere(series, rng)
-    changed = edited(series, [index], PhotometricInterpretation="RGB")
-    return planted(changed, rng, without(series, [index], "E_DIMENSIONS"))
+    return one_refused(series, rng, "E_DIMENSIONS", PhotometricInterpretation="RGB")
 
 
 @fault("eight bits allocated where sixteen are there")
