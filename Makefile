@@ -61,9 +61,9 @@ models: $(READY) ## train the shipped demonstration models on phantoms again
 	$(BIN)/python -m tests.tools.train_shipped
 
 lock: $(READY) ## compile the locks again (needs uv)
-	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate dev.in -o dev.lock
-	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	cd requirements && uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate -c dev.lock runtime.in -o runtime.lock
 
 wheel: $(READY) ## build the wheel into dist/

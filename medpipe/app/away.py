@@ -13,7 +13,7 @@ from typing import Any
 
 from medpipe.app.deletions import Deletions
 from medpipe.app.listing import CLOSED, Comparison, Entry, FileList
-from medpipe.app.scan_state import SourceState, known_sources
+from medpipe.app.scan_state import SourceState, known_states
 from medpipe.archive.source import FolderSource
 from medpipe.errors import StoppedError
 from medpipe.keys import bytes_digest
@@ -124,8 +124,7 @@ class Away:
         return tokens if deletions.are_proposed else set()
 
     def _state(self, root: str) -> SourceState:
-        states = (SourceState.load(self._lake, source) for source in known_sources(self._lake))
-        return next(state for state in states if state is not None and state.root == root)
+        return next(state for state in known_states(self._lake) if state.root == root)
 
 
 def _by_root(locator: Mapping[str, Any], paths: Iterable[str]) -> dict[str, list[str]]:

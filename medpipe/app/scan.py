@@ -20,7 +20,7 @@ from medpipe.app.listing import Settled
 from medpipe.app.progress import Progress
 from medpipe.app.reading import Reader
 from medpipe.app.refused import Retrying
-from medpipe.app.scan_state import SourceState, known_sources, refuse_lacking, whole_generation
+from medpipe.app.scan_state import known_states, refuse_lacking, whole_generation
 from medpipe.app.scanning import Found, SourceScan, naming_of
 from medpipe.app.site import Site
 from medpipe.lake.lake import Lake
@@ -171,8 +171,7 @@ def scan_into(
 
 
 def _known_roots(lake: Lake) -> set[Path]:
-    states = (SourceState.load(lake, source) for source in known_sources(lake))
-    return {Path(state.root) for state in states if state is not None}
+    return {Path(state.root) for state in known_states(lake)}
 
 
 def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Progress) -> int:
@@ -188,10 +187,7 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
     """
     restored = 0
     remove_leftovers(lake)
-    for source in known_sources(lake):
-        state = SourceState.load(lake, source)
-        if state is None:
-            continue
+    for state in known_states(lake):
         refuse_lacking(lake, state)
         if whole_generation(lake, state) is not None:
             continue
@@ -200,7 +196,7 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
         with Reader(Path(state.root), site) as reader:
             indexer = Indexer(
                 lake=lake,
-                naming=naming_of(lake, pseudonyms, source),
+                naming=naming_of(lake, pseudonyms, state.source),
                 before=state,
                 reader=reader,
                 retrying=Retrying(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple, Self
 
@@ -17,7 +17,7 @@ from medpipe.errors import IntegrityError
 from medpipe.lake.index import Generation, index_sources, read_generation
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.private import SOURCES, remedy
+from medpipe.lake.private import SOURCES, lacking
 from medpipe.ranges import Range
 
 _STATE = "state"
@@ -186,7 +186,7 @@ def known_sources(lake: Lake) -> list[str]:
 
 def live_private(lake: Lake) -> set[str]:
     """Return the names of the sealed blobs that scans keep; others below ``sources/`` are garbage."""
-    return set().union(*(state.blobs() for state in _states(lake)))
+    return set().union(*(state.blobs() for state in known_states(lake)))
 
 
 def refuse_lacking(lake: Lake, state: SourceState) -> None:
@@ -201,17 +201,10 @@ def refuse_lacking(lake: Lake, state: SourceState) -> None:
         raise IntegrityError(lacking(missing))
 
 
-def lacking(missing: Sequence[str]) -> str:
-    """Return what to tell of blobs that are missing, by their names."""
-    first = missing[0]
-    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    return f"{LAYOUT.private(first)}{more}: it is missing; {remedy(first)}"
-
-
 def live_index(lake: Lake) -> set[str]:
     """Return the paths below ``index/sources`` that are in use; others there are garbage."""
     live: set[str] = set()
-    wanted = {(state.source, state.generation) for state in _states(lake)}
+    wanted = {(state.source, state.generation) for state in known_states(lake)}
     wanted |= {(source, "") for source in index_sources(lake)}
     for source, generation in wanted:
         try:
@@ -239,7 +232,8 @@ def whole_generation(lake: Lake, state: SourceState) -> Generation | None:
     return found if all(lake.store.exists(path) for path in found.paths(state.source)) else None
 
 
-def _states(lake: Lake) -> Iterator[SourceState]:
+def known_states(lake: Lake) -> Iterator[SourceState]:
+    """Yield the states of all sources a scan of which has ended, by their ids."""
     for source in known_sources(lake):
         state = SourceState.load(lake, source)
         if state is not None:

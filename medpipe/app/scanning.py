@@ -21,7 +21,7 @@ from medpipe.app.progress import Progress
 from medpipe.app.reading import HEADERS_VERSION, Reader
 from medpipe.app.refused import AGAIN, CONDITIONAL, PASSING, Retrying
 from medpipe.app.rows import Naming
-from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_sources, remove_garbage
+from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_states, remove_garbage
 from medpipe.app.site import Site
 from medpipe.archive.header import Header
 from medpipe.archive.source import FolderSource
@@ -161,8 +161,7 @@ class SourceScan:
         found = SourceState.load(self.lake, source)
         if found is not None:
             return found
-        others = filter(None, (SourceState.load(self.lake, one) for one in known_sources(self.lake)))
-        order = 1 + max((one.order for one in others), default=0)
+        order = 1 + max((one.order for one in known_states(self.lake)), default=0)
         return SourceState(source=source, root=os.fspath(self.root), order=order)
 
     # what is there ------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from typing import Any
 
 from medpipe.app.keyed import open_keyed
 from medpipe.app.progress import Progress, Silent
-from medpipe.app.scan_state import lacking, live_private
+from medpipe.app.scan_state import live_private
 from medpipe.app.site import Site
 from medpipe.errors import ConfigError, IntegrityError, MedpipeError
 from medpipe.lake.audit import Checks, audits, check_description, count_volumes
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.private import lacking
 
 KINDS = ("lake", "segment", "results", "snapshot", "index", "tables", "model", "run", "private", "volume")
 """What can be verified by itself."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 _START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _MAX_MARKERS: Final = 1000
+_JPEG: Final = b"\xff\xd8\xff"
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"
 _JP2_BOX: Final = b"\0\0\0\x0cjP  "
 _END: Final = b"\xff\xd9"
@@ -43,7 +44,7 @@ def stream_size(frame: bytes) -> StreamSize | None:
     size = None
     # some writers leave the boxes of a JP2 file around the stream
     start = frame.find(_JPEG_2000) if frame[:8] == _JP2_BOX else 0
-    if frame[:2] == b"\xff\xd8":
+    if frame[:2] == _JPEG[:2]:
         size = _jpeg_size(frame)
     elif start >= 0 and frame[start : start + 4] == _JPEG_2000 and len(frame) >= start + 42:
         size = _jpeg_2000_size(frame, start + 8)
@@ -86,4 +87,4 @@ def _lines_said_later(frame: bytes, offset: int) -> int:
 
 def begins_stream(fragment: bytes) -> bool:
     """Tell whether a fragment is the beginning of a JPEG, JPEG-LS or JPEG 2000 stream, bare or in a JP2 box."""
-    return fragment.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "))
+    return fragment.startswith((_JPEG, _JPEG_2000, _JP2_BOX))

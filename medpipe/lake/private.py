@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -98,7 +98,7 @@ class Private:
         try:
             return self.get(name)
         except FileNotFoundError:
-            raise IntegrityError(f"{LAYOUT.private(name)}: it is missing; {remedy(name)}") from None
+            raise IntegrityError(lacking([name])) from None
 
     def remove(self, name: str) -> None:
         """Remove a blob if it is there."""
@@ -146,3 +146,10 @@ def remedy(name: str) -> str:
         return "remove it and run again"
     folder = f"{LAYOUT.private_folder()}/{SOURCES}/{rest.partition('/')[0]}"
     return f"remove the folder {folder} and scan again, which reads that archive anew"
+
+
+def lacking(missing: Sequence[str]) -> str:
+    """Return what to tell of blobs that are missing, by their names."""
+    first = missing[0]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return f"{LAYOUT.private(first)}{more}: it is missing; {remedy(first)}"
