@@ -68,8 +68,9 @@ class Content:
         By path, the unit.
     hosts : dict of str to list of str
         By unit, tokens by which companion objects find its stacks.
-    pixels : dict of str to list
-        By path, the version, the digest of its pixels or why there is none, and under which conditions.
+    wholes, pixels : dict of str to list
+        By path, the version, the digest of its bytes or of its pixels, or why there is none, and under which
+        conditions.
     tombstones : dict of str to list
         By instance, its series and the scan that took it out.
     """
@@ -77,6 +78,7 @@ class Content:
     lines: dict[str, bytes] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, list[str]] = field(default_factory=dict)
+    wholes: dict[str, list[str]] = field(default_factory=dict)
     pixels: dict[str, list[str]] = field(default_factory=dict)
     tombstones: dict[str, list[Any]] = field(default_factory=dict)
     # of headers that came in as values; none is parsed twice
@@ -90,6 +92,7 @@ class Content:
             "paths": paths,
             "units": [self.units[path] for path in paths],
             "hosts": dict(sorted(self.hosts.items())),
+            "wholes": {path: found for path, found in self.wholes.items() if path in self.lines},
             "pixels": {path: found for path, found in self.pixels.items() if path in self.lines},
             "tombstones": self.tombstones,
         }
@@ -110,6 +113,7 @@ class Content:
             lines=dict(zip(paths, lines, strict=True)),
             units=dict(zip(paths, head["units"], strict=True)),
             hosts=head["hosts"],
+            wholes=head.get("wholes", {}),
             pixels=head["pixels"],
             tombstones=head["tombstones"],
         )

@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from medpipe.app.rows import Naming, index_rows, with_companions
 from medpipe.app.source_index import Row, SourceIndex
 from medpipe.archive.assemble import Outcome, assemble
 from medpipe.archive.companions import Reference, each_once, matched
+from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
@@ -142,7 +144,7 @@ class Joiner:
             root = locator.pop("root", None)
             if root is not None:
                 locator = _renamed(locator, f"{named[root]}/".__add__)
-            found = [(one.path, one.bytes_digest) for one in by_identity.get(stack.identity, ())]
+            found = [(one.path, one.content) for one in by_identity.get(stack.identity, ())]
             index.locators[key] = {**locator, **with_companions(locator, found)}
 
     def _incoming(self, tokens: Collection[str]) -> Incoming:
@@ -174,7 +176,7 @@ class _Joining:
         for key, parts in self._parts(index.instances, within, shared).items():
             first[key] = parts[0].source
             taken += self._taken(parts)
-        assembly = assemble(taken, self._pixels)
+        assembly = assemble(taken, Looks(partial(self._looked, "wholes"), partial(self._looked, "pixels")))
         self._outcomes |= {self._naming.instance(path): one for path, one in assembly.outcomes.items()}
         found = index_rows(self._naming, taken, assembly)
         for row in found.tables["series"]:
@@ -230,12 +232,13 @@ class _Joining:
             return row
         return {**row, "outcome": outcome.outcome, "code": outcome.code or None}
 
-    def _pixels(self, path: str) -> str:
-        """Return the digest of pixels that the source compared: copies are sought within a source only."""
+    def _looked(self, kind: str, path: str) -> str:
+        """Return a digest that the source took to compare files: copies are sought within a source only."""
         source, _, own = path.partition("/")
         for content in self._contents[source]:
-            if own in content.pixels:
-                _, found, code = content.pixels[own][:3]
+            held: dict[str, list[str]] = getattr(content, kind)
+            if own in held:
+                _, found, code = held[own][:3]
                 if code:
                     raise Rejected(code)
                 return found
@@ -273,7 +276,7 @@ def _is_image(header: Header) -> bool:
 
 
 def _name(header: Header) -> str:
-    return header.sop_instance_uid or header.bytes_digest
+    return header.sop_instance_uid or header.head_digest
 
 
 def _marks(source: SourceIndex, blob: str | None) -> Marks:

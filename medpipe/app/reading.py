@@ -1,4 +1,4 @@
-"""Reading headers and pixel digests for a scan, in sandboxes."""
+"""Reading headers and digests for a scan, in sandboxes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from medpipe.app.site import Site
 from medpipe.archive.header import Header
@@ -22,12 +22,20 @@ Asked = tuple[Item, dict[str, Any] | None]
 
 BATCH = 64
 HEADER_S = 20.0
+WHOLE_S = 60.0
 PIXELS_S = 60.0
-HEADERS_VERSION = 2
+HEADERS_VERSION = 3
 """Raised when a header is read otherwise: then all files are read again."""
 
 ADDRESS_BYTES = 8 << 30
 """Address space of a sandbox that parses headers: a bomb ends it, not the host."""
+
+
+class Look(NamedTuple):
+    """A digest, or the code why there is none."""
+
+    digest: str
+    code: str
 
 
 class Reader:
@@ -65,12 +73,24 @@ class Reader:
         for found in results:
             yield from _headers(under_way.popleft(), found)
 
-    def pixels(self, path: str) -> tuple[str, str]:
-        """Return the digest of a file's decoded pixels, or the code why there is none."""
-        asked = {"token": digest(path), "path": path}
-        results = self._pool.map_batches("pixels", [[asked]], item_s=PIXELS_S, subject=lambda item: str(item["token"]))
-        ((result,),) = results
-        return ("", result.code) if isinstance(result, Death) else (str(result["digest"]), str(result["code"]))
+    def wholes(self, paths: Sequence[str]) -> list[Look]:
+        """Return the digest of all bytes of each file."""
+        return self._looks("whole", paths, WHOLE_S)
+
+    def pixels(self, path: str) -> Look:
+        """Return the digest of a file's decoded pixels."""
+        (found,) = self._looks("pixels", [path], PIXELS_S)
+        return found
+
+    def _looks(self, kind: str, paths: Sequence[str], item_s: float) -> list[Look]:
+        asked = [{"token": digest(path), "path": path} for path in paths]
+        batches = [asked[first : first + BATCH] for first in range(0, len(asked), BATCH)]
+        results = self._pool.map_batches(kind, batches, item_s=item_s, subject=lambda item: str(item["token"]))
+        return [
+            Look("", one.code) if isinstance(one, Death) else Look(str(one["digest"]), str(one["code"]))
+            for batch in results
+            for one in batch
+        ]
 
     def _asked(self, items: Iterable[Asked], under_way: deque[list[Asked]]) -> Iterator[list[dict[str, Any]]]:
         coming = iter(items)

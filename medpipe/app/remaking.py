@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import xor
 
 from medpipe.app.content import Content, Edit, Json, Locators
 from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, objects_from, wanted_tokens
-from medpipe.app.reading import Reader
+from medpipe.app.reading import Look, Reader
 from medpipe.app.refused import PASSING, Retrying
 from medpipe.app.rows import IndexedRows, Naming, day_of, index_rows, with_companions
 from medpipe.app.scan_state import RangeState, SourceState, blob_prefix
 from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.companions import Reference, each_once, matched, references_of
+from medpipe.archive.duplicates import Looks, to_look_into
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
@@ -130,7 +131,8 @@ class Remaker:
         content.apply(changes, self._naming, scan=self._scan)
         headers = content.headers(None if going is None else units)
         self._is_passing, self._refused = False, {}
-        assembly = assemble(headers, lambda path: self._pixels(content, path))
+        self._look_into(content, to_look_into(headers))
+        assembly = assemble(headers, self._looks(content))
         made = _Made(headers=headers, assembly=assembly, found=index_rows(self._naming, headers, assembly))
         self._host(content, units, going, assembly)
         return self._remade(within, content, going, made)
@@ -145,7 +147,7 @@ class Remaker:
             for key, stack in stacks.items():
                 objects = by_identity.get(stack.identity)
                 if objects:
-                    changed[key] = with_companions(volumes[key], [(one.path, one.bytes_digest) for one in objects])
+                    changed[key] = with_companions(volumes[key], [(one.path, one.content) for one in objects])
         blob = self._put("companions", within, json.dumps(changed, separators=(",", ":")).encode()) if changed else None
         return replace(state, companions=blob, incoming=incoming_digest(found))
 
@@ -170,6 +172,7 @@ class Remaker:
             header = json.loads(held.lines[path])
             if range_of(self._naming.place(Header.from_json(header)), within.bits) == within:
                 content.put(header)
+        content.wholes |= held.wholes
         content.pixels |= held.pixels
         for key, one in held.tombstones.items():
             if range_of(one[0] or key, within.bits) == within:
@@ -193,20 +196,42 @@ class Remaker:
             contents=int(state.contents or "0", 16) ^ _contents(headers),
         )
 
-    def _pixels(self, content: Content, path: str) -> str:
-        version = content.header(path).version
-        known, found, code, conditions = (*content.pixels.get(path, ("", "", "")), "")[:4]
-        if known != version or (code and self._retrying.is_due(code, conditions)):
-            found, code = self._reader.pixels(path)
-            conditions = self._retrying.conditions
-            if code in PASSING:
+    def _looks(self, content: Content) -> Looks:
+        def whole(path: str) -> str:
+            return self._known(content, content.wholes, path, lambda: self._reader.wholes([path])[0])
+
+        def pixels(path: str) -> str:
+            return self._known(content, content.pixels, path, lambda: self._reader.pixels(path))
+
+        return Looks(whole, pixels)
+
+    def _look_into(self, content: Content, paths: Iterable[str]) -> None:
+        """Take the digests of whole files, many at once."""
+        asked = [path for path in paths if self._is_due(content, content.wholes, path)]
+        for path, found in zip(asked, self._reader.wholes(asked) if asked else (), strict=True):
+            self._note(content, content.wholes, path, found)
+
+    def _known(self, content: Content, held: dict[str, list[str]], path: str, look: Callable[[], Look]) -> str:
+        if self._is_due(content, held, path):
+            found = look()
+            if found.code in PASSING:
                 self._is_passing = True
-                raise Rejected(code)
-            content.pixels[path] = [version, found, code, *([conditions] if code else [])]
+                raise Rejected(found.code)
+            self._note(content, held, path, found)
+        _, name, code, conditions = (*held[path], "")[:4]
         if code:
             self._refused[code] = conditions
             raise Rejected(code)
-        return str(found)
+        return name
+
+    def _is_due(self, content: Content, held: Mapping[str, list[str]], path: str) -> bool:
+        known, _, code, conditions = (*held.get(path, ("", "", "")), "")[:4]
+        return known != content.header(path).version or bool(code and self._retrying.is_due(code, conditions))
+
+    def _note(self, content: Content, held: dict[str, list[str]], path: str, found: Look) -> None:
+        if found.code not in PASSING:
+            conditions = [self._retrying.conditions] if found.code else []
+            held[path] = [content.header(path).version, *found, *conditions]
 
     # what is there now --------------------------------------------------------------------------
 
@@ -318,7 +343,7 @@ def _refused(volumes: Iterable[Json]) -> int:
 
 def _contents(headers: Iterable[Header]) -> int:
     """Return a number that changes with the names and bytes of files; files come and go by exclusive or."""
-    return reduce(xor, (int(digest([header.path, header.bytes_digest]), 16) for header in headers), 0)
+    return reduce(xor, (int(digest([header.path, header.content]), 16) for header in headers), 0)
 
 
 def _first_days(locators: Locators) -> dict[str, int]:

@@ -211,7 +211,7 @@ def _listed(values: Iterable[float] | None) -> list[float] | None:
 
 
 def _locator(naming: Naming, stack: Stack, headers: Mapping[str, Header]) -> Row:
-    digests = {path: headers[path].bytes_digest for path in stack.paths}
+    digests = {path: headers[path].content for path in stack.paths}
     return {
         "stack": stack.to_json(),
         "companions": [],

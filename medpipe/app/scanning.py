@@ -263,7 +263,7 @@ class SourceScan:
 
     def _entry(self, naming: Naming, item: Item, header: Header) -> Entry:
         note = CLOSED if is_closed(item) else self.retrying.note(header.code)
-        key, content = naming.place(header)[:_KEY_DIGITS], header.bytes_digest[:_CONTENT_DIGITS]
+        key, content = naming.place(header)[:_KEY_DIGITS], header.head_digest[:_CONTENT_DIGITS]
         return Entry(item.path, item.version, key, content, note)
 
     def _naming(self, before: SourceState) -> Naming:

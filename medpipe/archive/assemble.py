@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from medpipe.archive.closed import SECTIONAL, is_image_class
 from medpipe.archive.doubts import Frames, flags_of, frames_of, is_rescaled, lacks_rescale, refusal_of
-from medpipe.archive.duplicates import PixelDigest, sift
+from medpipe.archive.duplicates import Looks, sift
 from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of
@@ -52,16 +52,16 @@ class Assembly:
     outcomes: Mapping[str, Outcome]
 
 
-def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None) -> Assembly:
+def assemble(headers: Sequence[Header], looks: Looks | None = None) -> Assembly:
     """Sort headers into stacks, whatever their order.
 
     Parameters
     ----------
     headers : sequence of Header
         Of whole series; paths are unique.
-    pixel_digest : callable, optional
-        Path to a digest of the decoded pixels; asked only for files that share a
-        SOPInstanceUID within a series. Without it such files are kept apart and flagged.
+    looks : Looks, optional
+        Looks into files; asked only for those that share a SOPInstanceUID within a series.
+        Without it such files are kept apart and flagged, unless they were read as the same.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None)
             images.append(header)
         else:
             outcomes[header.path] = settled
-    sifted = sift(images, pixel_digest)
+    sifted = sift(images, looks)
     outcomes.update({copy.path: Outcome("duplicate", "E_DUP_UID_SAME") for copy in sifted.copies})
     outcomes.update({path: Outcome("quarantined", code) for path, code in sifted.unreadable.items()})
     stacks: list[Stack] = []
@@ -109,7 +109,7 @@ def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
     return [series[key] for key in sorted(series)]
 
 
-def _series_stacks(headers: Sequence[Header], conflicting: set[str]) -> list[Stack]:
+def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) -> list[Stack]:
     stacks: list[Stack] = []
     sheets: list[Header] = []
     lone: list[Header] = []
@@ -144,8 +144,8 @@ def _picture_kind(header: Header) -> tuple[Any, ...]:
     return header.sop_class_uid, header.modality, header.rows, header.columns, header.top.image_type[:1]
 
 
-def _lone_stack(header: Header, conflicting: set[str], placed_kinds: set[tuple[Any, ...]]) -> Stack:
-    twin = header.bytes_digest if header.path in conflicting else ""
+def _lone_stack(header: Header, conflicting: Mapping[str, str], placed_kinds: set[tuple[Any, ...]]) -> Stack:
+    twin = conflicting.get(header.path, "")
     stacks = mosaic_stacks([header]) if header.is_mosaic else []
     if not stacks and _slices(header):
         stacks = [stack for part in split(_slices(header)) for stack in _part_stacks(part)]
@@ -246,7 +246,7 @@ def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
     return (*flags,) if lattice.thickness_known else (*flags, "NO_SPACING")
 
 
-def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str]) -> Stack:
+def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[str, str]) -> Stack:
     n_source_bytes = sum(headers[path].size for path in stack.paths)
     stack = stack if _is_plausible(stack) else _refused(stack, "E_SPACING")
     frames = frames_of(stack, headers)
@@ -256,7 +256,7 @@ def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str]
         flags = stack.flags or (stack.code,)
     else:
         stack = _with_values(stack, frames)
-        conflict = ["E_DUP_UID_DIFF"] if conflicting & set(stack.paths) else []
+        conflict = ["E_DUP_UID_DIFF"] if conflicting.keys() & set(stack.paths) else []
         lossy = ["W_LOSSY"] if stack.lossy else []
         flags = (*conflict, *stack.flags, *flags_of(stack, frames), *lossy)
     return replace(stack, code=flags[0] if flags else "", flags=flags, n_source_bytes=n_source_bytes)

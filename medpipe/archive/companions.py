@@ -21,7 +21,7 @@ class Reference:
 
     Attributes
     ----------
-    sop_instance_uid, bytes_digest, path : str
+    sop_instance_uid, content, path : str
         In the order objects are sorted by.
     study_uid : str
     series, frames : tuple of str
@@ -29,7 +29,7 @@ class Reference:
     """
 
     sop_instance_uid: str
-    bytes_digest: str
+    content: str
     path: str
     study_uid: str
     series: tuple[str, ...]
@@ -38,7 +38,7 @@ class Reference:
     @property
     def order(self) -> tuple[str, str, str]:
         """What objects are sorted by; of copies the first counts."""
-        return self.sop_instance_uid, self.bytes_digest, self.path
+        return self.sop_instance_uid, self.content, self.path
 
 
 def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
@@ -76,7 +76,7 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
     return each_once(
         Reference(
             sop_instance_uid=header.sop_instance_uid,
-            bytes_digest=header.bytes_digest,
+            content=header.content,
             path=header.path,
             study_uid=header.study_uid,
             series=header.referenced_series,
@@ -88,10 +88,10 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
 
 
 def each_once(references: Iterable[Reference]) -> list[Reference]:
-    """Return objects in order, without those that hold the bytes of one before."""
+    """Return objects in order, without those that hold what one before holds."""
     objects: dict[str, Reference] = {}
     for one in sorted(references, key=lambda one: one.order):
-        objects.setdefault(one.bytes_digest, one)
+        objects.setdefault(one.content, one)
     return list(objects.values())
 
 

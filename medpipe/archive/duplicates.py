@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from medpipe.archive.frames import Plane
@@ -10,8 +10,20 @@ from medpipe.archive.header import Header
 from medpipe.archive.limits import NATIVE
 from medpipe.errors import Rejected
 
-PixelDigest = Callable[[str], str]
-"""A file's path to a digest of its decoded pixels; raises ``Rejected``."""
+
+class Looks(NamedTuple):
+    """What can be asked of a file by its path; both raise ``Rejected``.
+
+    Attributes
+    ----------
+    whole : callable
+        A digest of all its bytes.
+    pixels : callable
+        A digest of its decoded pixels.
+    """
+
+    whole: Callable[[str], str]
+    pixels: Callable[[str], str]
 
 
 class Sifted(NamedTuple):
@@ -23,32 +35,43 @@ class Sifted(NamedTuple):
         One of each image.
     copies : list of Header
         Same bytes, or same identifier and same decoded pixels, as one that is kept.
-    conflicting : set of str
-        Paths among ``kept`` that share an identifier although their pixels differ.
+    conflicting : dict of str to str
+        Paths among ``kept`` that share an identifier although their pixels differ; what tells them apart.
     unreadable : dict of str to str
-        Path to reason, for files whose pixels could not be compared.
+        Path to reason, for files that could not be compared.
     """
 
     kept: list[Header]
     copies: list[Header]
-    conflicting: set[str]
+    conflicting: dict[str, str]
     unreadable: dict[str, str]
 
 
-def sift(headers: Sequence[Header], pixel_digest: PixelDigest | None) -> Sifted:
+def sift(headers: Sequence[Header], looks: Looks | None) -> Sifted:
     """Set copies aside and flag images that share an identifier.
 
-    Without ``pixel_digest`` only equal bytes make a copy; files that share an identifier and
-    differ in bytes are then all kept and flagged.
+    Without ``looks`` only files with the same head, changed at the same time, are copies; others
+    that share an identifier are then all kept and flagged.
     """
-    sifted = Sifted([], [], set(), {})
+    sifted = Sifted([], [], {}, {})
+    for group in _named(headers):
+        _sift_group(group, looks, sifted)
+    return sifted
+
+
+def to_look_into(headers: Iterable[Header]) -> list[str]:
+    """Return the paths of the files that :func:`sift` will ask the whole of."""
+    images = (header for header in headers if header.has_pixels and not header.code)
+    groups = (group for group in _named(images) if len(group) > 1)
+    return [header.path for group in groups for header in group if header.head_bytes < header.size]
+
+
+def _named(headers: Iterable[Header]) -> list[list[Header]]:
     groups: dict[tuple[str, ...], list[Header]] = {}
     for header in headers:
-        name = header.sop_instance_uid or header.bytes_digest
+        name = header.sop_instance_uid or header.head_digest
         groups.setdefault((header.study_uid, header.series_uid, name), []).append(header)
-    for group in groups.values():
-        _sift_group(sorted(group, key=_preference), pixel_digest, sifted)
-    return sifted
+    return [sorted(group, key=_preference) for group in groups.values()]
 
 
 def _preference(header: Header) -> tuple[bool, bool, str, str]:
@@ -56,33 +79,48 @@ def _preference(header: Header) -> tuple[bool, bool, str, str]:
     return header.lossy, header.transfer_syntax not in NATIVE, header.transfer_syntax, header.path
 
 
-def _sift_group(group: list[Header], pixel_digest: PixelDigest | None, sifted: Sifted) -> None:
-    distinct: list[Header] = []
-    seen: set[str] = set()
-    for header in group:
-        (sifted.copies if header.bytes_digest in seen else distinct).append(header)
-        seen.add(header.bytes_digest)
-    if len(distinct) == 1:
-        sifted.kept.extend(distinct)
+def _sift_group(group: Sequence[Header], looks: Looks | None, sifted: Sifted) -> None:
+    if len(group) == 1:
+        sifted.kept.extend(group)
         return
-    images: dict[object, Header] = {}
-    for header in distinct:
+    distinct: dict[str, Header] = {}
+    images: dict[object, tuple[str, Header]] = {}
+    for header in group:
         try:
-            content = _content(header, pixel_digest)
+            whole = _whole(header, looks)
+        except Rejected as reason:
+            sifted.unreadable[header.path] = reason.code
+            continue
+        if whole in distinct:
+            sifted.copies.append(header)
+        else:
+            distinct[whole] = header
+    if len(distinct) == 1:
+        sifted.kept.extend(distinct.values())
+        return
+    for whole, header in distinct.items():
+        try:
+            content = _content(header, whole, looks)
         except Rejected as reason:
             sifted.unreadable[header.path] = reason.code
             continue
         if content in images:
             sifted.copies.append(header)
         else:
-            images[content] = header
-    sifted.kept.extend(images.values())
+            images[content] = whole, header
+    sifted.kept.extend(header for _, header in images.values())
     if len(images) > 1:
-        sifted.conflicting.update(header.path for header in images.values())
+        sifted.conflicting.update({header.path: whole for whole, header in images.values()})
 
 
-def _content(header: Header, pixel_digest: PixelDigest | None) -> object:
-    pixels = header.bytes_digest if pixel_digest is None else pixel_digest(header.path)
+def _whole(header: Header, looks: Looks | None) -> str:
+    if header.head_bytes >= header.size:
+        return header.head_digest
+    return header.content if looks is None else looks.whole(header.path)
+
+
+def _content(header: Header, whole: str, looks: Looks | None) -> object:
+    pixels = whole if looks is None else looks.pixels(header.path)
     planes = [_shown(plane) for plane in (header.top, *header.frames)]
     return pixels, _undeclared_frames(header), tuple(planes)
 

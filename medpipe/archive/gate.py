@@ -55,6 +55,8 @@ class Layout:
         ``PixelData``, ``FloatPixelData``, ``DoubleFloatPixelData`` or an empty string.
     pixel_bytes : int
         Bytes of pixel data that are there.
+    pixel_offset : int
+        Where in the file the pixel element's value begins; -1 where there is none, or it is deflated.
     n_fragments : int
         Fragments of encapsulated pixel data, without the offset table; -1 if it is native.
     cut : bool
@@ -66,6 +68,7 @@ class Layout:
     data: bytes = b""
     pixel_keyword: str = ""
     pixel_bytes: int = 0
+    pixel_offset: int = -1
     n_fragments: int = -1
     cut: bool = False
 
@@ -108,6 +111,7 @@ def inspect(data: bytes) -> Layout:
         data=whole,
         pixel_keyword=walk.pixel_keyword,
         pixel_bytes=walk.pixel_bytes,
+        pixel_offset=walk.pixel_offset if whole is data else -1,
         n_fragments=walk.n_fragments,
         cut=walk.cut,
     )
@@ -197,6 +201,7 @@ class _Walk:
         self.cut = False
         self.pixel_keyword = ""
         self.pixel_bytes = 0
+        self.pixel_offset = -1
         self.pixels = slice(len(data), len(data))
         self.n_fragments = -1
 
@@ -276,7 +281,7 @@ class _Walk:
             self.code = "E_DEPTH"
 
     def _pixels(self, tag: int, length: int) -> None:
-        self.pixel_keyword = _PIXEL_TAGS[tag]
+        self.pixel_keyword, self.pixel_offset = _PIXEL_TAGS[tag], self.offset
         if length != _UNDEFINED:
             there = min(length, len(self.data) - self.offset)
             self.pixel_bytes, self.cut = there, there < length

@@ -6,6 +6,7 @@ logged, never published.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -27,8 +28,8 @@ from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, decoded_bytes
 from medpipe.archive.padding import read_padding
+from medpipe.archive.source import changed_at
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
-from medpipe.keys import bytes_digest
 
 DICOMDIR: Final = "1.2.840.10008.1.3.10"
 SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
@@ -57,8 +58,11 @@ class Header:
         As the source gave them.
     code : str
         Reason the file cannot be used as an image, or an empty string. Never raised.
-    bytes_digest : str
-        SHA-256 of the file.
+    head_digest : str
+        SHA-256 of the first ``head_bytes`` of the file and of its size.
+    head_bytes : int
+        Where the pixels begin; the whole file where there are none, they are deflated, or the file
+        is a segmentation or has no SOPInstanceUID.
     pixel_keyword, pixel_bytes, n_fragments
         Which pixel element there is, its bytes, its fragments (-1: not encapsulated).
     top : Plane
@@ -87,7 +91,8 @@ class Header:
     size: int
     version: str
     code: str = ""
-    bytes_digest: str = ""
+    head_digest: str = ""
+    head_bytes: int = 0
     transfer_syntax: str = ""
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
@@ -128,6 +133,12 @@ class Header:
     referenced_frames_of_reference: tuple[str, ...] = ()
     referenced_instances: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """What the file held when it was read: its head, and where that is not all, when it was changed last."""
+        own = self.head_digest[:_CONTENT_DIGITS]
+        return own if self.head_bytes >= self.size else f"{own}-{changed_at(self.version)}"
 
     @property
     def has_pixels(self) -> bool:
@@ -174,7 +185,9 @@ class Header:
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Header:
         """Read what :meth:`to_json` wrote, or its copy through JSON."""
-        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
+        # a field of an earlier version is passed over: what it was read from is read again
+        known = ((name, item) for name, item in found.items() if name in cls.__dataclass_fields__)
+        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in known}
         plain["top"] = Plane.from_json(found["top"])
         plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
         if found.get("mosaic") is not None:
@@ -182,6 +195,7 @@ class Header:
         return cls(**plain)
 
 
+_CONTENT_DIGITS: Final = 32
 _EMPTY: Final = Header(path="", size=0, version="")
 _DEFAULTS: Final = {
     name: getattr(_EMPTY, name)
@@ -205,19 +219,39 @@ def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:
     Header
         ``code`` is empty for a usable image, and for an object without pixels that is whole.
     """
-    empty = Header(path=path, size=size, version=version, bytes_digest=bytes_digest(data))
     layout = inspect(data)
+    empty = _placed(Header(path=path, size=size, version=version), data, layout.pixel_offset)
     # a cut file still says whose it is, if its header came through
     if layout.code and not (layout.code == "E_TRUNCATED" and layout.data):
         return replace(empty, code=layout.code, transfer_syntax=layout.transfer_syntax)
     try:
         with quiet():
             header = _read(parse(layout.data), layout, empty)
+        if header.is_segmentation or not header.sop_instance_uid:
+            # they are few, and copies of them are told by their bytes alone
+            header = _placed(header, data, -1)
     except Exception:  # noqa: BLE001  # pydicom raises errors of 19 classes on damaged headers
         return replace(empty, code=layout.code or "E_HEADER", transfer_syntax=layout.transfer_syntax)
     if layout.code:
         return replace(header, code=layout.code)
     return replace(header, code=_code(header, layout)) if not header.code else header
+
+
+def is_unchanged(header: Header, data: bytes) -> bool:
+    """Tell whether a file's bytes begin as they did when its header was read, and are as many."""
+    return len(data) == header.size and head_digest(data[: header.head_bytes], header.size) == header.head_digest
+
+
+def head_digest(head: bytes | memoryview, size: int) -> str:
+    """Return the digest of the first bytes of a file of so many bytes."""
+    state = hashlib.sha256(head)
+    state.update(b"%d" % size)
+    return state.hexdigest()
+
+
+def _placed(header: Header, data: bytes, pixel_offset: int) -> Header:
+    n_bytes = len(data) if pixel_offset < 0 else pixel_offset
+    return replace(header, head_bytes=n_bytes, head_digest=head_digest(memoryview(data)[:n_bytes], header.size))
 
 
 def _read(dataset: Any, layout: Layout, empty: Header) -> Header:

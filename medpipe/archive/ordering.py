@@ -226,4 +226,4 @@ def _instance_of(one: Slice) -> tuple[float, str, int]:
 def _stable(one: Slice) -> tuple[float, str, str, int]:
     number = one.header.instance_number
     when = float("-inf") if number is None else float(number)
-    return when, one.header.sop_instance_uid, one.header.bytes_digest, one.frame
+    return when, one.header.sop_instance_uid, one.header.head_digest, one.frame

@@ -31,7 +31,7 @@ def plain_stack(header: Header) -> Stack:
         study_uid=header.study_uid,
         series_uid=header.series_uid,
         patient_id=header.patient_id,
-        discriminator=digest([kind, header.sop_instance_uid or header.bytes_digest])[:16],
+        discriminator=digest([kind, header.sop_instance_uid or header.head_digest])[:16],
         members=(Member(header.path, -1),),
         shape=shape,
         axes=axes,

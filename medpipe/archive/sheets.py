@@ -85,4 +85,4 @@ def _shape(mosaic: Mosaic, n_times: int) -> tuple[int, ...]:
 
 def _time_order(header: Header) -> tuple[float, str, str]:
     number = header.instance_number
-    return float("-inf") if number is None else number, header.sop_instance_uid, header.bytes_digest
+    return float("-inf") if number is None else number, header.sop_instance_uid, header.head_digest

@@ -7,6 +7,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +45,43 @@ def path_order(path: str) -> bytes:
     """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
     raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
     return raw.replace(b"/", b"\0")
+
+
+class OpenFile:
+    """A file that is open for reading.
+
+    Parameters
+    ----------
+    stream : RawIOBase
+        At its beginning.
+    size : int
+        Bytes it had when it was opened.
+    version : str
+        As :meth:`FolderSource.scan` gives it.
+    """
+
+    def __init__(self, stream: RawIOBase, *, size: int, version: str) -> None:
+        self._stream = stream
+        self._held = b""
+        self.size = size
+        self.version = version
+
+    def head(self, n_bytes: int) -> bytes:
+        """Return the first bytes, no more than there are, and at least as many as were asked for before."""
+        if len(self._held) < min(n_bytes, self.size):
+            self._held += self._read(min(n_bytes, self.size) - len(self._held))
+        return self._held
+
+    def whole(self) -> bytes:
+        """Return all bytes."""
+        return self.head(self.size)
+
+    def _read(self, n_bytes: int) -> bytes:
+        found = self._stream.read(n_bytes) or b""
+        # one read gives at most 2 GiB; a file that was cut since it was opened ends early
+        while len(found) < n_bytes and (more := self._stream.read(n_bytes - len(found))):
+            found += more
+        return found
 
 
 class FolderSource:
@@ -94,7 +133,13 @@ class FolderSource:
                 yield Item(path=encode_path(relative), size=0, version="", problem="E_UNREADABLE")
 
     def open(self, path: str) -> bytes:
-        """Return the bytes of a regular file below the root.
+        """Return the bytes of a regular file below the root; see :meth:`opened`."""
+        with self.opened(path) as file:
+            return file.whole()
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[OpenFile]:
+        """Open a regular file below the root.
 
         Every folder on the way is opened without following links, so a link put in place
         after the scan leads nowhere. Only what :meth:`scan` yields without a problem is to be
@@ -113,11 +158,15 @@ class FolderSource:
         if any(part in {b"", b".", b".."} for part in parts):
             raise Rejected("E_UNREADABLE")
         try:
-            return self._read(parts)
+            with os.fdopen(self._descriptor(parts), "rb", buffering=0) as stream:
+                found = os.fstat(stream.fileno())
+                if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+                    raise Rejected("E_CHANGED")
+                yield OpenFile(stream, size=found.st_size, version=_version(found))
         except OSError as error:
             raise Rejected(_code(error)) from None
 
-    def _read(self, parts: list[bytes]) -> bytes:
+    def _descriptor(self, parts: list[bytes]) -> int:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         folder = self._opened_root()
         try:
@@ -126,14 +175,9 @@ class FolderSource:
                 os.close(folder)
                 folder = inner
             # without O_NONBLOCK, opening a pipe waits for a writer that may never come
-            file = os.open(parts[-1], flags | os.O_NONBLOCK, dir_fd=folder)
+            return os.open(parts[-1], flags | os.O_NONBLOCK, dir_fd=folder)
         finally:
             os.close(folder)
-        with os.fdopen(file, "rb") as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
-                raise Rejected("E_CHANGED")
-            return stream.read(found.st_size)  # a bound on the read is what gets allocated
 
     def _opened_root(self) -> int:
         try:
@@ -160,8 +204,15 @@ class FolderSources:
 
     def open(self, path: str) -> bytes:
         """Return the bytes of a file; see :meth:`FolderSource.open`."""
+        with self.opened(path) as file:
+            return file.whole()
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[OpenFile]:
+        """Open a file; see :meth:`FolderSource.opened`."""
         name, _, rest = path.partition("/")
-        return self._sources[name].open(rest)
+        with self._sources[name].opened(rest) as file:
+            yield file
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:
@@ -183,7 +234,7 @@ def _item(relative: bytes, entry: os.DirEntry[bytes]) -> Item:
         found = entry.stat(follow_symlinks=False)
     except OSError:
         return Item(path=path, size=0, version="", problem="E_UNREADABLE")
-    version = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+    version = _version(found)
     problem = None
     if stat.S_ISLNK(found.st_mode):
         problem = "E_SYMLINK"
@@ -192,6 +243,16 @@ def _item(relative: bytes, entry: os.DirEntry[bytes]) -> Item:
     elif found.st_size > MAX_FILE_BYTES:
         problem = "E_TOO_LARGE"
     return Item(path=path, size=found.st_size, version=version, problem=problem)
+
+
+def changed_at(version: str) -> str:
+    """Return what of a file's version tells when it was changed last."""
+    _, _, rest = version.partition("-")
+    return rest.partition("-")[0]
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
 
 
 def _code(error: OSError) -> str:

@@ -9,12 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from medpipe.archive.doubts import are_timed, frames_of
-from medpipe.archive.header import Header
+from medpipe.archive.header import Header, is_unchanged
 from medpipe.archive.pixels import Pixels, decode
 from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
-from medpipe.keys import bytes_digest
 from medpipe.types import Volume
 
 Quantization = tuple[float, float]
@@ -80,7 +79,7 @@ def load_volume(
     for path, places in _places(stack).items():
         header = headers[path]
         data = open_item(path)
-        if bytes_digest(data) != header.bytes_digest:
+        if not is_unchanged(header, data):
             raise Rejected("E_CHANGED")
         found, is_finite = _fill(array, stack, header, decode(header, data), places)
         scales |= found

@@ -17,14 +17,14 @@ class Files(Mapping[str, Header]):
     Parameters
     ----------
     source : FolderSource or FolderSources
-    digests : mapping of str to str
-        Path to the digest of the bytes the scan saw.
+    contents : mapping of str to str
+        By path, what the scan saw: :attr:`medpipe.archive.header.Header.content`.
     """
 
-    def __init__(self, source: FolderSource | FolderSources, digests: Mapping[str, str]) -> None:
+    def __init__(self, source: FolderSource | FolderSources, contents: Mapping[str, str]) -> None:
         self._source = source
-        self._digests = digests
-        self._last: tuple[str, bytes] = ("", b"")
+        self._contents = contents
+        self._last: tuple[str, bytes, str] = ("", b"", "")
 
     def open(self, path: str) -> bytes:
         """Return a file's bytes.
@@ -35,7 +35,8 @@ class Files(Mapping[str, Header]):
             Why the file cannot be opened.
         """
         if self._last[0] != path:
-            self._last = (path, self._source.open(path))
+            with self._source.opened(path) as file:
+                self._last = (path, file.whole(), file.version)
         return self._last[1]
 
     def __getitem__(self, path: str) -> Header:
@@ -47,13 +48,13 @@ class Files(Mapping[str, Header]):
             ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
         """
         data = self.open(path)
-        header = read_header(data, path=path, size=len(data), version="")
-        if header.bytes_digest != self._digests[path]:
+        header = read_header(data, path=path, size=len(data), version=self._last[2])
+        if header.content != self._contents[path]:
             raise Rejected("E_CHANGED")
         return header
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._digests)
+        return iter(self._contents)
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._contents)

@@ -9,6 +9,7 @@ from medpipe.archive.header import Header, read_header
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import FolderSource
 from medpipe.errors import Rejected
+from medpipe.keys import bytes_digest
 
 Json = dict[str, Any]
 Mark = Callable[[str, str], None]
@@ -20,15 +21,15 @@ def open_scan(init: Mapping[str, Any]) -> ScanSession:
 
 
 class ScanSession:
-    """Reads headers and pixel digests, item by item, each marked before it is touched."""
+    """Reads headers and digests, item by item, each marked before it is touched."""
 
     def __init__(self, source: FolderSource, *, file_bytes: int) -> None:
         self._source = source
         self._file_bytes = file_bytes
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
-        """Work through ``payload["items"]``: kind ``headers`` or ``pixels``."""
-        each = {"headers": self._header, "pixels": self._pixels}[kind]
+        """Work through ``payload["items"]``: kind ``headers``, ``whole`` or ``pixels``."""
+        each = {"headers": self._header, "whole": self._whole, "pixels": self._pixels}[kind]
         results = []
         for item in payload["items"]:
             mark(kind, item["token"])
@@ -40,12 +41,21 @@ class ScanSession:
         if item["size"] > self._file_bytes:
             return Header(**place, code="E_TOO_LARGE").to_json()
         try:
-            return read_header(self._source.open(item["path"]), **place).to_json()
+            with self._source.opened(item["path"]) as file:
+                # of the file as it is open, not as it was listed: the next scan sees what changed between
+                return read_header(file.whole(), **place).to_json()
         except Rejected as rejected:
             return Header(**place, code=rejected.code).to_json()
 
+    def _whole(self, item: Json) -> Json:
+        return _looked(lambda: bytes_digest(self._source.open(item["path"])))
+
     def _pixels(self, item: Json) -> Json:
-        try:
-            return {"digest": pixel_digest(self._source.open(item["path"])), "code": ""}
-        except Rejected as rejected:
-            return {"digest": "", "code": rejected.code}
+        return _looked(lambda: pixel_digest(self._source.open(item["path"])))
+
+
+def _looked(look: Callable[[], str]) -> Json:
+    try:
+        return {"digest": look(), "code": ""}
+    except Rejected as rejected:
+        return {"digest": "", "code": rejected.code}

@@ -101,6 +101,9 @@ def outcomes(place: Place) -> dict[str, list[tuple[str, str | None]]]:
 )
 def test_an_archive_in_two_parts_has_the_volumes_and_companions_of_the_whole(place, other, fine, seed):
     fill(place)
+    # so that of copies it does not matter which is read
+    for file in place.archive.rglob("*"):
+        os.utime(file, ns=(1, 1))
     whole = place.beside("whole")
     whole.scan()
     expected = facts(whole.index().load(WHOLE))
@@ -110,7 +113,7 @@ def test_an_archive_in_two_parts_has_the_volumes_and_companions_of_the_whole(pla
         # images that claim to be one, and copies, are compared within an archive
         if name.startswith(("s1/a", "s1/twin")) or drawn.random() < 0.4:
             continue
-        other.put(name, file.read_bytes())
+        os.utime(other.put(name, file.read_bytes()), ns=(1, 1))
         if drawn.random() < 0.7:
             file.unlink()
     place.scan()
@@ -199,9 +202,11 @@ def test_a_range_that_is_another_has_another_digest_whatever_changed_in_either_a
         os.utime(place.archive / "s1/a/1.dcm", ns=(1, 1))
         os.utime(other.archive / "objects/5.dcm", ns=(1, 1))
 
-    before = seen()
+    # the mask is read whole, so its content is known to be the same; of the image that is not
+    assert changes(touch) == 1
+    touched = seen()
     assert changes(touch) == 0
-    assert seen() == before
+    assert seen() == touched
     # the same length, and no row of the archive it lies in tells it from what it was
     assert changes(lambda: other.put("objects/5.dcm", structure_set("s2", of_study="s2", label="two"))) == 1
     assert changes(lambda: other.put("5.dcm", image("s2", "a", 5))) == 1

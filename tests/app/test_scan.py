@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +18,7 @@ from medpipe.app.archives import check_known
 from medpipe.app.deletions import Deletions
 from medpipe.app.listing import Entry
 from medpipe.app.progress import Silent
-from medpipe.app.reading import Asked
+from medpipe.app.reading import Asked, Look
 from medpipe.app.scan import scan_archives
 from medpipe.app.scan_state import SourceState, known_sources, live_index, live_private
 from medpipe.archive.header import Header, read_header
@@ -108,13 +108,15 @@ def test_the_ranges_of_an_index_are_the_whole_index_in_pieces(place, fine):
         assert all(range_of(row["volume_key"], 5) == one for row in [*piece.members, *piece.volumes])
 
 
-def test_a_touched_file_is_read_and_changes_nothing(place):
+def test_a_touched_file_is_read_and_only_its_volume_is_to_be_decoded_again(place):
     place.scan()
-    before = place.content(), place.index().generations
+    before = place.index().load(WHOLE)
     os.utime(place.archive / "s1/a/0.dcm", ns=(1, 1))
     report = place.scan()
-    assert (report.read, report.changed) == (1, False)
-    assert (place.content(), place.index().generations) == before
+    after = place.index().load(WHOLE)
+    assert report.read == 1
+    assert (after.instances, after.members, after.volumes) == (before.instances, before.members, before.volumes)
+    assert len({*after.versions.items()} ^ {*before.versions.items()}) == 2
 
 
 def test_a_moved_folder_leaves_no_tombstone_and_no_new_source_version(place):
@@ -713,11 +715,14 @@ class Here:
             header = read_header(data, path=item.path, size=item.size, version=item.version)
             yield header, header.to_json()
 
-    def pixels(self, path: str) -> tuple[str, str]:
+    def wholes(self, paths: Sequence[str]) -> list[Look]:
+        return [Look(bytes_digest((self._root / path).read_bytes()), "") for path in paths]
+
+    def pixels(self, path: str) -> Look:
         data = (self._root / path).read_bytes()
         header = read_header(data, path=path, size=len(data), version="")
         # the pixels of some cannot be decoded
-        return ("", "E_CODEC") if path[-1] in "79" else (bytes_digest(data[-header.pixel_bytes :]), "")
+        return Look("", "E_CODEC") if path[-1] in "79" else Look(bytes_digest(data[-header.pixel_bytes :]), "")
 
 
 def kept_of(place: Place) -> tuple[object, ...]:

@@ -12,9 +12,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from medpipe.archive.assemble import Assembly, assemble
+from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.voxels import load_volume
+from medpipe.keys import bytes_digest
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -75,7 +77,10 @@ class Archive:
         self.headers: dict[str, Header] = {
             path: read_header(data, path=path, size=len(data), version="1") for path, data in self.files.items()
         }
-        self.assembly: Assembly = assemble(list(self.headers.values()), lambda path: pixel_digest(self.files[path]))
+        self.assembly: Assembly = assemble(
+            list(self.headers.values()),
+            Looks(lambda path: bytes_digest(self.files[path]), lambda path: pixel_digest(self.files[path])),
+        )
 
     def load(self, index: int = 0) -> Any:
         return load_volume(self.assembly.stacks[index], self.headers, self.files.__getitem__)

@@ -9,6 +9,7 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from medpipe.archive import pixels as pixels_module
 from medpipe.archive.codestream import stream_size
+from medpipe.archive.header import read_header
 from medpipe.archive.limits import RLE, check_pixels
 from medpipe.archive.pixels import clear_unused_bits, codec_boundary, decode, pixel_digest
 from medpipe.errors import Rejected
@@ -270,6 +271,38 @@ def test_every_named_codec_is_there():
         assert plugin in get_decoder(syntax).available_plugins
 
 
-def test_the_header_digest_is_of_the_file(slice_of, bytes_of, read):
+def test_the_head_digest_is_of_what_comes_before_the_pixels_and_of_the_size(slice_of, bytes_of, read):
     data = bytes_of(slice_of(RAMP))
-    assert read(data).bytes_digest == bytes_digest(data)
+    header = read(data)
+    assert data[header.head_bytes - 12 :][:4] == b"\xe0\x7f\x10\x00"
+    assert len(data) - header.head_bytes == header.pixel_bytes
+    assert header.head_digest == bytes_digest(data[: header.head_bytes] + str(len(data)).encode())
+
+
+def test_what_a_file_held_changes_with_its_head_and_with_its_time(slice_of, bytes_of):
+    data = bytes_of(slice_of(RAMP))
+
+    def content(data, version):
+        return read_header(data, path="", size=len(data), version=version).content
+
+    first = content(data, f"{len(data)}-17-1")
+    assert content(data, f"{len(data)}-17-2") == first
+    assert content(data, f"{len(data)}-18-1") != first
+    other = slice_of(RAMP)
+    other.PatientWeight = 80
+    assert content(bytes_of(other), f"{len(data)}-17-1") != first
+
+
+@pytest.mark.parametrize("name", ["seg", "nameless", "deflated"])
+def test_of_masks_and_nameless_and_deflated_files_the_head_is_all(name, slice_of, bytes_of, read):
+    image = slice_of(RAMP)
+    if name == "seg":
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
+    elif name == "nameless":
+        del image.SOPInstanceUID
+    else:
+        image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    data = bytes_of(image)
+    header = read(data)
+    assert header.head_bytes == len(data)
+    assert header.content == header.head_digest[:32]

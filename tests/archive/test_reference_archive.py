@@ -13,10 +13,12 @@ import pytest
 
 from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.companions import companions_for, load_companions
+from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import FolderSource
 from medpipe.archive.voxels import load_volume
+from medpipe.keys import bytes_digest
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
@@ -41,7 +43,8 @@ class Whole:
             for item in self.source.scan()
         }
         self.assembly: Assembly = assemble(
-            list(self.headers.values()), lambda path: pixel_digest(self.source.open(path))
+            list(self.headers.values()),
+            Looks(lambda path: bytes_digest(self.source.open(path)), lambda path: pixel_digest(self.source.open(path))),
         )
         self.stacks_of = collections.defaultdict(set)
         for index, stack in enumerate(self.assembly.stacks):

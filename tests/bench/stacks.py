@@ -45,7 +45,7 @@ def benches(folder: Path) -> Iterator[Bench]:
         return load_volume(assembly.stacks[0], headers, source.open)[0].data
 
     def as_a_case() -> np.ndarray:
-        files = Files(source, {path: header.bytes_digest for path, header in headers.items()})
+        files = Files(source, {path: header.content for path, header in headers.items()})
         return load_volume(assembly.stacks[0], files, files.open)[0].data
 
     for subject, ours in (("stack, headers known", at_hand), ("stack, as a case", as_a_case)):

@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 
 from medpipe.archive.assemble import Outcome, assemble
+from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
 from medpipe.errors import Rejected
+from medpipe.keys import bytes_digest
 from medpipe.types import Volume
 from tests.faults.series import Series
 
@@ -45,7 +47,10 @@ class Found:
 
     @cached_property
     def _assembled(self) -> tuple[list[Stack], dict[str, Outcome]]:
-        assembly = assemble(list(self.headers.values()), lambda path: pixel_digest(self.files[path]))
+        assembly = assemble(
+            list(self.headers.values()),
+            Looks(lambda path: bytes_digest(self.files[path]), lambda path: pixel_digest(self.files[path])),
+        )
         stacks = [Stack.from_json(json.loads(json.dumps(stack.to_json()))) for stack in assembly.stacks]
         return stacks, dict(assembly.outcomes)
 

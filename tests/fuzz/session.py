@@ -45,13 +45,15 @@ class FuzzSession:
 
     def _judged(self, item: Json, mark: Mark) -> Json:
         meter = Meter()
-        (found,) = self._scan.call("headers", {"items": [item]}, mark)["results"]
+        with self._source.opened(item["path"]) as file:
+            listed = {**item, "version": file.version}
+        (found,) = self._scan.call("headers", {"items": [listed]}, mark)["results"]
         # as it comes out of a scan's sandbox
         header = Header.from_json(json.loads(json.dumps(found, allow_nan=False)))
         assembly = assemble([header])
         outcome = assembly.outcomes[header.path]
         result = {"outcome": outcome.outcome, "code": outcome.code, "digests": []}
-        files = Files(self._source, {header.path: header.bytes_digest})
+        files = Files(self._source, {header.path: header.content})
         mark("read", item["token"])
         for stack in assembly.stacks:
             if not stack.refused:

@@ -11,6 +11,7 @@ import pytest
 
 from medpipe.archive.assemble import assemble
 from medpipe.archive.header import read_header
+from medpipe.archive.source import FolderSource
 from medpipe.errors import Rejected
 from medpipe.lake.lake import Lake
 from medpipe.lake.runs import Run
@@ -54,17 +55,18 @@ def folder_of(path, *, slope=1.0, odd=None):
         more = {"RescaleSlope": odd} if odd is not None and place == 4 else {"RescaleSlope": slope}
         data = to_bytes(make_slice(pixels, position=(0, 0, 2.5 * place), InstanceNumber=place + 1, **more))
         (path / f"{place}.dcm").write_bytes(data)
-        headers[f"{place}.dcm"] = read_header(data, path=f"{place}.dcm", size=len(data), version="1")
+        with FolderSource(path).opened(f"{place}.dcm") as file:
+            headers[f"{place}.dcm"] = read_header(data, path=f"{place}.dcm", size=len(data), version=file.version)
     return headers
 
 
 def locator_of(path, headers):
-    (stack,) = assemble(list(headers.values()), lambda _: "").stacks
+    (stack,) = assemble(list(headers.values()), None).stacks
     return {
         "root": str(path),
         "stack": json.loads(json.dumps(stack.to_json())),
         "companions": [],
-        "digests": {name: header.bytes_digest for name, header in headers.items()},
+        "digests": {name: header.content for name, header in headers.items()},
         "frame_of_reference_key": None,
     }
 
