@@ -63,8 +63,9 @@ class Header:
     head_bytes : int
         Where the pixels begin; the whole file where there are none, they are deflated, or the file
         is a segmentation or has no SOPInstanceUID.
-    pixel_keyword, pixel_bytes, n_fragments
-        Which pixel element there is, its bytes, its fragments (-1: not encapsulated).
+    pixel_keyword, pixel_bytes, pixel_offset, n_fragments
+        Which pixel element there is, its bytes, where in the file they begin (-1: they are deflated, or
+        there are none), its fragments (-1: not encapsulated).
     top : Plane
         What the top level says of the image.
     frames : tuple of Plane
@@ -112,6 +113,7 @@ class Header:
     n_frames: int = 1
     pixel_keyword: str = ""
     pixel_bytes: int = 0
+    pixel_offset: int = -1
     n_fragments: int = -1
     lossy: bool = False
     instance_number: int | None = None
@@ -237,7 +239,7 @@ def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:
     return replace(header, code=_code(header, layout)) if not header.code else header
 
 
-def is_unchanged(header: Header, data: bytes) -> bool:
+def is_unchanged(header: Header, data: bytes | memoryview) -> bool:
     """Tell whether a file's bytes begin as they did when its header was read, and are as many."""
     return len(data) == header.size and head_digest(data[: header.head_bytes], header.size) == header.head_digest
 
@@ -290,6 +292,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         n_frames=n_frames,
         pixel_keyword=layout.pixel_keyword,
         pixel_bytes=layout.pixel_bytes,
+        pixel_offset=layout.pixel_offset,
         n_fragments=layout.n_fragments,
         lossy=_is_lossy(dataset, layout.transfer_syntax),
         instance_number=integer(dataset, "InstanceNumber"),

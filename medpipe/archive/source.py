@@ -76,6 +76,14 @@ class OpenFile:
         """Return all bytes."""
         return self.head(self.size)
 
+    def into(self, place: memoryview) -> int:
+        """Read the file from its beginning into a place of its size; return how many bytes there were."""
+        self._stream.seek(0)
+        filled = 0
+        while filled < len(place) and (n_bytes := self._stream.readinto(place[filled:])):
+            filled += n_bytes
+        return filled
+
     def _read(self, n_bytes: int) -> bytes:
         found = self._stream.read(n_bytes) or b""
         # one read gives at most 2 GiB; a file that was cut since it was opened ends early
@@ -213,6 +221,37 @@ class FolderSources:
         name, _, rest = path.partition("/")
         with self._sources[name].opened(rest) as file:
             yield file
+
+
+class Loader:
+    """Reads files one after the other into the same memory.
+
+    Parameters
+    ----------
+    source : FolderSource or FolderSources
+    """
+
+    def __init__(self, source: FolderSource | FolderSources) -> None:
+        self._source = source
+        self._held = bytearray()
+
+    def open(self, path: str) -> memoryview:
+        """Return a file's bytes; they are there until the next file is opened."""
+        return self.load(path)[0]
+
+    def load(self, path: str) -> tuple[memoryview, str]:
+        """Return a file's bytes, there until the next file is opened, and the version they are of.
+
+        Raises
+        ------
+        Rejected
+            As :meth:`FolderSource.opened`.
+        """
+        with self._source.opened(path) as file:
+            if len(self._held) < file.size:
+                self._held = bytearray(file.size)
+            place = memoryview(self._held)[: file.size]
+            return place[: file.into(place)], file.version
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:

@@ -10,10 +10,12 @@ import numpy as np
 
 from medpipe.archive.doubts import are_timed, frames_of
 from medpipe.archive.header import Header, is_unchanged
+from medpipe.archive.native import is_native, native_frames
 from medpipe.archive.pixels import Pixels, decode
 from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
+from medpipe.kernels.rescale import rescale
 from medpipe.types import Volume
 
 Quantization = tuple[float, float]
@@ -34,7 +36,7 @@ class Planes(Protocol):
 def load_volume(
     stack: Stack,
     headers: Mapping[str, Header],
-    open_item: Callable[[str], bytes],
+    open_item: Callable[[str], bytes | memoryview],
     *,
     frame_of_reference_key: str | None = None,
     into: Planes | None = None,
@@ -50,7 +52,7 @@ def load_volume(
     headers : mapping
         Path to header, at least of the stack's files.
     open_item : callable
-        Path to bytes.
+        Path to bytes, which need not be there any more when another file is opened.
     frame_of_reference_key : str, optional
         Pseudonym for the geometry.
     into : Planes, optional
@@ -81,7 +83,10 @@ def load_volume(
         data = open_item(path)
         if not is_unchanged(header, data):
             raise Rejected("E_CHANGED")
-        found, is_finite = _fill(array, stack, header, decode(header, data), places)
+        if is_native(header):
+            found, is_finite = _fill_native(array, stack, header, native_frames(header, data), places)
+        else:
+            found, is_finite = _fill(array, stack, header, decode(header, bytes(data)), places)
         scales |= found
         finite &= is_finite
     if not finite:
@@ -140,11 +145,50 @@ def _fill(
         numbers = range(header.n_frames) if frame < 0 else (frame,)
         for offset, number in enumerate(numbers):
             slope, intercept = (1.0, 0.0) if stack.kind == "segmentation" else scale_of(header, number)
-            values = _rescaled(frames[number], slope, intercept)
             scales.add((slope, intercept) if whole else None)
+            values = _rescaled(frames[number], slope, intercept)
             finite &= bool(np.isfinite(values).all())
             _put(array, stack, index + offset, values)
     return scales, finite
+
+
+def _fill_native(
+    array: Any, stack: Stack, header: Header, frames: Pixels, places: list[tuple[int, int]]
+) -> tuple[set[Quantization | None], bool]:
+    """Do what :func:`_fill` does with pixels as they lie in the file: clear and rescale them in one pass."""
+    scales: set[Quantization | None] = set()
+    finite = True
+    for index, frame in places:
+        for offset, number in enumerate(range(header.n_frames) if frame < 0 else (frame,)):
+            slope, intercept = scale_of(header, number)
+            scales.add((slope, intercept))
+            place = _place(array, stack, index + offset)
+            values = np.empty(frames.shape[1:], dtype=np.float32) if place is None else place
+            rescale(
+                frames[number],
+                bits_stored=header.bits_stored,
+                high_bit=header.high_bit,
+                slope=slope,
+                intercept=intercept,
+                out=values,
+            )
+            finite &= _is_small(frames.dtype, slope, intercept) or bool(np.isfinite(values).all())
+            if place is None:
+                _put(array, stack, index + offset, values)
+    return scales, finite
+
+
+def _is_small(stored: np.dtype[Any], slope: float, intercept: float) -> bool:
+    """Tell whether no stored integer can become infinite."""
+    most = float(1 << 8 * stored.itemsize)
+    return most * abs(slope) + abs(intercept) < float(np.finfo(np.float32).max)
+
+
+def _place(array: Any, stack: Stack, index: int) -> Pixels | None:
+    """Return the place of a plane in an array in memory; None where planes are put in, or tiles are unpacked."""
+    if not isinstance(array, np.ndarray) or stack.mosaic is not None:
+        return None
+    return np.asarray(array.reshape(-1, *array.shape[-2:])[index])
 
 
 def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource, FolderSources
+from medpipe.archive.source import FolderSource, FolderSources, Loader
 from medpipe.errors import Rejected
 
 
@@ -22,12 +22,12 @@ class Files(Mapping[str, Header]):
     """
 
     def __init__(self, source: FolderSource | FolderSources, contents: Mapping[str, str]) -> None:
-        self._source = source
+        self._loader = Loader(source)
         self._contents = contents
-        self._last: tuple[str, bytes, str] = ("", b"", "")
+        self._last = ("", memoryview(b""), "")
 
-    def open(self, path: str) -> bytes:
-        """Return a file's bytes.
+    def open(self, path: str) -> memoryview:
+        """Return a file's bytes; they are there until another file is asked for.
 
         Raises
         ------
@@ -35,8 +35,7 @@ class Files(Mapping[str, Header]):
             Why the file cannot be opened.
         """
         if self._last[0] != path:
-            with self._source.opened(path) as file:
-                self._last = (path, file.whole(), file.version)
+            self._last = (path, *self._loader.load(path))
         return self._last[1]
 
     def __getitem__(self, path: str) -> Header:
@@ -47,7 +46,7 @@ class Files(Mapping[str, Header]):
         Rejected
             ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
         """
-        data = self.open(path)
+        data = bytes(self.open(path))
         header = read_header(data, path=path, size=len(data), version=self._last[2])
         if header.content != self._contents[path]:
             raise Rejected("E_CHANGED")

@@ -133,7 +133,7 @@ class CaseRoom:
     def companions(self, volume: Volume) -> Companions:
         """Read the segmentations and structure sets of the series onto the volume's grid."""
         paths = self._locator["companions"]
-        objects = ((self._files[path], self._files.open(path)) for path in paths)
+        objects = ((self._files[path], bytes(self._files.open(path))) for path in paths)
         return load_companions(objects, volume.geometry) if paths else Companions()
 
     def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> Json:

@@ -19,7 +19,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource
+from medpipe.archive.source import FolderSource, Loader
 from medpipe.archive.voxels import load_volume
 from medpipe.types import Volume
 from medpipe.work.files import Files
@@ -42,7 +42,7 @@ def benches(folder: Path) -> Iterator[Bench]:
     size = "100x512x512 int16"
 
     def at_hand() -> np.ndarray:
-        return load_volume(assembly.stacks[0], headers, source.open)[0].data
+        return load_volume(assembly.stacks[0], headers, Loader(source).open)[0].data
 
     def as_a_case() -> np.ndarray:
         files = Files(source, {path: header.content for path, header in headers.items()})
@@ -131,7 +131,7 @@ def _from_folder(folder: Path) -> Volume:
     source = FolderSource(folder)
     headers = read_headers(source)
     assembly: Assembly = assemble(list(headers.values()))
-    return load_volume(assembly.stacks[0], headers, source.open)[0]
+    return load_volume(assembly.stacks[0], headers, Loader(source).open)[0]
 
 
 def _sorted_names(folder: Path) -> list[str]:

@@ -1,0 +1,95 @@
+"""Pixels taken from their place in the file, against pydicom's decoding of the same file."""
+
+import numpy as np
+import pytest
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+
+from medpipe.archive import voxels
+from medpipe.archive.native import is_native, native_frames
+from medpipe.archive.source import FolderSource, Loader
+
+RNG = np.random.default_rng(11)
+
+
+def noise(kind, shape=(7, 9)):
+    return RNG.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+
+
+CASES = {
+    "16 bits, signed": (np.int16, {}),
+    "16 bits": (np.uint16, {"RescaleSlope": "0.37", "RescaleIntercept": "-11.5"}),
+    "12 of 16 bits with others above": (np.uint16, {"BitsStored": 12, "HighBit": 11}),
+    "signed 12 of 16 bits": (np.int16, {"BitsStored": 12, "HighBit": 11}),
+    "12 bits that begin above": (np.uint16, {"BitsStored": 12, "HighBit": 15}),
+    "8 bits, an odd number of them": (np.uint8, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}),
+    "8 bits, signed": (np.int8, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}),
+    "implicit": (np.int16, {"syntax": ImplicitVRLittleEndian}),
+    "values beyond float32": (np.int16, {"RescaleSlope": "3e36"}),
+}
+
+
+def files_of(slice_of, kind, elements):
+    made = []
+    for place in range(3):
+        pixels = noise(kind)
+        extra = {name: value for name, value in elements.items() if name != "syntax"}
+        one = slice_of(pixels, position=(0, 0, 2.5 * place), InstanceNumber=place, **extra)
+        one.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+        one.file_meta.TransferSyntaxUID = elements.get("syntax", one.file_meta.TransferSyntaxUID)
+        made.append(one)
+    return made
+
+
+def loaded(archive):
+    try:
+        volume, quantization = archive.load()
+    except voxels.Rejected as rejected:
+        return rejected.code
+    return volume.data.tobytes(), quantization
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_they_are_what_pydicom_decodes(name, slice_of, archive_of, monkeypatch):
+    archive = archive_of(files_of(slice_of, *CASES[name]))
+    assert all(is_native(header) for header in archive.headers.values())
+    found = loaded(archive)
+    monkeypatch.setattr(voxels, "is_native", lambda header: False)
+    assert found == loaded(archive)
+
+
+def test_frames_of_one_file_are_taken_one_by_one(slice_of, archive_of, monkeypatch):
+    frames = noise(np.int16, (4, 5, 6))
+    one = slice_of(frames[0], NumberOfFrames=4, ImagePositionPatient=None, ImageOrientationPatient=None)
+    one.PixelData = frames.tobytes()
+    archive = archive_of([one])
+    (header,) = archive.headers.values()
+    assert np.array_equal(native_frames(header, archive.files["0"]), frames)
+    assert np.array_equal(archive.load()[0].data, frames - np.float32(1024))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: setattr(one, "PixelData", one.PixelData + bytes(4)),
+        lambda one: one.compress(RLELossless),
+        lambda one: setattr(one.file_meta, "TransferSyntaxUID", ExplicitVRBigEndian),
+        lambda one: setattr(one, "PhotometricInterpretation", "PALETTE COLOR"),
+        lambda one: setattr(one, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.66.4"),
+    ],
+    ids=["more pixels than declared", "run lengths", "big endian", "palette", "segmentation"],
+)
+def test_others_are_decoded(change, slice_of, archive_of):
+    (one,) = files_of(slice_of, np.int16, {})[:1]
+    change(one)
+    (header,) = archive_of([one]).headers.values()
+    assert not is_native(header)
+
+
+def test_a_loader_reads_each_file_into_the_memory_of_the_one_before(tmp_path):
+    for name, data in (("a", b"one"), ("b", b""), ("c", bytes(range(200)))):
+        (tmp_path / name).write_bytes(data)
+    loader = Loader(FolderSource(tmp_path))
+    for name in "abcab":
+        data, version = loader.load(name)
+        assert bytes(data) == (tmp_path / name).read_bytes()
+        assert version.startswith(f"{len(data)}-{(tmp_path / name).stat().st_mtime_ns}-")
