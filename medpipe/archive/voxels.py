@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from medpipe.types import Volume
 
 Quantization = tuple[float, float]
 """(slope, intercept): every voxel is an integer times slope plus intercept."""
+
+
+_MOST_FLOAT32: Final = float(np.finfo(np.float32).max)
 
 
 class Planes(Protocol):
@@ -181,7 +184,7 @@ def _fill_native(
 def _is_small(stored: np.dtype[Any], slope: float, intercept: float) -> bool:
     """Tell whether no stored integer can become infinite."""
     most = float(1 << 8 * stored.itemsize)
-    return most * abs(slope) + abs(intercept) < float(np.finfo(np.float32).max)
+    return most * abs(slope) + abs(intercept) < _MOST_FLOAT32
 
 
 def _place(array: Any, stack: Stack, index: int) -> Pixels | None:
