@@ -98,6 +98,62 @@ REASONS: dict[str, Reason] = {
         "images of one place that only their numbers tell apart", "export with positions, or with temporal elements"
     ),
     "W_TILTED": _warning("the stack is sheared (gantry tilt)", "resample to a straight grid if an op needs one"),
+    # uptake of a PET
+    "E_SUV_UNITS": _error(
+        "the values have no unit that an uptake can be made of", "export as BQML, or with the vendor's scale factors"
+    ),
+    "E_SUV_INTERCEPT": _error(
+        "an uptake cannot be made of values that are not stored numbers times a slope",
+        "export with rescale slopes, and intercepts of zero",
+    ),
+    "E_SUV_NOT_ATTN_CORRECTED": _error(
+        "the image is not corrected for attenuation", "use the corrected reconstruction of the study"
+    ),
+    "E_SUV_PROJECTION": _error("a projection of a PET holds no activity concentrations", "use the slices"),
+    "E_SUV_MULTIFRAME": _error(
+        "a multi-frame PET without functional groups for its frames", "export the series as single frames"
+    ),
+    "E_SUV_MIXED": _error(
+        "slices disagree about patient, activity given or corrections", "sort the series at its source"
+    ),
+    "E_SUV_NO_WEIGHT": _error(
+        "the patient's weight is missing or zero", "export with the weight, or correct it at the source"
+    ),
+    "E_SUV_NO_HEIGHT": _error(
+        "the patient's height is missing, or the body is beyond what the formula is for",
+        "export with the height, or use the kind bw",
+    ),
+    "E_SUV_NO_SEX": _error("the formula needs the patient's sex", "export with it, or use the kind bw or bsa"),
+    "E_SUV_NO_DOSE": _error(
+        "the activity given is missing, not above zero, or not one", "correct the radiopharmaceutical at the source"
+    ),
+    "E_SUV_HALF_LIFE": _error(
+        "the half-life is missing, or is not the radionuclide's", "correct the radiopharmaceutical at the source"
+    ),
+    "E_SUV_DECAY": _error(
+        "the header does not say to which time decay is corrected", "export with Decay Correction (0054,1102)"
+    ),
+    "E_SUV_BAD_TIMES": _error(
+        "times of injection and acquisition are missing or impossible",
+        "export with times; shift all dates of a study by one offset",
+    ),
+    "W_SUV_UNIT_GUESSED": _warning(
+        "weight, height or activity is taken to be in g, cm or MBq by its size", "correct it at the source"
+    ),
+    "W_SUV_DATES": _warning(
+        "the date of injection does not fit and was set by the time of day", "shift all dates of a study by one offset"
+    ),
+    "W_SUV_TIMES": _warning(
+        "the times that decay may be corrected to disagree by more than a minute", "check the times of the series"
+    ),
+    "W_SUV_START": _warning(
+        "decay is taken to be corrected to the first acquisition", "export with series and frame reference times"
+    ),
+    "W_SUV_HALF_LIFE": _warning("the half-life is that of the radionuclide's code", "correct it at the source"),
+    "W_SUV_SEX": _warning("what depends on the patient's sex is the mean of both formulas", "use the kind bw or bsa"),
+    "W_SUV_DECAY": _warning(
+        "Corrected Image and Decay Correction disagree; the second is followed", "check the reconstruction"
+    ),
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
     "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),

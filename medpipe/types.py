@@ -74,6 +74,42 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuvScales:
+    """What the values of a PET are multiplied with to become standardized uptake values.
+
+    Attributes
+    ----------
+    by_kind : mapping of str to (tuple of float or str)
+        By kind (``bw``, ``lbm``, ``lbmjames128``, ``lbmjanma``, ``ibw``, ``bsa``) one factor for
+        all planes or one for each (t outer, z inner), or the reason code why there is none.
+        Products are g/mL, of ``bsa`` cm2/mL.
+    flags : tuple of str
+        Reason codes of what is doubtful about the factors.
+    """
+
+    by_kind: Mapping[str, tuple[float, ...] | str]
+    flags: tuple[str, ...] = ()
+
+    def part(self, low: int, high: int) -> SuvScales:
+        """Return the factors of some planes."""
+        parts = {
+            kind: found[low:high] if isinstance(found, tuple) and len(found) > 1 else found
+            for kind, found in self.by_kind.items()
+        }
+        return replace(self, by_kind=parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the factors as JSON values."""
+        return {"by_kind": dict(self.by_kind), "flags": list(self.flags)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> SuvScales:
+        """Read what :meth:`to_json` wrote, or its copy through JSON."""
+        by_kind = {kind: one if isinstance(one, str) else tuple(one) for kind, one in found["by_kind"].items()}
+        return cls(by_kind=by_kind, flags=tuple(found["flags"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """An array with its geometry, unit and modality.
 
@@ -83,11 +119,13 @@ class Volume:
         float32 (or the stored integer type before conversion) of ``geometry.shape``.
     geometry : Geometry
     unit : str
-        ``HU``, ``BQML``, ``SUV``, ``normalized`` or ``arbitrary``.
+        ``HU``, ``BQML``, ``SUV``, ``g/mL``, ``cm2/mL``, ``normalized`` or ``arbitrary``.
     modality : str
         DICOM modality (``CT``, ``MR``, ``PT``, ...).
     verdict : str
         ``regular``, ``tilted``, ``uneven``, ``missing_slices``, ``single``, ``planar``, ...
+    suv : SuvScales or None
+        For the values as they were read, of PET only.
     """
 
     data: Array
@@ -95,9 +133,15 @@ class Volume:
     unit: str = "arbitrary"
     modality: str = "OT"
     verdict: str = "regular"
+    suv: SuvScales | None = None
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
-        """Return this volume with other voxels (and, where given, other fields)."""
+        """Return this volume with other voxels (and, where given, other fields).
+
+        Values of another unit are none that ``suv`` was worked out for, so it goes with the unit.
+        """
+        if "unit" in changes:
+            changes = {"suv": None, **changes}
         return replace(self, data=data, **changes)
 
 

@@ -12,6 +12,8 @@ from medpipe.keys import digest
 from medpipe.ranges import placed
 
 _KEY_DIGITS = 32
+_STAGES = {"volume": "image"}
+"""Where a product's code is from, if not from making the product: a volume is stored without its filtered image."""
 
 
 def region_key(volume_key: str, row: Mapping[str, Any]) -> str:
@@ -82,7 +84,8 @@ def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
 
 def _quarantine_rows(one: Ended) -> Iterator[Row]:
     place = {"series_key": one.case.series_key, "modality": one.modality}
-    for stage, code in sorted({(wanted.kind, product.code) for wanted, product in one.products if product.code}):
+    codes = {(_STAGES.get(wanted.kind, wanted.kind), product.code) for wanted, product in one.products}
+    for stage, code in sorted(pair for pair in codes if pair[1]):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
     if one.record.status != "done":
         ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")

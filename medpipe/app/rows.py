@@ -203,6 +203,20 @@ def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
         "padding": None if stack.padding is None else list(stack.padding),
         "real_world_map": stack.real_world_map,
         "monochrome1": stack.monochrome1,
+        **_uptake(stack),
+    }
+
+
+def _uptake(stack: Stack) -> Row:
+    """Return what may be told of the factors to uptake: derived numbers, not what they were made of."""
+    if stack.suv is None:
+        return {"suv_factor": None, "suv_code": None, "suv_flags": None}
+    found = stack.suv.by_kind["bw"]
+    is_code = isinstance(found, str)
+    return {
+        "suv_factor": None if is_code else list(found),
+        "suv_code": found if is_code else None,
+        "suv_flags": list(stack.suv.flags),
     }
 
 

@@ -17,6 +17,7 @@ from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
 from medpipe.archive.splitting import Part, split
 from medpipe.archive.stacks import Slice, Stack, unit_of
+from medpipe.archive.suv import suv_scales
 from medpipe.keys import digest
 from medpipe.reasons import reason
 from medpipe.types import Kind
@@ -81,9 +82,9 @@ def assemble(headers: Sequence[Header], looks: Looks | None = None) -> Assembly:
     outcomes.update({path: Outcome("quarantined", code) for path, code in sifted.unreadable.items()})
     stacks: list[Stack] = []
     for series in _by_series(sifted.kept):
-        stacks.extend(_series_stacks(series, sifted.conflicting))
-    by_path = {header.path: header for header in images}
-    stacks = [_finished(stack, by_path, sifted.conflicting) for stack in stacks]
+        by_path = {header.path: header for header in series}
+        found = _series_stacks(series, sifted.conflicting)
+        stacks.extend(_finished(stack, by_path, sifted.conflicting) for stack in found)
     stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
     outcomes.update(_stack_outcomes(stacks))
     return Assembly(stacks=tuple(stacks), outcomes=outcomes)
@@ -256,6 +257,7 @@ def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[
         flags = stack.flags or (stack.code,)
     else:
         stack = _with_values(stack, frames)
+        stack = replace(stack, suv=suv_scales(stack.members, frames, headers.values()) if is_rescaled(stack) else None)
         conflict = ["E_DUP_UID_DIFF"] if conflicting.keys() & set(stack.paths) else []
         lossy = ["W_LOSSY"] if stack.lossy else []
         flags = (*conflict, *stack.flags, *flags_of(stack, frames), *lossy)

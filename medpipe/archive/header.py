@@ -28,6 +28,7 @@ from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, decoded_bytes
 from medpipe.archive.padding import read_padding
+from medpipe.archive.pet import Pet, read_pet
 from medpipe.archive.source import changed_at
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 
@@ -86,6 +87,8 @@ class Header:
         UIDs a segmentation or structure set was made on.
     facts : dict
         Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
+    pet : Pet or None
+        What the uptake of a PET image is computed of.
     """
 
     path: str
@@ -135,6 +138,7 @@ class Header:
     referenced_frames_of_reference: tuple[str, ...] = ()
     referenced_instances: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    pet: Pet | None = None
 
     @property
     def content(self) -> str:
@@ -181,6 +185,8 @@ class Header:
         plain["top"] = self.top.to_json()
         if self.mosaic is not None:
             plain["mosaic"] = self.mosaic.to_json()
+        if self.pet is not None:
+            plain["pet"] = self.pet.to_json()
         plain["frames"] = [plane.to_json() for plane in self.frames]
         return plain
 
@@ -194,6 +200,8 @@ class Header:
         plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
         if found.get("mosaic") is not None:
             plain["mosaic"] = Mosaic.from_json(found["mosaic"])
+        if found.get("pet") is not None:
+            plain["pet"] = Pet.from_json(found["pet"])
         return cls(**plain)
 
 
@@ -311,6 +319,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         detector_spacing_mm=_detector_spacing(dataset),
         frame_offsets_mm=numbers(dataset, "GridFrameOffsetVector"),
         facts=read_facts(dataset),
+        pet=read_pet(dataset) if layout.pixel_keyword and text(dataset, "Modality") == "PT" else None,
     )
 
 

@@ -9,7 +9,7 @@ from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
 from medpipe.archive.vendor import Mosaic
 from medpipe.keys import digest
-from medpipe.types import Geometry, Kind
+from medpipe.types import Geometry, Kind, SuvScales
 
 
 class Member(NamedTuple):
@@ -83,6 +83,8 @@ class Stack:
         How to unpack each member.
     n_source_bytes : int
         Bytes of the files, each counted once.
+    suv : SuvScales or None
+        What the values of a PET are multiplied with to become uptake; private.
     """
 
     kind: Kind
@@ -112,6 +114,7 @@ class Stack:
     monochrome1: bool = False
     mosaic: Mosaic | None = None
     n_source_bytes: int = 0
+    suv: SuvScales | None = None
 
     @property
     def identity(self) -> str:
@@ -144,7 +147,8 @@ class Stack:
         """Return the stack as JSON values."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         mosaic = None if self.mosaic is None else self.mosaic.to_json()
-        return {**plain, "members": [list(member) for member in self.members], "mosaic": mosaic}
+        suv = None if self.suv is None else self.suv.to_json()
+        return {**plain, "members": [list(member) for member in self.members], "mosaic": mosaic, "suv": suv}
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Stack:
@@ -152,6 +156,7 @@ class Stack:
         plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
         plain["members"] = tuple(Member(str(path), int(frame)) for path, frame in found["members"])
         plain["mosaic"] = None if found["mosaic"] is None else Mosaic.from_json(found["mosaic"])
+        plain["suv"] = None if found.get("suv") is None else SuvScales.from_json(found["suv"])
         return cls(**plain)
 
 

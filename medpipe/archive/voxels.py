@@ -104,6 +104,7 @@ def load_volume(
         unit=stack.unit,
         modality=stack.modality,
         verdict=stack.verdict,
+        suv=stack.suv,
     )
     return volume, scales.pop() if len(scales) == 1 else None
 

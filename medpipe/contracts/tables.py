@@ -115,7 +115,7 @@ SERIES = TableSchema(
 
 VOLUMES = TableSchema(
     "volumes",
-    2,
+    3,
     "a volume, or a refusal to make one",
     (
         Field("volume_key", "string", "identity of the volume"),
@@ -157,6 +157,14 @@ VOLUMES = TableSchema(
         ),
         Field("real_world_map", "bool", "a header maps stored numbers to real-world values; not applied"),
         Field("monochrome1", "bool", "a header says that low values are shown bright; values keep their polarity"),
+        Field(
+            "suv_factor",
+            "list<float64>",
+            "value times this is the uptake by body weight in g/mL: one number, or one for each plane (t outer, z "
+            "inner); null where it is not known, and for what is no PET",
+        ),
+        Field("suv_code", "string", "reason why a PET has no such factor, or null"),
+        Field("suv_flags", "list<string>", "reasons to doubt the factors to uptake of a PET; null for all else"),
     ),
     ("modality", "series_key", "volume_key"),
 )

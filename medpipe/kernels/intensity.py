@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medpipe.errors import Rejected
 from medpipe.types import Array
 from medpipe.xp import backend_of
@@ -57,6 +59,29 @@ def clip(x: Array, /, *, low: float, high: float) -> Array:
         NaN stays NaN.
     """
     return backend_of(x).xp.clip(x, low, high)
+
+
+def scale_planes(x: Array, /, *, factors: Sequence[float]) -> Array:
+    """Multiply each plane by its factor.
+
+    Parameters
+    ----------
+    x : array of float32, shape (..., y, x)
+    factors : sequence of float
+        One for all planes, or one for each, in C order of the leading axes.
+
+    Returns
+    -------
+    array of float32, same shape
+        Products are float64 and rounded once.
+    """
+    xp = backend_of(x).xp
+    result = xp.empty(x.shape, dtype=xp.float32)
+    planes, scaled = x.reshape(-1, *x.shape[-2:]), result.reshape(-1, *x.shape[-2:])
+    for place in range(len(planes)):
+        factor = factors[place if len(factors) > 1 else 0]
+        scaled[place] = planes[place].astype(xp.float64) * factor
+    return result
 
 
 def zscore(x: Array, mask: Array, /) -> Array:

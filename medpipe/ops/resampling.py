@@ -68,7 +68,8 @@ class Resample:
             volume, lambda x: resample(x, axes, order=self.order, integral=self.round, slice_positions=positions)
         )
         verdict = "regular" if positions is not None and volume.verdict == "uneven" else volume.verdict
-        return volume.with_data(data, geometry=self.result_geometry(volume.geometry), verdict=verdict)
+        # factors of planes are none of the new planes
+        return volume.with_data(data, geometry=self.result_geometry(volume.geometry), verdict=verdict, suv=None)
 
     def result_geometry(self, geometry: Geometry) -> Geometry:
         """Return where the voxels of the result are.

@@ -231,6 +231,9 @@ class Planner:
     def _case(self, taken: _Taken, volume: Mapping[str, Any], version: str, history: History) -> Case:
         numeric_class = self.terms.numeric_class
         identity = {"volume": volume["volume_key"], "version": version, "route": taken.digest, "class": numeric_class}
+        if taken.products.uses_suv:
+            # times of other images of the series count for the factors, and those are not in the version
+            identity["suv"] = [volume.get("suv_factor"), volume.get("suv_code")]
         key = digest(identity)
         record = history.case(key)
         ended = has_ended(record, history, self.terms)
@@ -285,8 +288,11 @@ def _why(volume_key: str, version: str, record: CaseRecord | None, history: Hist
 
 
 def _known_content(products: Products, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
-    """Return what was read before; None where companions are wanted that nobody has looked at."""
-    if known is None or (products.uses_companions and not known[1]):
+    """Return what was read before; None where companions are wanted that nobody has looked at.
+
+    None, too, where factors to uptake are wanted: no record holds them, they are in the headers.
+    """
+    if known is None or products.uses_suv or (products.uses_companions and not known[1]):
         return None
     companions = known[1] if products.uses_companions else ""
     return Content(volume=known[0], companions=companions, numeric_class=numeric_class)

@@ -31,11 +31,14 @@ class Content:
         Digest of the companions' masks and names, or an empty string if the route uses none.
     numeric_class : str
         Class whose arithmetic makes the products.
+    suv : str
+        Digest of the factors to uptake, or an empty string if the route uses none.
     """
 
     volume: str
     companions: str
     numeric_class: str
+    suv: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Products:
     def __init__(self, lock: LockedRecipe, route: Route) -> None:
         self.route = route
         self.uses_companions = any(op.uses_companions for op in route.regions)
+        self.uses_suv = route.suv is not None
         self._keeps_final = "final" in route.keep
         self._chain = rendered(route.chain if self._keeps_final else [])
         self._keep = rendered(sorted(route.keep))
@@ -95,7 +99,12 @@ class Products:
             chain=self._chain,
             numeric_class=content.numeric_class if self._keeps_final else "",
             store=STORE_VERSION,
+            **self._factors(content, is_final=self._keeps_final),
         )
+
+    def _factors(self, content: Content, *, is_final: bool) -> dict[str, str]:
+        """Return what the filtered image depends on beside the voxels: it alone is made with factors."""
+        return {"suv": content.suv} if self.uses_suv and is_final else {}
 
     def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
         for place, op in enumerate(self.route.regions):
@@ -117,6 +126,7 @@ class Products:
                     regions=found.key,
                     extraction=spec,
                     numeric_class=content.numeric_class,
+                    **self._factors(content, is_final=extraction.image == "final"),
                 )
                 yield Wanted(kind="features", key=key, region_source=found.region_source, extraction=extraction)
 

@@ -19,6 +19,7 @@ from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.ops.registry import make, spec_of
+from medpipe.ops.suv import Suv
 from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable, WhereTable
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -79,6 +80,11 @@ class Route:
     features: tuple[Extraction, ...]
     models: tuple[str, ...]
     keep: tuple[str, ...]
+
+    @property
+    def suv(self) -> Suv | None:
+        """The op that turns values into uptake, if there is one: it is the first."""
+        return next((op for op in self.image if isinstance(op, Suv)), None)
 
     @property
     def chain(self) -> list[dict[str, Any]]:
@@ -209,10 +215,14 @@ def _route(table: RouteTable, where: str) -> Route:
     regions = tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
     if len({op.name for op in regions}) != len(regions):
         raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
+    image = tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image))
+    for place, op in enumerate(image[1:], start=1):
+        if isinstance(op, Suv):
+            raise ConfigError(f"{where}.image.{place}: 'suv' is for values as they were read; let it be the first op")
     return Route(
         name=table.name,
         where=_where(table.where),
-        image=tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image)),
+        image=image,
         regions=regions,
         features=features,
         models=tuple(table.models),

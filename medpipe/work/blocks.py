@@ -59,12 +59,13 @@ def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, dev
         for op in ops:
             done = op(done)
         result[first:last] = to_numpy(done.data)[first - low : last - low]
-    return done.with_data(result, geometry=volume.geometry)
+    return done.with_data(result, geometry=volume.geometry, suv=None)
 
 
 def _slab(volume: Volume, low: int, high: int, *, device: str) -> Volume:
     data = to_device(volume.data[low:high], device=device)
-    return volume.with_data(data, geometry=_part(volume.geometry, low, high))
+    suv = None if volume.suv is None else volume.suv.part(low, high)
+    return volume.with_data(data, geometry=_part(volume.geometry, low, high), suv=suv)
 
 
 def _part(geometry: Geometry, low: int, high: int) -> Geometry:

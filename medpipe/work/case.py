@@ -183,6 +183,7 @@ class _Work:
             volume=volume_digest(self.reading.volume, quantization=self.reading.quantization),
             companions=_companions_digest(self.companions) if uses_companions else "",
             numeric_class=self.order.numeric_class,
+            suv="" if self.route.suv is None else digest(self.route.suv.found(self.reading.volume)),
         )
 
     def _only_scores_missing(self, known: Content) -> bool:
@@ -240,9 +241,10 @@ class _Work:
     def _volume(self, one: Wanted) -> ProductRecord:
         final = self.final if "final" in self.route.keep and self.route.image else None
         self.step("store")
-        kept = None if final is None or isinstance(final, Rejected) else final
+        code = final.code if isinstance(final, Rejected) else ""
+        kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
-        return ProductRecord(key=one.key, kind="volume", rows=(row,))
+        return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
 
     def _regions_of(self, place: int) -> tuple[Region, ...]:
         """Return the regions of a source; raises ``Rejected`` if it cannot give any."""

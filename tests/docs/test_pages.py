@@ -26,6 +26,12 @@ def test_the_recipe_of_the_readme_parses():
     assert [route.name for route in parse_recipe(tomllib.loads(text)).routes] == ["ct"]
 
 
+def test_the_recipe_of_the_page_on_uptake_parses():
+    (text,) = blocks("docs/suv.md", "toml")
+    (route,) = parse_recipe(tomllib.loads(text)).routes
+    assert route.suv is not None
+
+
 def test_the_python_of_the_readme_compiles_and_names_what_exists():
     import medpipe
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.exposure import rescale_intensity
 
 from medpipe.errors import Rejected
-from medpipe.kernels.intensity import WINDOWS_HU, clip, percentile_scale, window, zscore
+from medpipe.kernels.intensity import WINDOWS_HU, clip, percentile_scale, scale_planes, window, zscore
 
 IMAGES = hnp.arrays(np.float32, (3, 4, 5), elements=st.floats(-2000, 2000, width=32))
 
@@ -38,6 +38,19 @@ def test_clipping_twice_is_clipping_once(x):
     assert once.min() >= -100
     assert once.max() <= 50
     np.testing.assert_array_equal(clip(once, low=-100.0, high=50.0), once)
+
+
+def test_planes_are_scaled_by_hand():
+    x = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    np.testing.assert_array_equal(scale_planes(x, factors=[2.0, 10.0]).ravel(), [0, 2, 4, 6, 40, 50, 60, 70])
+    np.testing.assert_array_equal(scale_planes(x, factors=[0.5]), x / 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(IMAGES, st.lists(st.floats(1e-6, 1e3), min_size=3, max_size=3))
+def test_a_product_is_rounded_once(x, factors):
+    exact = [np.float32(float(value) * factors[place]) for place, plane in enumerate(x) for value in plane.ravel()]
+    np.testing.assert_array_equal(scale_planes(x, factors=factors).ravel(), exact)
 
 
 def test_zscore_by_hand():

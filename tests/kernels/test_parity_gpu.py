@@ -23,6 +23,7 @@ IMAGES = {
     "total variation": lambda x, _: total_variation.total_variation(x, weight=30.0, iterations=20),
     "window": lambda x, _: intensity.window(x, center=40.0, width=400.0),
     "clip": lambda x, _: intensity.clip(x, low=-50.0, high=60.0),
+    "planes by their factors": lambda x, _: intensity.scale_planes(x, factors=[1.1 + k / 7 for k in range(len(x))]),
     "zscore": intensity.zscore,
     "percentile scale": lambda x, mask: intensity.percentile_scale(x, mask, low=1.0, high=99.0),
     "resample nearest": lambda x, _: resample.resample(x, AXES, order=0, integral=False),

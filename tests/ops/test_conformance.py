@@ -17,7 +17,7 @@ from medpipe.keys import digest
 from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, Region, Volume
+from medpipe.types import Companions, Geometry, Region, SuvScales, Volume
 
 REQUIRED = {
     "gaussian": {"sigma_mm": 1.2},
@@ -35,6 +35,7 @@ IMAGE, REGIONS, FEATURES = ([name for of, name in EVERY if of == family] for fam
 SPACING_MM = (2.5, 1.0, 0.9)
 SHAPE = (11, 26, 29)
 MODALITIES = {"CT": "HU", "MR": "arbitrary", "PT": "SUV"}
+UPTAKE = SuvScales(by_kind={"bw": (0.003,)})
 
 
 def op_of(family, name):
@@ -51,7 +52,7 @@ def volume(modality="CT", *, shape=SHAPE, dtype=np.float32, axes="zyx"):
     data.flags.writeable = False
     affine = np.diag([SPACING_MM[2], SPACING_MM[1], SPACING_MM[0], 1.0]).reshape(-1).tolist()
     geometry = Geometry(shape=shape, axes=axes, spacing_mm=SPACING_MM, affine_lps=tuple(affine))
-    return Volume(data=data, geometry=geometry, unit=MODALITIES[modality], modality=modality)
+    return Volume(data=data, geometry=geometry, unit=MODALITIES[modality], modality=modality, suv=UPTAKE)
 
 
 def ball_region(given):

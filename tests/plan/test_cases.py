@@ -140,6 +140,21 @@ def test_only_scores_are_made_without_opening_a_file():
     assert plan_of(volume("a"), history=Known(products=done)).cases[0].work.opens_files
 
 
+SUV = ("image = [ {", 'image = [ { op = "suv" }, {')
+
+
+def test_other_factors_to_uptake_are_another_case_only_where_they_are_used():
+    rows = [volume("a", suv_factor=factor, suv_code=None) for factor in ([0.1], [0.2])]
+    for lock, count in ((locked(), 1), (locked(SUV), 2)):
+        assert len({plan_of(row, lock=lock).cases[0].key for row in rows}) == count
+
+
+def test_content_is_never_known_to_a_route_that_makes_uptake():
+    history = Known(contents={("a", "1"): ("11" * 32, "22" * 32)})
+    assert plan_of(volume("a"), history=history).cases[0].work.content is not None
+    assert plan_of(volume("a"), lock=locked(SUV), history=history).cases[0].work.content is None
+
+
 def test_content_read_without_a_look_at_companions_is_none_for_who_uses_them():
     history = Known(contents={("a", "1"): ("11" * 32, "")})
     assert plan_of(volume("a"), history=history).cases[0].work.content is None

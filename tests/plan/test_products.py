@@ -96,6 +96,21 @@ def test_a_stored_final_image_depends_on_chain_and_class():
     assert len({first.key, other_chain.key, other_class.key}) == 3
 
 
+SUV = ("image = [ {", 'image = [ { op = "suv" }, {')
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [("", NOTHING), ('\nkeep = [ "original", "final" ]', {"volume"})], ids=["plain", "kept"]
+)
+def test_other_factors_to_uptake_renew_what_is_made_of_the_uptake_and_no_more(keep, expected):
+    kept = ('models = [ "nodule" ]', f'models = [ "nodule" ]{keep}')
+    lock = locked(SUV, kept)
+    one, other = (keys(lock, replace(CONTENT, suv=suv * 32)) for suv in ("44", "55"))
+    assert {name for name in NAMES if one[name] != other[name]} == {"lbp body", "lbp objects", "scores"} | expected
+    plain = locked(kept)
+    assert keys(plain, replace(CONTENT, suv="44" * 32)) == keys(plain)
+
+
 def test_no_two_products_of_a_case_share_a_key():
     assert len(set(keys(locked()).values())) == len(NAMES)
 

@@ -22,7 +22,7 @@ from medpipe.plan.memory import SLABS_ABOVE_VOXELS
 from medpipe.privacy.secret import Secret
 from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
-from medpipe.types import Geometry, Volume
+from medpipe.types import Geometry, SuvScales, Volume
 from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.case import run_case, volume_digest
 from medpipe.work.session import CaseRoom, CaseSession
@@ -129,6 +129,22 @@ def test_a_chain_in_slabs_is_the_chain_of_the_whole_bit_for_bit(tmp_path, monkey
         assert done.data is result
         assert done.data[:].tobytes() == whole.data.tobytes()
         assert volume_digest(done) == volume_digest(whole)
+        assert replace(done, data=None) == replace(whole, data=None)
+
+
+@pytest.mark.parametrize("planes", [1, 4])
+@pytest.mark.parametrize("factors", [(0.25,), tuple(0.1 + 0.01 * place for place in range(21))], ids=["one", "each"])
+def test_uptake_in_slabs_has_the_factors_of_its_planes(tmp_path, monkeypatch, planes, factors):
+    ops = [make("image", op, "here") for op in ({"op": "suv"}, {"op": "gaussian", "sigma_mm": 3.0})]
+    geometry = Geometry(shape=(21, 12, 11), spacing_mm=(2.5, 1.0, 0.8))
+    data = np.random.default_rng(2).uniform(0, 4e4, geometry.shape).astype(np.float32)
+    volume = Volume(data=data, geometry=geometry, modality="PT", suv=SuvScales(by_kind={"bw": factors}))
+    whole = ops[1](ops[0](volume))
+    monkeypatch.setattr(memory, "_SLAB_VOXELS", planes * 12 * 11)
+    with Spool(tmp_path / "in", geometry.shape) as given, Spool(tmp_path / "out", geometry.shape) as result:
+        given[0 : len(data)] = data
+        done = apply_in_slabs(ops, volume.with_data(given), result, device="cpu")
+        assert done.data[:].tobytes() == whole.data.tobytes()
         assert replace(done, data=None) == replace(whole, data=None)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from medpipe.contracts.records import CaseResult
 from medpipe.plan.products import Content, wanted_products
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, Volume
+from medpipe.types import Companions, Geometry, SuvScales, Volume
 from medpipe.work.case import run_case, volume_digest
 from tests.work.rooms import Room, a_volume, an_order, locked
 
@@ -204,6 +205,41 @@ def test_a_filter_that_refuses_costs_the_features_of_its_image_only():
     found = [record for record in result.products if record.kind == "features"]
     assert [record.code for record in found] == ["", "", "E_SPACING", "E_SPACING"]
     assert [len(record.rows) for record in found] == [1, 1, 0, 0]
+
+
+SUV = ("image = [ {", 'image = [ { op = "suv" }, {')
+KEPT = ('models = [ "nodule" ]', 'models = [ "nodule" ]\nkeep = [ "original", "final" ]')
+
+
+def a_pet(**by_kind):
+    return replace(a_volume(), modality="PT", unit="BQML", suv=SuvScales(by_kind=by_kind))
+
+
+def test_a_corrected_weight_costs_what_is_made_of_the_uptake_and_no_more():
+    lock = locked(SUV, KEPT)
+    before, _ = run(Room(lock, volume=a_pet(bw=(0.01,), lbm=(0.008,))))
+    same, _ = run(Room(lock, volume=a_pet(bw=(0.01,), lbm=(0.009,))), an_order(committed=before.products))
+    assert same.products == ()
+    room = Room(lock, volume=a_pet(bw=(0.02,), lbm=(0.016,)))
+    after, _ = run(room, an_order(committed=before.products))
+    assert after.case.content_digest == before.case.content_digest
+    assert Counter(record.kind for record in after.products) == {"volume": 1, "features": 2, "scores": 1}
+    (final,) = room.stored.values()
+    assert final.unit == "g/mL"
+
+
+def test_a_pet_without_factors_is_stored_and_measured_as_it_is_and_says_why_there_is_no_uptake():
+    lock = locked(SUV, KEPT)
+    room = Room(lock, volume=a_pet(bw="E_SUV_NO_WEIGHT"))
+    result, _ = run(room)
+    assert result.case.status == "done"
+    assert list(room.stored.values()) == [None]
+    codes = [(record.kind, record.code, len(record.rows)) for record in result.products]
+    assert codes[0] == ("volume", "E_SUV_NO_WEIGHT", 1)
+    assert codes[3:7] == [
+        *[("features", "", 1)] * 2,
+        *[("features", "E_SUV_NO_WEIGHT", 0)] * 2,
+    ]
 
 
 def test_a_constant_image_is_no_bug():
