@@ -165,6 +165,15 @@ REASONS: dict[str, Reason] = {
     "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
     "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),
     "E_CONTOUR": _error("contours do not lie in the image's planes", "make the structure set again on this series"),
+    "E_FRAME": _error(
+        "the object was drawn in another frame of reference than the image's",
+        "register it, or make it again on this image",
+    ),
+    "E_NAME_RULE": _error(
+        "a rule for names takes too many steps on the name of a structure", "write the rule in a simpler way"
+    ),
+    "W_OUTSIDE": _warning("the structure lies outside the image", "nothing to do, unless it was drawn on this image"),
+    "S_NO_AREA": _info("the structure is made of points or open contours", "nothing to do: it encloses no voxel"),
     "EMPTY_ROI": _warning("the region is empty", "check the threshold or the contours"),
     "SMALL_ROI": _warning("the region is very small", "take texture values with care"),
     "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medpipe.bits import Bits
+
 Array = Any
 """A NumPy or CuPy array; kernels take the namespace from it."""
 
@@ -145,13 +147,17 @@ class Volume:
         return replace(self, data=data, **changes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Region:
     """A region of interest on a volume's grid.
 
+    Made of ``bits``, or of a whole ``mask``; held as bits on the host, since a structure set may
+    bring dozens of regions on a large image.
+
     Attributes
     ----------
-    mask : array of bool, shape of the volume's last three axes
+    bits : Bits
+        The mask, of the shape of the volume's last three axes.
     name : str
         Closed name: an op's own (``body``) or a label mapped by the recipe (``gtv``) or
         ``roi_1``, ``roi_2``, ... where no rule maps it. Never free text from a header.
@@ -159,12 +165,39 @@ class Region:
         Number from 1 that tells regions of one source apart.
     source : str
         Name of the op or kind of object it came from (``body``, ``seg``, ``rtstruct``).
+    code : str
+        Why nothing could be drawn of a structure that an object names, or an empty string.
+    threshold : float or None
+        Share of the maximum from which values of a fractional segmentation are inside.
     """
 
-    mask: Array
+    bits: Bits
     name: str
     label: int = 1
     source: str = "op"
+    code: str = ""
+    threshold: float | None = None
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        mask: Array | None = None,
+        bits: Bits | None = None,
+        label: int = 1,
+        source: str = "op",
+        code: str = "",
+        threshold: float | None = None,
+    ) -> None:
+        held = Bits.of(np.asarray(mask)) if bits is None else bits
+        given = {"bits": held, "name": name, "label": label, "source": source, "code": code, "threshold": threshold}
+        for field_name, value in given.items():
+            object.__setattr__(self, field_name, value)
+
+    @property
+    def mask(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The whole mask, bool (z, y, x): made anew each time, one byte a voxel."""
+        return self.bits.whole()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +230,54 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Values of a fractional segment within a box of the image's grid.
+
+    Attributes
+    ----------
+    values : array of uint8 or uint16, (z, y, x)
+        As stored.
+    start : (int, int, int)
+        Place of the first value on the grid.
+    maximum : int
+        The value that stands for 1.
+    """
+
+    values: np.ndarray[Any, Any]
+    start: tuple[int, int, int]
+    maximum: int
+
+    def at_least(self, threshold: float, shape: tuple[int, int, int]) -> Bits:
+        """Return where the share is at least a threshold, on a grid of a shape."""
+        return Bits.of(self.values >= threshold * self.maximum, start=self.start, shape=shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """What an object says of one of its regions beside its name.
+
+    Attributes
+    ----------
+    codes : tuple of str
+        Coded concepts of what is shown, each as ``SCHEME:VALUE`` (``SCT:27925004``).
+    number : int
+        Segment number or ROI number.
+    resampled : bool
+        Whether the object lies on another grid than the image.
+    is_newest : bool
+        Whether the object says it was made last of its kind; of equal ones the last in order.
+    shares : Shares or None
+        Of a fractional segment.
+    """
+
+    codes: tuple[str, ...] = ()
+    number: int = 0
+    resampled: bool = False
+    is_newest: bool = True
+    shares: Shares | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Companions:
     """What a case may look at beside its primary volume.
 
@@ -204,14 +285,17 @@ class Companions:
     ----------
     regions : tuple of Region
         Regions read from DICOM SEG and RTSTRUCT, already on the primary's grid. ``name`` is
-        ``roi_N`` here; the original name is the value in ``original_names``.
+        ``roi_N`` here; those of which nothing could be drawn have a ``code`` and come last.
     original_names : mapping of str to str
         Region name to the text found in the object, for matching inside the case only;
         never stored, never logged.
     problems : tuple of str
         Reason codes of the objects that could not be used.
+    structures : mapping of str to Structure
+        Region name to what else the object says of it.
     """
 
     regions: tuple[Region, ...] = ()
     original_names: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    structures: Mapping[str, Structure] = field(default_factory=dict)

@@ -84,8 +84,11 @@ def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
 
 def _quarantine_rows(one: Ended) -> Iterator[Row]:
     place = {"series_key": one.case.series_key, "modality": one.modality}
-    codes = {(_STAGES.get(wanted.kind, wanted.kind), product.code) for wanted, product in one.products}
-    for stage, code in sorted(pair for pair in codes if pair[1]):
+    found = {(wanted.kind, product.code) for wanted, product in one.products}
+    found |= {
+        (wanted.kind, row.get("code") or "") for wanted, product in one.of_kind("regions") for row in product.rows
+    }
+    for stage, code in sorted((_STAGES.get(kind, kind), code) for kind, code in found if code):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
     if one.record.status != "done":
         ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.lakes import open_with_key
 from medpipe.app.scan_state import SourceState, known_sources, source_folder
 from medpipe.app.scanning import source_id
 from medpipe.app.site import Site
-from medpipe.errors import ConfigError, LakeError
+from medpipe.errors import ConfigError
 from medpipe.lake.durable import fsync_path, storage_faults
 from medpipe.lake.failpoints import FORGET_POINT, hit
 from medpipe.lake.index import index_sources
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.privacy.pseudonyms import Pseudonyms
-from medpipe.privacy.secret import Secret, find_secret
+from medpipe.privacy.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def forget_archive(root: Path, archive: str, site: Site) -> Forgotten:
     StoppedError
         If a run is working on the lake.
     """
-    lake, secret = _opened(root, site)
+    lake, secret = open_with_key(root, site)
     with lake.driver():
         found = _found(lake, secret, archive)
         lake.refuse_if_superseded()
@@ -81,7 +82,7 @@ def forget_archive(root: Path, archive: str, site: Site) -> Forgotten:
 
 def forgettable(root: Path, archive: str, site: Site) -> Forgotten:
     """Return what :func:`forget_archive` would take out; nothing is changed."""
-    lake, secret = _opened(root, site)
+    lake, secret = open_with_key(root, site)
     return _found(lake, secret, archive)
 
 
@@ -94,13 +95,6 @@ def remove_leftovers(lake: Lake) -> None:
     for source in index_sources(lake):
         if source not in known:
             _remove_folder(lake, f"{LAYOUT.index_sources()}/{source}")
-
-
-def _opened(root: Path, site: Site) -> tuple[Lake, Secret]:
-    secret = find_secret(site.key_file)
-    if secret is None:
-        raise LakeError(f"{root}: what it knows of archives opens with the lake's key only: name it in a site file")
-    return Lake.open(root, secret=secret), secret
 
 
 def _found(lake: Lake, secret: Secret, archive: str) -> Forgotten:

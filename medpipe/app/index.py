@@ -42,9 +42,17 @@ class Index:
     locators: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def candidates(self) -> list[Row]:
-        """Return the volumes with what a recipe may choose them by."""
+        """Return the volumes with what a recipe may choose them by, and what reading their companions takes."""
         parts = {row["series_key"]: row["body_part"] for row in self.series}
-        return [{**row, "body_part": parts.get(row["series_key"])} for row in self.volumes]
+        reading = {key: one.get("companion_bytes", 0) for key, one in self.locators.items()}
+        return [
+            {
+                **row,
+                "body_part": parts.get(row["series_key"]),
+                "companion_bytes": reading.get(row["volume_key"], 0),
+            }
+            for row in self.volumes
+        ]
 
     def payload(self, case: Case, committed: Committed) -> dict[str, Any]:
         """Return what a sandbox needs to run a case; private."""

@@ -144,8 +144,10 @@ class Joiner:
             root = locator.pop("root", None)
             if root is not None:
                 locator = _renamed(locator, f"{named[root]}/".__add__)
-            found = [(one.path, one.content) for one in by_identity.get(stack.identity, ())]
-            index.locators[key] = {**locator, **with_companions(locator, found)}
+            objects = by_identity.get(stack.identity, ())
+            found = [(one.path, one.content) for one in objects]
+            most = max((one.reading_bytes for one in objects), default=0)
+            index.locators[key] = {**locator, **with_companions(locator, found, reading_bytes=most)}
 
     def _incoming(self, tokens: Collection[str]) -> Incoming:
         sought = np.array(sorted({mark_of(token) for token in tokens}), dtype=np.uint64)

@@ -9,7 +9,7 @@ from medpipe.app.site import Site
 from medpipe.errors import LakeError
 from medpipe.lake.durable import storage_faults
 from medpipe.lake.lake import Lake, is_lake
-from medpipe.privacy.secret import Secret, load_secret
+from medpipe.privacy.secret import Secret, find_secret, load_secret
 
 
 def open_or_create(root: Path, site: Site, progress: Progress) -> tuple[Lake, Secret]:
@@ -32,3 +32,19 @@ def open_or_create(root: Path, site: Site, progress: Progress) -> tuple[Lake, Se
     if site.privacy is not None and site.privacy != lake.privacy:
         raise LakeError(f"{root} is a {lake.privacy} lake, {site.privacy} was asked for: use another lake")
     return lake, secret
+
+
+def open_with_key(root: Path, site: Site) -> tuple[Lake, Secret]:
+    """Open a lake for who wants to see what is sealed in it.
+
+    Raises
+    ------
+    LakeError
+        If the folder is no lake, or the lake's key is not at hand.
+    SecurityError
+        If the key file cannot be used.
+    """
+    secret = find_secret(site.key_file)
+    if secret is None:
+        raise LakeError(f"{root}: what it knows of archives opens with the lake's key only: name it in a site file")
+    return Lake.open(root, secret=secret), secret

@@ -147,7 +147,9 @@ class Remaker:
             for key, stack in stacks.items():
                 objects = by_identity.get(stack.identity)
                 if objects:
-                    changed[key] = with_companions(volumes[key], [(one.path, one.content) for one in objects])
+                    found_here = [(one.path, one.content) for one in objects]
+                    most = max(one.reading_bytes for one in objects)
+                    changed[key] = with_companions(volumes[key], found_here, reading_bytes=most)
         blob = self._put("companions", within, json.dumps(changed, separators=(",", ":")).encode()) if changed else None
         return replace(state, companions=blob, incoming=incoming_digest(found))
 

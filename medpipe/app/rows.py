@@ -122,13 +122,14 @@ def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) ->
     )
 
 
-def with_companions(locator: Row, companions: Sequence[tuple[str, str]]) -> Row:
-    """Return what companions, as (path, digest), change in a locator."""
+def with_companions(locator: Row, companions: Sequence[tuple[str, str]], *, reading_bytes: int = 0) -> Row:
+    """Return what companions, as (path, digest), change in a locator; reading the largest takes so much memory."""
     digests = {**locator["digests"], **dict(companions)}
     return {
         "companions": [path for path, _ in companions],
         "digests": digests,
         "version": _version(digests, locator["stack"]["discriminator"]),
+        "companion_bytes": reading_bytes,
     }
 
 

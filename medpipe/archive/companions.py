@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from medpipe.archive.grid import grid_of
+from medpipe.archive.drawn import Drawn
+from medpipe.archive.grid import Grid, grid_of
 from medpipe.archive.header import Header
-from medpipe.archive.rtstruct import Drawn, read_structures
-from medpipe.archive.seg import read_segments
+from medpipe.archive.rtstruct import read_structures
+from medpipe.archive.seg import HALF, read_segments
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
-from medpipe.types import Companions, Geometry, Region
+from medpipe.types import Companions, Geometry, Region, Structure
+
+_TOLD: Final = frozenset({"E_GRID", "E_CONTOUR", "E_FRAME"})
+_SET_BYTES: Final = 10
+_SEG_BYTES: Final = 4
+"""Bytes of memory that reading takes for each byte of a structure set (text, parsed) and of a segmentation."""
+_NAMED_ONLY: Final = frozenset({"EMPTY_ROI", "S_NO_AREA"})
+"""Codes of structures without a closed contour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +35,8 @@ class Reference:
     study_uid : str
     series, frames : tuple of str
         UIDs of the series and frames of reference it names.
+    reading_bytes : int
+        Memory that reading it takes.
     """
 
     sop_instance_uid: str
@@ -34,6 +45,7 @@ class Reference:
     study_uid: str
     series: tuple[str, ...]
     frames: tuple[str, ...]
+    reading_bytes: int = 0
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -81,6 +93,7 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
             study_uid=header.study_uid,
             series=header.referenced_series,
             frames=header.referenced_frames_of_reference,
+            reading_bytes=header.size * (_SET_BYTES if header.is_structure_set else _SEG_BYTES),
         )
         for header in headers
         if not header.code and (header.path in read or header.is_structure_set)
@@ -127,22 +140,28 @@ def matched(
     return {identity: tuple(one) for identity, one in found.items()}
 
 
-def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry) -> Companions:
+def load_companions(
+    objects: Iterable[tuple[Header, bytes]], geometry: Geometry, *, frame_of_reference_uid: str = ""
+) -> Companions:
     """Read segmentations and structure sets onto a volume's grid.
 
     Parameters
     ----------
     objects : iterable of (Header, bytes)
-        Taken one by one, in the order of :func:`companions_for`; regions are numbered through.
+        Taken one by one, in the order of :func:`companions_for`; regions are numbered through:
+        first what has segments or closed contours, then what is named only.
     geometry : Geometry
         The volume's; masks are of its last three axes.
+    frame_of_reference_uid : str
+        The volume's, where it is known: what is drawn in another one is not used.
 
     Returns
     -------
     Companions
-        Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them, and a code
-        (``E_GRID``, ``E_CONTOUR`` or ``E_COMPANION``) for each object that cannot be used: a bad
-        one does not cost the others.
+        Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them, each with a
+        code if nothing of it could be drawn; and a code (``E_GRID``, ``E_CONTOUR``,
+        ``E_FRAME`` or ``E_COMPANION``) for each object that cannot be used: a bad one does not cost
+        the others.
 
     Raises
     ------
@@ -150,22 +169,72 @@ def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry)
         If the volume itself has no grid to draw on.
     """
     grid = grid_of(geometry)
-    regions: list[Region] = []
-    names: dict[str, str] = {}
+    found: list[_Found] = []
     problems: list[str] = []
     for header, data in objects:
-        try:
-            drawn = read_structures(data, grid) if header.is_structure_set else read_segments(header, data, grid)
-        except Rejected as reason:
-            problems.append(reason.code if reason.code in {"E_GRID", "E_CONTOUR"} else "E_COMPANION")
-            continue
         source = "rtstruct" if header.is_structure_set else "seg"
-        for region in drawn:
-            regions.append(_region(region, len(regions) + 1, source))
-            names[regions[-1].name] = region.name
-    return Companions(regions=tuple(regions), original_names=names, problems=tuple(problems))
-
-
-def _region(drawn: Drawn, number: int, source: str) -> Region:
+        try:
+            drawn = _read(header, data, grid, frame_of_reference_uid)
+        except Rejected as reason:
+            problems.append(reason.code if reason.code in _TOLD else "E_COMPANION")
+            continue
+        if _all_outside(drawn):
+            problems.append("E_CONTOUR")
+        found += [_Found(source, (header.made_at, header.sop_instance_uid), one) for one in drawn]
+    newest = {
+        source: max(one.made for one in found if one.source == source) for source in {one.source for one in found}
+    }
+    found.sort(key=lambda one: one.drawn.code in _NAMED_ONLY)
     # numbered through all objects, so that two of one source never bear the same label
-    return Region(mask=drawn.mask, name=f"roi_{number}", label=number, source=source)
+    regions = tuple(_region(one, number) for number, one in enumerate(found, start=1))
+    by_name = {region.name: one for region, one in zip(regions, found, strict=True)}
+    return Companions(
+        regions=regions,
+        original_names={name: one.drawn.name for name, one in by_name.items()},
+        problems=tuple(problems),
+        structures={name: _structure(one, newest[one.source]) for name, one in by_name.items()},
+    )
+
+
+class _Found(NamedTuple):
+    """What was drawn, of which kind of object, and when that was made."""
+
+    source: str
+    made: tuple[str, str]
+    drawn: Drawn
+
+
+def _read(header: Header, data: bytes, grid: Grid, frame_uid: str) -> list[Drawn]:
+    if header.is_structure_set:
+        return read_structures(data, grid, frame_uid=frame_uid)
+    own = header.frame_of_reference_uid
+    if frame_uid and own and own != frame_uid:
+        raise Rejected("E_FRAME")
+    return read_segments(header, data, grid)
+
+
+def _all_outside(drawn: Sequence[Drawn]) -> bool:
+    codes = {one.code for one in drawn} - _NAMED_ONLY
+    return codes == {"W_OUTSIDE"}
+
+
+def _region(one: _Found, number: int) -> Region:
+    return Region(
+        bits=one.drawn.bits,
+        name=f"roi_{number}",
+        label=number,
+        source=one.source,
+        code=one.drawn.code,
+        threshold=HALF if one.drawn.shares is not None else None,
+    )
+
+
+def _structure(one: _Found, newest: tuple[str, str]) -> Structure:
+    drawn = one.drawn
+    return Structure(
+        codes=drawn.codes,
+        number=drawn.number,
+        resampled=drawn.resampled,
+        is_newest=one.made == newest,
+        shares=drawn.shares,
+    )

@@ -126,6 +126,24 @@ def numbers(dataset: Any, tag: Tag, *, may_be_long: bool = False) -> tuple[float
     return plain if all(math.isfinite(item) for item in plain) else ()
 
 
+def decimals(dataset: Any, keyword: str) -> tuple[float, ...]:
+    """Return what :func:`numbers` does of an element that may be long, without keeping an object for each value.
+
+    The text is taken apart as it stands in the file, and the data set holds no more than that.
+    """
+    try:
+        held = dataset.get_item(keyword)
+    except (KeyError, AttributeError):
+        return ()
+    if not isinstance(held, RawDataElement) or not isinstance(held.value, bytes) or held.VR not in {None, "DS"}:
+        return numbers(dataset, keyword, may_be_long=True)
+    try:
+        plain = tuple(map(float, held.value.rstrip(b" \0").split(b"\\")))
+    except ValueError:
+        return ()
+    return plain if all(map(math.isfinite, plain)) else ()
+
+
 def items(dataset: Any, tag: Tag) -> tuple[Any, ...]:
     """Return the items of a sequence; empty where it is absent or is no sequence."""
     found = value(dataset, tag)

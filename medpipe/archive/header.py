@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from medpipe.archive.closed import SECTIONAL, closed_modality
+from medpipe.archive.drawn import Named, made_at, segments_of, structures_of
 from medpipe.archive.elements import (
     integer,
     is_beyond_integers,
@@ -33,7 +34,8 @@ from medpipe.archive.source import changed_at
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 
 DICOMDIR: Final = "1.2.840.10008.1.3.10"
-SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+LABEL_MAP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.66.7"
+SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP_CLASS})
 RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _LOSSY_SYNTAXES: Final = frozenset(
     f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
@@ -85,6 +87,10 @@ class Header:
         Grid frame offset vector of a dose grid.
     referenced_series, referenced_frames_of_reference, referenced_instances : tuple of str
         UIDs a segmentation or structure set was made on.
+    structures : tuple of Named
+        What a segmentation or structure set names.
+    made_at : str
+        When a segmentation or structure set says it was made: digits of date and time.
     facts : dict
         Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
     pet : Pet or None
@@ -137,6 +143,8 @@ class Header:
     referenced_series: tuple[str, ...] = ()
     referenced_frames_of_reference: tuple[str, ...] = ()
     referenced_instances: tuple[str, ...] = ()
+    structures: tuple[Named, ...] = ()
+    made_at: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     pet: Pet | None = None
 
@@ -198,6 +206,9 @@ class Header:
         plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in known}
         plain["top"] = Plane.from_json(found["top"])
         plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
+        plain["structures"] = tuple(
+            Named(number, name, tuple(codes), frame) for number, name, codes, frame in found.get("structures", ())
+        )
         if found.get("mosaic") is not None:
             plain["mosaic"] = Mosaic.from_json(found["mosaic"])
         if found.get("pet") is not None:
@@ -439,7 +450,10 @@ def _references(dataset: Any) -> dict[str, Any]:
                 series.add(text(item, "SeriesInstanceUID"))
                 instances.update(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ContourImageSequence"))
     frames.add(text(dataset, "FrameOfReferenceUID"))
+    is_set = text(dataset, "SOPClassUID") == RTSTRUCT_CLASS
     return {
+        "structures": tuple(structures_of(dataset) if is_set else segments_of(dataset)),
+        "made_at": made_at(dataset),
         "referenced_series": tuple(sorted(series - {""})),
         "referenced_frames_of_reference": tuple(sorted(frames - {""})),
         "referenced_instances": tuple(sorted(instances - {""})),

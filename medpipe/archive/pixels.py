@@ -78,6 +78,55 @@ def decode(header: Header, data: bytes) -> Pixels:
         return frames
 
 
+def decode_each(header: Header, dataset: Any) -> Iterator[Pixels]:
+    """Yield the frames of a segmentation one by one, as :func:`decode` gives them all at once.
+
+    Parameters
+    ----------
+    header : Header
+    dataset : pydicom.Dataset
+        Of the same file, parsed.
+
+    Raises
+    ------
+    Rejected
+        As :func:`decode`.
+    """
+    if header.code or not header.has_pixels:
+        raise Rejected(header.code or "E_MISSING_TAG")
+    with codec_boundary():
+        if header.n_fragments >= 0:
+            _check_streams(header, dataset)
+        frames = _frames(header, dataset)
+    shape = (header.rows, header.columns)
+    for _ in range(header.n_frames):
+        with codec_boundary():
+            frame = next(frames)
+            if frame.shape != shape:
+                raise Rejected("E_DIMENSIONS")
+        yield frame
+
+
+def _frames(header: Header, dataset: Any) -> Iterator[Pixels]:
+    syntax = header.transfer_syntax
+    if header.bits_allocated == 1 and syntax in NATIVE:
+        # frames follow each other without a gap, so one may begin within a byte (PS3.5 8.1.1)
+        packed, size = np.frombuffer(dataset.PixelData, dtype=np.uint8), header.rows * header.columns
+        for first in range(0, header.n_frames * size, size):
+            bits = np.unpackbits(packed[first // 8 : -(-(first + size) // 8)], bitorder="little")
+            yield bits[first % 8 : first % 8 + size].reshape(header.rows, header.columns)
+        return
+    plain = syntax in NATIVE or syntax == RLE
+    dataset.NumberOfFrames = header.n_frames
+    found = get_decoder(EXPLICIT_LITTLE if syntax == DEFLATED else syntax).iter_array(
+        dataset,
+        decoding_plugin=PLUGINS.get(syntax, ""),
+        **({"correct_unused_bits": False} if plain else {}),
+    )
+    for frame, _ in found:
+        yield _without_unused_bits(header, frame) if plain else frame
+
+
 def _expected_shape(header: Header) -> tuple[int, ...]:
     shape = (header.n_frames, header.rows, header.columns)
     return (*shape, 3) if header.is_colour and not header.is_segmentation else shape
@@ -114,16 +163,22 @@ def _decoded(header: Header, dataset: Any) -> Pixels:
     )
     # one frame comes without the axis of frames, whatever NumberOfFrames says
     frames = frames.reshape(-1, header.rows, header.columns, *([3] if header.samples == 3 else []))
-    if plain and frames.dtype.kind in "iu" and header.samples == 1:
-        frames = clear_unused_bits(
-            frames, bits_allocated=header.bits_allocated, bits_stored=header.bits_stored, high_bit=header.high_bit
-        )
+    if plain:
+        frames = _without_unused_bits(header, frames)
     if header.photometric == "PALETTE COLOR" and not header.is_segmentation:
         return _palette_colours(header, frames, dataset)
     if "ModalityLUTSequence" in dataset and not header.is_segmentation:
         _check_table(dataset)
         return np.asarray(apply_modality_lut(frames, dataset))
     return np.asarray(frames)
+
+
+def _without_unused_bits(header: Header, frames: Pixels) -> Pixels:
+    if frames.dtype.kind not in "iu" or header.samples != 1:
+        return frames
+    return clear_unused_bits(
+        frames, bits_allocated=header.bits_allocated, bits_stored=header.bits_stored, high_bit=header.high_bit
+    )
 
 
 def clear_unused_bits(frames: Pixels, /, *, bits_allocated: int, bits_stored: int, high_bit: int) -> Pixels:

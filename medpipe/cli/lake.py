@@ -1,4 +1,4 @@
-"""Commands that read a lake: status, query, export, explain, verify; and gc, which clears it."""
+"""Commands that read a lake: status, query, export, explain, rois, verify; and gc, which clears it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from medpipe.cli.options import JSON, LAKE_ARGUMENT
 from medpipe.cli.root import app
-from medpipe.cli.show import print_json, print_pairs, print_table
+from medpipe.cli.show import print_json, print_pairs, print_table, printable
 
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="whose tables (default: those published last)")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="site file (TOML): where the key is, what is kept")]
@@ -79,6 +79,36 @@ def explain(
 
     facts = explain_key(lake, key, column=column)
     print_json(facts) if as_json else print_pairs("explain", facts)
+    return 0
+
+
+@app.command()
+def rois(
+    *,
+    lake: LAKE_ARGUMENT,
+    archive: Annotated[
+        str | None, typer.Argument(help="only what lies in this archive: its folder, or its id (default: all)")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("-r", "--recipe", help="recipe file, or the name of a shipped one: the label it gives")
+    ] = None,
+    site: SiteFile = None,
+    as_json: JSON = False,
+) -> int:
+    """Show the names of structures and segments as they were written, to who has the lake's key.
+
+    The names go to the terminal and nowhere else: in tables stand labels that a recipe gives, or roi_N.
+    """
+    from medpipe.app.rois import COLUMNS, list_rois
+    from medpipe.app.site import load_site
+
+    rows = list_rois(lake, load_site(site), archive=archive, recipe=recipe)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(COLUMNS, [[printable(row[column]) for column in COLUMNS] for row in rows])
+    else:
+        print("no structures: the lake knows of no segmentation and no structure set")
     return 0
 
 

@@ -42,6 +42,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, limit:
     print(f"({len(rows)} rows{f', {left} not shown' if left else ''})")
 
 
+def printable(value: Any) -> Any:
+    """Return a value for a terminal: in text that strangers wrote, what is not printed becomes an escape."""
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    return [printable(item) for item in value] if isinstance(value, list) else value
+
+
 def _cell(value: Any) -> str:
     if value is None or value == {}:
         return "-"

@@ -171,7 +171,7 @@ VOLUMES = TableSchema(
 
 REGIONS = TableSchema(
     "regions",
-    2,
+    3,
     "a region of interest",
     (
         Field("region_key", "string", "identity of the region: volume, source and label"),
@@ -185,6 +185,8 @@ REGIONS = TableSchema(
         Field("touches_border", "bool", "the mask reaches an edge of the image"),
         Field("mask_digest", "string", "digest of the mask"),
         Field("modality", "string", "DICOM modality of the volume"),
+        Field("code", "string", "why nothing could be drawn of a structure that an object names, or null"),
+        Field("threshold", "float64", "share from which values of a fractional segmentation are inside; else null"),
     ),
     ("modality", "series_key", "volume_key", "name", "region_key"),
 )

@@ -1,5 +1,5 @@
 """medpipe's own ops: importing this module registers them."""
 
-from medpipe.ops import denoise, features, normalize, regions, resampling, suv
+from medpipe.ops import denoise, features, normalize, objects, regions, resampling, suv
 
-__all__ = ["denoise", "features", "normalize", "regions", "resampling", "suv"]
+__all__ = ["denoise", "features", "normalize", "objects", "regions", "resampling", "suv"]

@@ -48,9 +48,9 @@ class Lbp:
         return "none"
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the peak bytes of a region as large as the volume: some planes."""
-        _, y, x = geometry.spatial_shape
-        return 24 * (y + 2) * (x + 2) + 2**19
+        """Return the peak bytes of a region as large as the volume: its mask, twice while it is unpacked; some planes."""
+        z, y, x = geometry.spatial_shape
+        return 2 * z * y * x + 24 * (y + 2) * (x + 2) + 2**19
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN for an empty region.
@@ -62,13 +62,13 @@ class Lbp:
             another shape.
         """
         roi.check_grid(volume, region)
-        box = roi.bounding_box(region.mask)
+        box = region.bits.box
         if box is None:
             return dict.fromkeys(_NAMES, math.nan)
         outer = roi.widened(box, (0, 1, 1), volume.geometry.spatial_shape)
         counts = uniform_lbp(
             to_numpy(volume.data[outer]),
-            to_numpy(region.mask[outer]).astype(bool, copy=False),
+            region.bits.within(outer),
             origin=(outer[1].start, outer[2].start),
         )
         total = int(counts.sum())

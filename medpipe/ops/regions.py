@@ -1,20 +1,17 @@
-"""Region sources: body, lungs, hot spot, and the objects that come with an image."""
+"""Region sources that find regions in voxels: body, lungs, hot spot."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.components import closing, enclosed_components, fill_slice_holes, largest_component, opening
 from medpipe.kernels.foreground import clipped_otsu
 from medpipe.ops.frames import frame_bytes, known_spacing, mean_bytes, mean_frame
-from medpipe.ops.parameters import Pairs, parameter
+from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Companions, Geometry, Region, Volume
-from medpipe.xp import backend_of, to_device
+from medpipe.xp import backend_of, to_numpy
 
 LITRE_MM3 = 1e6
 
@@ -130,57 +127,6 @@ class Hot:
         return _found(largest_component(known & (x >= xp.float32(self.fraction * hottest))), name=self.name)
 
 
-@register("regions")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationObjects:
-    """Takes the regions drawn in DICOM SEG and RTSTRUCT objects, renamed by rule."""
-
-    name: ClassVar[str] = "segmentation_objects"
-    version: ClassVar[int] = 1
-    uses_companions: ClassVar[bool] = True
-
-    map: Pairs = parameter(  # noqa: RUF009  # declares a field
-        (), doc="Labels, each with a regular expression; the first found in an object's name renames it."
-    )
-
-    def __post_init__(self) -> None:
-        for label, pattern in self.map:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", label):
-                raise ConfigError(f"map: {label!r} is no label (lower-case letters, digits and _)")
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ConfigError(f"map.{label}: no regular expression ({error})") from None
-
-    def memory(self, geometry: Geometry) -> int:  # noqa: ARG002  # the masks are there
-        """Return 0: the masks come with the case."""
-        return 0
-
-    def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
-        """Return the companions' regions under mapped names; those no rule fits keep ``roi_N``.
-
-        Raises
-        ------
-        Rejected
-            ``E_GRID`` if a region does not lie on the volume's grid.
-        """
-        device = backend_of(volume.data).device
-        return tuple(
-            replace(
-                region,
-                name=self._label(region.name, companions.original_names),
-                mask=to_device(_on_grid(region.mask, volume.geometry), device=device),
-            )
-            for region in companions.regions
-        )
-
-    def _label(self, name: str, original_names: Mapping[str, str]) -> str:
-        original = original_names.get(name)
-        if original is None:
-            return name
-        return next((label for label, pattern in self.map if re.search(pattern, original)), name)
-
-
 def _body(x: Array, *, ct: bool, above_hu: float, opening_mm: float, geometry: Geometry) -> Array:
     if ct:
         mask = x > above_hu
@@ -194,10 +140,4 @@ def _body(x: Array, *, ct: bool, above_hu: float, opening_mm: float, geometry: G
 
 
 def _found(mask: Array, *, name: str) -> tuple[Region, ...]:
-    return (Region(mask=mask, name=name, source=name),) if bool(mask.any()) else ()
-
-
-def _on_grid(mask: Array, geometry: Geometry) -> Array:
-    if tuple(mask.shape) != geometry.spatial_shape:
-        raise Rejected("E_GRID")
-    return mask.astype(bool, copy=False)
+    return (Region(mask=to_numpy(mask), name=name, source=name),) if bool(mask.any()) else ()

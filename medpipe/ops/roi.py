@@ -68,12 +68,12 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
     """
     check_grid(volume, region)
     spacing_mm = volume.geometry.spacing_mm
-    box = bounding_box(region.mask)
+    box = region.bits.box
     if box is None:
         return None
     if chain.resample_mm is None:
         image = to_numpy(volume.data[box])
-        mask = to_numpy(region.mask[box]).astype(bool, copy=False)
+        mask = region.bits.inside
     else:
         target_mm = _target_mm(volume.geometry, chain.resample_mm)
         image, mask = _resampled(volume, region, box, chain.order, target_mm)
@@ -136,7 +136,7 @@ def check_grid(volume: Volume, region: Region) -> None:
     """Refuse a volume with a fourth axis, and a mask on another grid."""
     if len(volume.data.shape) != 3:
         raise Rejected("E_AXES")
-    if tuple(region.mask.shape) != tuple(volume.data.shape):
+    if region.bits.shape != tuple(volume.data.shape):
         raise Rejected("E_GRID")
 
 
@@ -178,9 +178,7 @@ def _resampled(
     image = resample.resample(
         to_numpy(volume.data[outer]), (z, y, x), order=order, integral=False, slice_positions=positions
     )
-    mask = resample.resample_mask(
-        to_numpy(region.mask[outer]).astype(bool, copy=False), (z, y, x), slice_positions=positions
-    )
+    mask = resample.resample_mask(region.bits.within(outer), (z, y, x), slice_positions=positions)
     return image, mask
 
 

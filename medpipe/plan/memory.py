@@ -37,7 +37,7 @@ SLABS_ABOVE_VOXELS = 1 << 26
 
 _SLAB_VOXELS = 1 << 23
 _CHECKED_VOXELS = 1 << 20
-_COMPANION_MASKS = 2
+_COMPANION_REGIONS = 16
 _STACKS = frozenset({"volume", "single", "planar"})
 _PLANES = frozenset({*_STACKS, "enhanced", "multiframe", "segmentation"})
 
@@ -59,7 +59,7 @@ def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable
     ----------
     route : Route
     volume : mapping
-        A ``volumes`` row.
+        A ``volumes`` row; ``companion_bytes``, where there, is what reading its companions takes.
     beside : iterable of Route, optional
         Other routes of the recipe: a sandbox keeps the libraries their cases have loaded. All
         libraries if not given.
@@ -68,7 +68,8 @@ def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable
     base = _ALL_BYTES if beside is None else held_bytes((route, *beside))
     if goes_in_slabs(route, volume["kind"], geometry):
         return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
-    return min(base + max(_steps(route, volume["kind"], geometry)), MOST_BYTES)
+    steps = _steps(route, volume["kind"], geometry, companion_bytes=volume.get("companion_bytes", 0))
+    return min(base + max(steps), MOST_BYTES)
 
 
 def held_bytes(routes: Iterable[Route]) -> int:
@@ -101,7 +102,7 @@ def context_planes(ops: Sequence[ImageOp], geometry: Geometry) -> int:
     return sum(halo[0] for halo in halos if halo is not None)
 
 
-def _steps(route: Route, kind: str, geometry: Geometry) -> list[int]:
+def _steps(route: Route, kind: str, geometry: Geometry, *, companion_bytes: int) -> list[int]:
     """Return what each step of a case holds in all, the whole volume in memory."""
     image = 4 * prod(geometry.shape)
     kept = image if "final" in route.keep and route.image else 0
@@ -109,7 +110,7 @@ def _steps(route: Route, kind: str, geometry: Geometry) -> list[int]:
         image + _reading(kind, geometry),
         image + kept + _storing(geometry),
         *(_filtering(route, geometry) if _needs_final(route) else ()),
-        *(image + kept + need for need in _finding(route, geometry)),
+        *(image + kept + need for need in _finding(route, geometry, companion_bytes)),
         *_measuring(route, geometry),
     ]
 
@@ -129,20 +130,26 @@ def _needs_final(route: Route) -> bool:
     return bool(route.image) and ("final" in route.keep or any(entry.image == "final" for entry in route.features))
 
 
-def _finding(route: Route, geometry: Geometry) -> Iterator[int]:
-    """Yield what each region source holds beside the images: its own need and the masks that are there."""
-    mask = prod(geometry.spatial_shape)
-    masks = _COMPANION_MASKS * mask if any(op.uses_companions for op in route.regions) else 0
+def _finding(route: Route, geometry: Geometry, companion_bytes: int) -> Iterator[int]:
+    """Yield what each region source holds beside the images: its own need and the regions that are there."""
+    held = _held_regions(route, geometry)
+    if any(op.uses_companions for op in route.regions):
+        # of one region at a time the slices that were filled, and the box they go into
+        yield held + companion_bytes + 2 * prod(geometry.spatial_shape)
     for op in route.regions:
-        yield masks + op.memory(geometry)
-        masks += 0 if op.uses_companions else mask
+        yield held + op.memory(geometry)
+
+
+def _held_regions(route: Route, geometry: Geometry) -> int:
+    """Return what regions take as bits: one of each source, of objects as many whole ones as sixteen."""
+    bits = prod(geometry.spatial_shape) // 8 + 1
+    return sum(_COMPANION_REGIONS if op.uses_companions else 1 for op in route.regions) * bits
 
 
 def _measuring(route: Route, geometry: Geometry) -> Iterator[int]:
-    """Yield what each extraction holds: images, all masks, and its own need."""
+    """Yield what each extraction holds: images, all regions, and its own need."""
     image = 4 * prod(geometry.shape)
-    n_masks = sum(_COMPANION_MASKS if op.uses_companions else 1 for op in route.regions)
-    held = image + n_masks * prod(geometry.spatial_shape)
+    held = image + _held_regions(route, geometry)
     has_final = "final" in route.keep and bool(route.image)
     for entry in route.features:
         # the filtered image is made when the first one asks for it

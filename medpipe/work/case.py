@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from medpipe.bits import Bits
 from medpipe.contracts.protocols import Scorer
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
@@ -23,9 +24,9 @@ from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Extraction, Route
-from medpipe.types import Companions, Region, Volume
+from medpipe.types import Companions, Region, Structure, Volume
 from medpipe.work.blocks import apply_in_slabs, voxels_digest
-from medpipe.work.measure import feature_row, region_row, unmeasured_row
+from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
 from medpipe.xp import to_device
 
 Mark = Callable[[str, str], None]
@@ -150,6 +151,7 @@ class _Work:
         self.fresh: list[ProductRecord] = []
         self._rows: dict[str, ProductRecord] = {}
         self._regions: dict[int, tuple[Region, ...]] = {}
+        self._digests: dict[Bits, str] = {}
 
     def step(self, stage: str) -> None:
         self.stage = stage
@@ -181,10 +183,21 @@ class _Work:
         uses_companions = any(op.uses_companions for op in self.route.regions)
         return Content(
             volume=volume_digest(self.reading.volume, quantization=self.reading.quantization),
-            companions=_companions_digest(self.companions) if uses_companions else "",
+            companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
             suv="" if self.route.suv is None else digest(self.route.suv.found(self.reading.volume)),
         )
+
+    def _companions_digest(self) -> str:
+        # what no rule asks for changes no key
+        with_concepts = any(getattr(op, "uses_concepts", False) for op in self.route.regions)
+        return companions_digest(self.companions, self._mask_digest, with_concepts=with_concepts)
+
+    def _mask_digest(self, bits: Bits) -> str:
+        # each mask is read once for the keys and for its row
+        if bits not in self._digests:
+            self._digests[bits] = mask_digest(bits)
+        return self._digests[bits]
 
     def _only_scores_missing(self, known: Content) -> bool:
         """Tell whether no voxel is needed; otherwise what is read is trusted, not the hint."""
@@ -264,7 +277,8 @@ class _Work:
             regions = self._regions_of(one.region_source)
         except Rejected as rejected:
             return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code)
-        rows = tuple(region_row(region, self.original.geometry) for region in regions)
+        geometry = self.original.geometry
+        rows = tuple(region_row(one, geometry, digest=self._mask_digest(one.bits)) for one in regions)
         return ProductRecord(key=one.key, kind="regions", rows=rows, code=self._problem(one.region_source))
 
     def _problem(self, place: int) -> str:
@@ -289,6 +303,8 @@ class _Work:
 
     @staticmethod
     def _measured(extraction: Extraction, image: Volume, region: Region) -> dict[str, Any]:
+        if region.code:
+            return unmeasured_row(extraction.op, region, region.code)
         try:
             return feature_row(extraction.op, image, region)
         except Rejected as rejected:
@@ -335,7 +351,19 @@ def volume_digest(volume: Volume, *, quantization: tuple[float, float] | None = 
     return digest({"voxels": voxels_digest(volume.data), **facts})
 
 
-def _companions_digest(companions: Companions | Rejected) -> str:
+def companions_digest(
+    companions: Companions | Rejected, digest_of: Callable[[Bits], str] = mask_digest, *, with_concepts: bool = False
+) -> str:
+    """Return the digest of what companions hold: names, masks, and what there is to tell of them.
+
+    Parameters
+    ----------
+    companions : Companions or Rejected
+    digest_of : callable
+        Gives the digest of a mask.
+    with_concepts : bool
+        Whether coded concepts, numbers and which object is the newest count as well.
+    """
     if isinstance(companions, Rejected):
         return digest({"code": companions.code})
     found = [
@@ -344,12 +372,25 @@ def _companions_digest(companions: Companions | Rejected) -> str:
             companions.original_names.get(region.name, ""),
             region.label,
             region.source,
-            array_digest(region.mask),
+            digest_of(region.bits),
+            *_told(region, companions.structures.get(region.name)),
         ]
         for region in companions.regions
     ]
+    concepts = [[list(one.codes), one.number, one.is_newest] for one in companions.structures.values()]
     # a digest also where there are none: nothing found is not the same as nobody looked
-    return digest([found, list(companions.problems)])
+    return digest([found, list(companions.problems), *([concepts] if with_concepts else [])])
+
+
+def _told(region: Region, structure: Structure | None) -> list[Any]:
+    """Return what there is to tell of a companion's region beside its mask; of most nothing."""
+    told: list[Any] = [region.code] if region.code else []
+    if structure is not None and structure.resampled:
+        told.append("resampled")
+    if structure is not None and structure.shares is not None:
+        shares = structure.shares
+        told.append([list(shares.start), shares.maximum, array_digest(shares.values)])
+    return told
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

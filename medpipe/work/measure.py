@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from medpipe.bits import Bits
 from medpipe.contracts.protocols import Extractor
 from medpipe.errors import IntegrityError
-from medpipe.keys import array_digest, finite_or_none
+from medpipe.keys import blocks_digest, finite_or_none
 from medpipe.types import Geometry, Region, Volume
-from medpipe.xp import to_numpy
 
 SMALL_VOXELS = 64
 """A region of fewer voxels is flagged: texture values mean little there."""
 
 
-def region_row(region: Region, geometry: Geometry) -> dict[str, Any]:
-    """Return the ``regions`` fields of a region."""
-    mask = to_numpy(region.mask)
-    voxels = int(mask.sum())
-    return {
+def region_row(region: Region, geometry: Geometry, *, digest: str | None = None) -> dict[str, Any]:
+    """Return the ``regions`` fields of a region; `digest` is that of its mask, where it is known."""
+    voxels = region.bits.n_voxels
+    row = {
         "name": region.name,
         "label": region.label,
         "source": region.source,
         "n_voxels": voxels,
         "volume_mm3": finite_or_none(voxels * geometry.voxel_mm3),
-        "touches_border": _touches_border(mask),
-        "mask_digest": array_digest(mask),
+        "touches_border": region.bits.touches_border(),
+        "mask_digest": digest or mask_digest(region.bits),
     }
+    # only where there is something to tell: the rows of all others stay as they always were
+    told = {"code": region.code or None, "threshold": region.threshold}
+    return row | {name: value for name, value in told.items() if value is not None}
+
+
+def mask_digest(bits: Bits) -> str:
+    """Return the :func:`medpipe.keys.array_digest` of a whole mask, which is never made whole."""
+    return blocks_digest(bits.shape, np.dtype(np.bool_), bits.planes())
 
 
 def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
     IntegrityError
         If the extractor gives other columns than it declared, or an infinite value.
     """
-    voxels = int(region.mask.sum())
+    voxels = region.bits.n_voxels
     values = extractor(image, region)
     names = tuple(column.name for column in extractor.columns)
     if set(values) != set(names):
@@ -65,11 +74,3 @@ def unmeasured_row(extractor: Extractor, region: Region, code: str) -> dict[str,
 
 def _place(region: Region) -> dict[str, Any]:
     return {"region": region.name, "label": region.label, "source": region.source}
-
-
-def _touches_border(mask: Any) -> bool:
-    """Tell whether a mask reaches an edge along an axis of more than one voxel."""
-    for axis in range(mask.ndim):
-        if mask.shape[axis] > 1 and (mask.take(0, axis).any() or mask.take(-1, axis).any()):
-            return True
-    return False

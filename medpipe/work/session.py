@@ -133,8 +133,11 @@ class CaseRoom:
     def companions(self, volume: Volume) -> Companions:
         """Read the segmentations and structure sets of the series onto the volume's grid."""
         paths = self._locator["companions"]
+        if not paths:
+            return Companions()
         objects = ((self._files[path], bytes(self._files.open(path))) for path in paths)
-        return load_companions(objects, volume.geometry) if paths else Companions()
+        frame_uid = self._locator["stack"].get("frame_of_reference_uid", "")
+        return load_companions(objects, volume.geometry, frame_of_reference_uid=frame_uid)
 
     def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> Json:
         """Publish the volume under its product key, and the final image beside it."""

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from medpipe.archive.companions import companions_for, load_companions
-from medpipe.archive.rtstruct import fill_polygon
+from medpipe.archive.elements import decimals, numbers
+from medpipe.archive.polygons import fill_polygon
 from medpipe.errors import Rejected
 from medpipe.types import Geometry
 
@@ -36,6 +39,20 @@ def structure_set(slice_of, contours, *, kind="CLOSED_PLANAR", name="Lesion A", 
     frame.FrameOfReferenceUID = dataset.FrameOfReferenceUID
     frame.RTReferencedStudySequence = [study]
     dataset.ReferencedFrameOfReferenceSequence = [frame]
+    return dataset
+
+
+def structures(slice_of, drawn):
+    """Return a structure set with a structure for each name, of these contours."""
+    dataset = structure_set(slice_of, [])
+    rois, items = [], []
+    for number, (name, contours) in enumerate(drawn.items(), start=1):
+        one = structure_set(slice_of, contours, name=name)
+        (roi,), (item,) = one.StructureSetROISequence, one.ROIContourSequence
+        roi.ROINumber = item.ReferencedROINumber = number
+        rois.append(roi)
+        items.append(item)
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = rois, items
     return dataset
 
 
@@ -90,19 +107,136 @@ def test_a_contour_within_a_contour_is_a_hole(slice_of, bytes_of, read):
     assert ring.mask.sum() == pytest.approx(np.pi * (15**2 - 6**2), rel=0.02)
 
 
-def test_contours_across_slices_are_refused(slice_of, bytes_of, read):
+def told(companions):
+    return [(region.name, region.code, region.bits.n_voxels > 0) for region in companions.regions], companions.problems
+
+
+def test_a_structure_across_slices_is_refused_and_costs_no_other(slice_of, bytes_of, read):
     slanted = [(x, y, 103 + 0.3 * x) for x, y, _ in circle(10, 103)]
-    found = regions_of(bytes_of, read, structure_set(slice_of, [slanted]))
-    assert (found.regions, found.problems) == ((), ("E_CONTOUR",))
+    sets = structures(slice_of, {"slanted": [slanted], "flat": [circle(10, 103)]})
+    assert told(regions_of(bytes_of, read, sets)) == ([("roi_1", "E_CONTOUR", False), ("roi_2", "", True)], ())
 
 
-def test_contours_that_all_lie_beyond_the_image_are_refused(slice_of, bytes_of, read):
-    found = regions_of(bytes_of, read, structure_set(slice_of, [circle(10, 300)]))
-    assert (found.regions, found.problems) == ((), ("E_CONTOUR",))
+def test_a_contour_between_slices_too_far_apart_is_refused(slice_of, bytes_of, read):
+    gap = Geometry(
+        shape=(3, 40, 48),
+        spacing_mm=(3.0, 1.0, 1.0),
+        affine_lps=(1, 0, 0, -20, 0, 1, 0, -18, 0, 0, 7.5, 100, 0, 0, 0, 1),
+        slice_positions_mm=(100.0, 103.0, 115.0),
+    )
+    found = regions_of(bytes_of, read, structure_set(slice_of, [circle(10, 109)]), gap)
+    assert told(found) == ([("roi_1", "E_CONTOUR", False)], ())
 
 
-def test_open_contours_make_no_region(slice_of, bytes_of, read):
-    assert not regions_of(bytes_of, read, structure_set(slice_of, [circle(10, 103)], kind="OPEN_PLANAR")).regions
+def test_contours_that_all_lie_beyond_the_image_are_told(slice_of, bytes_of, read):
+    alone = regions_of(bytes_of, read, structure_set(slice_of, [circle(10, 300)]))
+    assert told(alone) == ([("roi_1", "W_OUTSIDE", False)], ("E_CONTOUR",))
+    beside = circle(5, 103, centre=(500, 500))
+    both = regions_of(bytes_of, read, structures(slice_of, {"far": [beside], "near": [circle(10, 103)]}))
+    assert told(both) == ([("roi_1", "W_OUTSIDE", False), ("roi_2", "", True)], ())
+
+
+@pytest.mark.parametrize(("kind", "contours"), [("OPEN_PLANAR", [circle(10, 103)]), ("POINT", [[(1.0, 2.0, 103.0)]])])
+def test_points_and_open_contours_enclose_nothing(slice_of, bytes_of, read, kind, contours):
+    found = regions_of(bytes_of, read, structure_set(slice_of, contours, kind=kind))
+    assert told(found) == ([("roi_1", "S_NO_AREA", False)], ())
+
+
+def test_a_structure_without_contours_is_told_after_those_that_have_some(slice_of, bytes_of, read):
+    dataset = structures(slice_of, {"empty": [], "drawn": [circle(10, 103)]})
+    unlisted = Dataset()
+    unlisted.ROINumber, unlisted.ROIName = 9, "named only"
+    dataset.StructureSetROISequence.append(unlisted)
+    found = regions_of(bytes_of, read, dataset)
+    assert told(found)[0] == [("roi_1", "", True), ("roi_2", "EMPTY_ROI", False), ("roi_3", "EMPTY_ROI", False)]
+    assert list(found.original_names.values()) == ["drawn", "empty", "named only"]
+
+
+def test_two_points_are_no_polygon(slice_of, bytes_of, read):
+    found = regions_of(bytes_of, read, structure_set(slice_of, [[(0.0, 0.0, 103.0), (4.0, 0.0, 103.0)]]))
+    assert told(found) == ([("roi_1", "E_CONTOUR", False)], ())
+
+
+def test_a_structure_of_another_frame_of_reference_is_not_drawn(slice_of, bytes_of, read):
+    dataset = structures(slice_of, {"own": [circle(10, 103)], "other": [circle(10, 103)]})
+    own, other = dataset.StructureSetROISequence
+    own.ReferencedFrameOfReferenceUID, other.ReferencedFrameOfReferenceUID = "1.2.3.4", "1.2.3.5"
+    data = bytes_of(dataset)
+    found = load_companions([(read(data), data)], GEOMETRY, frame_of_reference_uid="1.2.3.4")
+    assert told(found)[0] == [("roi_1", "", True), ("roi_2", "E_FRAME", False)]
+    assert told(load_companions([(read(data), data)], GEOMETRY))[0] == [("roi_1", "", True), ("roi_2", "", True)]
+
+
+def test_contours_of_planes_between_slices_do_not_cancel_each_other(slice_of, bytes_of, read):
+    planes = [circle(10 + step, 100 + step) for step in (2, 3, 4)]
+    found = regions_of(bytes_of, read, structure_set(slice_of, planes))
+    (nearest,) = regions_of(bytes_of, read, structure_set(slice_of, planes[1:2])).regions
+    assert found.regions[0].bits == nearest.bits
+    assert found.structures["roi_1"].resampled
+    alike = structure_set(slice_of, [circle(15, 103), circle(6, 103.05)])
+    ring = regions_of(bytes_of, read, alike)
+    assert ring.regions[0].bits.n_voxels == pytest.approx(np.pi * (15**2 - 6**2), rel=0.02)
+    assert not ring.structures["roi_1"].resampled
+
+
+def test_a_keyhole_is_a_hole(slice_of, bytes_of, read):
+    outer, inner = circle(15, 103, n=200), circle(6, 103, n=200)
+    keyhole = [*outer, outer[0], *inner[::-1], inner[-1], outer[0]]
+    (found,) = regions_of(bytes_of, read, structure_set(slice_of, [keyhole])).regions
+    (expected,) = regions_of(bytes_of, read, structure_set(slice_of, [outer, inner])).regions
+    assert (found.mask ^ expected.mask).sum() == 0
+
+
+TILT = np.deg2rad(20.0)
+PLACES = {
+    "sagittal": [[0, 0, -3, 40], [0.8, 0, 0, -20], [0, -0.9, 0, 30]],
+    "oblique": [
+        [0.8 * np.cos(0.4), -0.9 * np.sin(0.4), 0, -30],
+        [0.8 * np.sin(0.4), 0.9 * np.cos(0.4), 0, 10],
+        [0, 0, 2.5, 5],
+    ],
+    "tilted": [[0.8, 0, 0, -16], [0, 0.9 * np.cos(TILT), 0, -18], [0, -0.9 * np.sin(TILT), 3, 50]],
+}
+
+
+def by_hand(corners, grid):
+    """Return whether points lie in a polygon, edge by edge."""
+    x, y = grid[..., 0], grid[..., 1]
+    inside = np.zeros(x.shape, bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 <= y) != (y1 <= y)) & (x >= x0 + (y - y0) / (y1 - y0) * (x1 - x0))
+    return inside
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+def test_contours_on_planes_of_any_direction_are_filled_as_by_hand(slice_of, bytes_of, read, place):
+    matrix = np.array(PLACES[place])
+    shape = (6, 41, 45)
+    geometry = Geometry(shape=shape, affine_lps=(*matrix.reshape(-1).tolist(), 0, 0, 0, 1))
+    rng = np.random.default_rng(len(place))
+    expected, contours = np.zeros(shape, bool), []
+    pixels = np.stack(np.meshgrid(np.arange(shape[2]), np.arange(shape[1])), axis=-1).astype(float)
+    for index in (1, 2, 2, 4):
+        corners = np.array([21.3, 19.7]) + rng.uniform(-19, 19, (9, 2))
+        expected[index] ^= by_hand(corners, pixels)
+        voxels = np.column_stack([corners, np.full(len(corners), index), np.ones(len(corners))])
+        contours.append((voxels @ matrix.T).tolist())
+    (found,) = regions_of(bytes_of, read, structure_set(slice_of, contours), geometry).regions
+    assert expected.sum() > 500
+    assert (found.mask ^ expected).sum() <= 1
+
+
+@pytest.mark.parametrize("text", ["1.5\\ 2 \\-3e2", "1\\nan\\2", "1\\\\2", "x", "", "7"])
+def test_decimals_are_the_numbers_without_keeping_them(text):
+    def contour():
+        held = Dataset()
+        raw = RawDataElement(Tag(0x30060050), "DS", len(text), text.encode(), 0, False, True)
+        held[0x30060050] = raw
+        return held
+
+    assert decimals(contour(), "ContourData") == numbers(contour(), "ContourData", may_be_long=True)
+    assert decimals(Dataset(), "ContourData") == ()
 
 
 def test_an_image_without_a_place_takes_no_companion(slice_of, bytes_of, read):
@@ -128,57 +262,9 @@ def test_a_structure_set_that_names_no_series_goes_by_frame_of_reference(stack_o
     assert list(found.values()) == [("3",)]
 
 
-@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
-def test_segments_written_by_highdicom_come_back_on_the_image_grid(stack_of, archive_of, bytes_of, read, kind):
-    hd = pytest.importorskip("highdicom")
-    from pydicom.sr.codedict import codes
-    from pydicom.uid import ExplicitVRLittleEndian
-
-    slices = stack_of(4)
-    for dataset in slices:
-        dataset.PatientName, dataset.PatientBirthDate, dataset.PatientSex = "", "", ""
-        dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber, dataset.StudyID = "", "", "", ""
-        dataset.ReferringPhysicianName = ""
-    truth = np.zeros((4, 6, 8), np.uint8)
-    truth[1:3, 2:5, 1:4], truth[2:4, 0:2, 5:8] = 1, 2
-    segments = [
-        hd.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=f"part {number}",
-            segmented_property_category=codes.SCT.Tissue,
-            segmented_property_type=codes.SCT.Tissue,
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.MANUAL,
-        )
-        for number in (1, 2)
-    ]
-    shown = np.stack([truth == 1, truth == 2], axis=-1) * 0.6 if kind == "FRACTIONAL" else truth
-    made = hd.seg.Segmentation(
-        source_images=slices,
-        pixel_array=shown,
-        segmentation_type=hd.seg.SegmentationTypeValues[kind],
-        segment_descriptions=segments,
-        series_instance_uid="1.2.55",
-        series_number=9,
-        sop_instance_uid="1.2.55.1",
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
-    archive = archive_of([*slices, made])
-    (host,) = (stack for stack in archive.assembly.stacks if stack.kind == "volume")
-    found = companions_for(archive.assembly.stacks, list(archive.headers.values()))
-    assert found[host.identity] == ("4",)
-    companions = load_companions([(archive.headers["4"], archive.files["4"])], host.geometry())
-    assert [region.mask.tolist() for region in companions.regions] == [(truth == 1).tolist(), (truth == 2).tolist()]
-    assert companions.original_names == {"roi_1": "part 1", "roi_2": "part 2"}
-
-
 @pytest.mark.parametrize("most", [1, 100, 1 << 22])
 def test_a_contour_is_filled_in_parts_as_at_once(monkeypatch, most):
-    monkeypatch.setattr("medpipe.archive.rtstruct._MOST_CROSSINGS", most)
+    monkeypatch.setattr("medpipe.archive.polygons._MOST_CROSSINGS", most)
     rng = np.random.default_rng(4)
     square = np.array([[1.0, 1.0], [5.0, 1.0], [5.0, 4.0], [1.0, 4.0]])
     filled = fill_polygon(square, (8, 9))
@@ -186,5 +272,5 @@ def test_a_contour_is_filled_in_parts_as_at_once(monkeypatch, most):
     assert np.argwhere(filled).max(axis=0).tolist() == [3, 4]
     corners = rng.uniform(-2, 12, (301, 2))
     found = fill_polygon(corners, (10, 11))
-    monkeypatch.setattr("medpipe.archive.rtstruct._MOST_CROSSINGS", 1 << 22)
+    monkeypatch.setattr("medpipe.archive.polygons._MOST_CROSSINGS", 1 << 22)
     assert np.array_equal(found, fill_polygon(corners, (10, 11)))

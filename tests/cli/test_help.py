@@ -25,6 +25,7 @@ WORDS = {
     "export": ("LAKE", "TABLE", "--out", "--recipe"),
     "explain": ("LAKE", "KEY", "--column", "--json"),
     "gc": ("LAKE", "--site", "--grace", "--dry-run", "--json"),
+    "rois": ("LAKE", "ARCHIVE", "--recipe", "--site", "--json"),
     "verify": ("LAKE", "--only", "--site", "--json"),
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),

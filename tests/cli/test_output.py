@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from medpipe.cli import main
-from medpipe.cli.show import print_pairs
+from medpipe.cli.show import print_pairs, printable
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table
 from tests.cli.commands import MEDPIPE, environment, medpipe
@@ -119,3 +119,20 @@ def test_doctor_checks_the_machine_without_a_key_of_its_own(home):
     assert ended.code == 0
     assert rows["key"] == "yes"
     assert rows["CUDA device"] in {"yes", "-"}
+
+
+def test_names_of_structures_are_shown_to_who_has_the_key(lake, home, tmp_path):
+    ended = medpipe("rois", lake, "-r", "whole-archive", home=home)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[0].split() == ["name", "codes", "source", "objects", "volumes", "label"]
+    assert ended.out.splitlines()[2].split() == ["GTV-1", "[SCT:27925004]", "seg", "1", "1", "gtv"]
+    (row,) = json.loads(medpipe("rois", lake, "--json", home=home).out)
+    assert (row["name"], row["codes"], row["label"]) == ("GTV-1", ["SCT:27925004"], None)
+    refused = medpipe("rois", lake, home=tmp_path)
+    assert refused.code == 5
+    assert "the lake's key only" in refused.refusal()
+
+
+def test_a_text_of_a_stranger_does_nothing_to_the_terminal():
+    assert printable("a\x1b[2Jb\n\u202ec") == "a\\x1b[2Jb\\n\\u202ec"
+    assert printable(["é", "\0", 3]) == ["é", "\\x00", 3]

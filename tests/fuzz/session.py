@@ -76,7 +76,7 @@ class FuzzSession:
 
     @staticmethod
     def _draw(header: Header, files: Files, result: Json) -> None:
-        companions = load_companions([(files[header.path], files.open(header.path))], _host())
+        companions = load_companions([(files[header.path], bytes(files.open(header.path)))], _host())
         result["drawn"] = len(companions.regions)
         result["problems"] = list(companions.problems)
 

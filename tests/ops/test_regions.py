@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medpipe.errors import ConfigError, Rejected
-from medpipe.ops.regions import Body, Hot, Lungs, SegmentationObjects
-from medpipe.types import Companions, Geometry, Region, Volume
+from medpipe.errors import Rejected
+from medpipe.ops.regions import Body, Hot, Lungs
+from medpipe.types import Companions, Geometry, Volume
 
 NONE = Companions()
 SPACING_MM = (6.0, 4.0, 4.0)
@@ -126,35 +126,3 @@ def test_nothing_is_hot_without_activity_or_in_hu():
     assert Hot()(volume(np.zeros((2, 3, 4), np.float32), modality="PT", unit="SUV"), NONE) == ()
     assert Hot()(volume(np.full((2, 3, 4), np.nan, np.float32), modality="PT", unit="SUV"), NONE) == ()
     assert Hot()(volume(np.ones((2, 3, 4), np.float32)), NONE) == ()
-
-
-def drawn(*names):
-    regions = tuple(
-        Region(mask=np.ones((2, 3, 4), bool), name=f"roi_{place}", label=place, source="rtstruct")
-        for place in range(1, len(names) + 1)
-    )
-    return Companions(regions=regions, original_names={f"roi_{n}": name for n, name in enumerate(names, start=1)})
-
-
-def test_the_first_rule_that_fits_renames_a_region():
-    source = SegmentationObjects(map=(("gtv", "(?i)^gtv"), ("lesion", "(?i)mass|gtv")))
-    image = volume(np.zeros((2, 3, 4), np.float32))
-    found = source(image, drawn("GTV_Mass", "Left mass", "Spinal cord"))
-    assert [(r.name, r.label, r.source) for r in found] == [
-        ("gtv", 1, "rtstruct"),
-        ("lesion", 2, "rtstruct"),
-        ("roi_3", 3, "rtstruct"),
-    ]
-    assert SegmentationObjects()(image, drawn("a"))[0].name == "roi_1"
-    assert SegmentationObjects()(image, NONE) == ()
-
-
-def test_a_region_off_the_grid_is_rejected():
-    with pytest.raises(Rejected, match="E_GRID"):
-        SegmentationObjects()(volume(np.zeros((2, 3, 5), np.float32)), drawn("a"))
-
-
-@pytest.mark.parametrize("rule", [("GTV", "x"), ("", "x"), ("gtv", "(")])
-def test_labels_and_patterns_are_checked_at_once(rule):
-    with pytest.raises(ConfigError, match="map"):
-        SegmentationObjects(map=(rule,))

@@ -99,6 +99,15 @@ def test_a_volume_goes_whole_if_it_is_small_or_a_step_needs_all_of_it(route, cha
     assert not goes_in_slabs(route, row["kind"], geometry_of(row))
 
 
+def test_reading_large_companions_is_projected_where_regions_are_taken_from_them():
+    row = volume(shape=(200, 512, 512))
+    takes, ignores = (route_of(keep=("original",), regions=[{"op": name}]) for name in ("segmentation_objects", "body"))
+    alone, beside = (projected_bytes(takes, {**row, "companion_bytes": size}) for size in (0, GIB))
+    assert alone == projected_bytes(takes, row)
+    assert beside - alone > 0.9 * GIB
+    assert projected_bytes(ignores, {**row, "companion_bytes": GIB}) == projected_bytes(ignores, row)
+
+
 def test_the_rule_is_a_number_of_voxels():
     just = replace(geometry_of(volume()), shape=(256, 512, 512))
     assert math.prod(just.shape) == SLABS_ABOVE_VOXELS

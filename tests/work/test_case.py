@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from medpipe.contracts.records import CaseResult
+from medpipe.keys import array_digest, digest
 from medpipe.plan.products import Content, wanted_products
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, SuvScales, Volume
-from medpipe.work.case import run_case, volume_digest
+from medpipe.types import Companions, Geometry, Region, Shares, Structure, SuvScales, Volume
+from medpipe.work.case import companions_digest, run_case, volume_digest
 from tests.work.rooms import Room, a_volume, an_order, locked
 
 
@@ -195,6 +196,57 @@ def test_the_masks_of_companions_enter_the_keys_of_their_regions():
     ]
     kinds = [record.kind for record in with_mask.products]
     assert [kinds[place] for place in changed] == ["regions", "features", "features", "scores"]
+
+
+def test_a_structure_that_could_not_be_drawn_is_a_row_with_its_code():
+    good = Room().companions(a_volume())
+    empty = Region(mask=np.zeros((8, 24, 24), bool), name="roi_2", label=2, source="rtstruct", code="W_OUTSIDE")
+    companions = replace(good, regions=(*good.regions, empty), original_names={**good.original_names, "roi_2": "x"})
+    result, _ = run(Room(companions=companions))
+    found = {row["name"]: row for row in rows(result, "regions")}
+    assert (found["roi_2"]["code"], found["roi_2"]["n_voxels"]) == ("W_OUTSIDE", 0)
+    assert "code" not in found["gtv"]
+    features = [row for row in rows(result, "features") if row["region"] == "roi_2"]
+    assert {(row["status"], row["code"]) for row in features} == {("empty", "W_OUTSIDE")}
+    assert set(features[0]["values"].values()) == {None}
+
+
+def test_the_threshold_of_a_fractional_segment_is_told_in_its_row():
+    good = Room().companions(a_volume())
+    told = replace(good, regions=(replace(good.regions[0], threshold=0.5),))
+    assert [row.get("threshold") for row in rows(run(Room(companions=told))[0], "regions")] == [None, 0.5]
+
+
+def test_the_keys_of_plain_companions_are_those_of_their_names_and_masks():
+    companions = Room().companions(a_volume())
+    (region,) = companions.regions
+    by_hand = digest([[["roi_1", "GTV of a patient", 1, "seg", array_digest(region.mask)]], []])
+    plain = replace(companions, structures={"roi_1": Structure(codes=("SCT:1",), number=4)})
+    assert companions_digest(companions) == companions_digest(plain) == by_hand
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        Structure(resampled=True),
+        Structure(shares=Shares(values=np.ones((1, 2, 3), np.uint8), start=(0, 0, 0), maximum=2)),
+        Structure(shares=Shares(values=np.ones((1, 2, 3), np.uint8), start=(0, 0, 1), maximum=2)),
+    ],
+)
+def test_what_a_recipe_may_decide_otherwise_enters_the_keys(structure):
+    companions = Room().companions(a_volume())
+    told = replace(companions, structures={"roi_1": structure})
+    assert companions_digest(told) != companions_digest(companions)
+
+
+def test_codes_and_numbers_count_only_where_a_rule_asks_for_them():
+    companions = Room().companions(a_volume())
+    one, other = (replace(companions, structures={"roi_1": Structure(number=number)}) for number in (1, 2))
+    asking = locked(('map = { gtv = "(?i)gtv" }', 'numbers = { liver = "2" }'))
+    plain = {run(Room(companions=each))[0].case.companions_digest for each in (one, other)}
+    asked = {run(Room(asking, companions=each))[0].case.companions_digest for each in (one, other)}
+    assert (len(plain), len(asked), len(plain & asked)) == (1, 2, 0)
+    assert [row["name"] for row in rows(run(Room(asking, companions=other))[0], "regions")] == ["body", "liver"]
 
 
 def test_a_filter_that_refuses_costs_the_features_of_its_image_only():
