@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medpipe.app.ended import Ended, Row, Shapes
@@ -12,6 +12,9 @@ from medpipe.keys import digest
 from medpipe.ranges import placed
 
 _KEY_DIGITS = 32
+_STAGES: Mapping[str, str] = {"volume": "image"}
+"""What may go wrong with a stored volume is its final image."""
+_CROOKED = frozenset({"W_TILTED", "W_UNEVEN", "E_GAP"})
 
 
 def region_key(volume_key: str, row: Mapping[str, Any]) -> str:
@@ -64,8 +67,14 @@ def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row
             values = row["values"]
             if None in values.values():
                 values = {name: math.nan if value is None else value for name, value in values.items()}
-            what = {"region": row["region"], "status": row["status"], "code": row["code"]}
+            what = {"region": row["region"], **_told(row, one.flags)}
             yield {**measured, "region_key": keys.of(row), **what, **values}
+
+
+def _told(row: Mapping[str, Any], flags: Sequence[str]) -> Row:
+    """Return status and code of a measurement; slices that do not lie where a grid has them put it in doubt."""
+    doubt = next((flag for flag in flags if flag in _CROOKED), None) if row["status"] == "ok" else None
+    return {"status": "flagged" if doubt else row["status"], "code": doubt or row["code"]}
 
 
 def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
@@ -82,7 +91,8 @@ def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
 
 def _quarantine_rows(one: Ended) -> Iterator[Row]:
     place = {"series_key": one.case.series_key, "modality": one.modality}
-    for stage, code in sorted({(wanted.kind, product.code) for wanted, product in one.products if product.code}):
+    told = {(_STAGES.get(wanted.kind, wanted.kind), product.code) for wanted, product in one.products if product.code}
+    for stage, code in sorted(told):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
     if one.record.status != "done":
         ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")

@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from medpipe.archive.closed import SECTIONAL, is_image_class
-from medpipe.archive.doubts import Frames, flags_of, frames_of, is_rescaled, lacks_rescale, refusal_of
+from medpipe.archive.doubts import (
+    Frames,
+    concatenations_in_part,
+    flags_of,
+    frames_of,
+    is_rescaled,
+    lacks_rescale,
+    refusal_of,
+)
 from medpipe.archive.duplicates import PixelDigest, sift
 from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
-from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of
+from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of, without_tail
 from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
@@ -83,7 +91,8 @@ def assemble(headers: Sequence[Header], pixel_digest: PixelDigest | None = None)
     for series in _by_series(sifted.kept):
         stacks.extend(_series_stacks(series, sifted.conflicting))
     by_path = {header.path: header for header in images}
-    stacks = [_finished(stack, by_path, sifted.conflicting) for stack in stacks]
+    in_part = concatenations_in_part(images)
+    stacks = [_finished(stack, by_path, sifted.conflicting, in_part) for stack in stacks]
     stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
     outcomes.update(_stack_outcomes(stacks))
     return Assembly(stacks=tuple(stacks), outcomes=outcomes)
@@ -180,7 +189,7 @@ def _part_stacks(part: Part) -> list[Stack]:
     places = by_position(part.slices)
     counts = {len(place) for place in places}
     if len(counts) > 1:
-        return [_stack(part.slices, part.traits, "E_REPEATED_POSITIONS")]
+        return _cut_series(part, places)
     volumes = by_time(places)
     if volumes is not None and not (part.slices[0].header.is_colour and len(volumes) > 1):
         ordered = [one for volume in volumes for one in volume]
@@ -191,6 +200,18 @@ def _part_stacks(part: Part) -> list[Stack]:
     return [
         _stack([one], {**part.traits, "instance": one.header.sop_instance_uid}, lattice_of([one])) for one in places[0]
     ]
+
+
+def _cut_series(part: Part, places: list[list[Slice]]) -> list[Stack]:
+    """Return the complete volumes of a time series and, refused, what there is of its last one; or all refused."""
+    cut = None if part.slices[0].header.is_colour else without_tail(places)
+    lattice = "E_REPEATED_POSITIONS" if cut is None else lattice_of(cut.volumes[0])
+    if cut is None or isinstance(lattice, str):
+        return [_stack(part.slices, part.traits, "E_REPEATED_POSITIONS")]
+    ordered = [one for volume in cut.volumes for one in volume]
+    whole = _stack(ordered, part.traits, lattice, n_times=len(cut.volumes))
+    rest = _stack(cut.rest, {**part.traits, "rest": True}, "E_INCOMPLETE")
+    return [replace(whole, flags=("W_PARTIAL", *whole.flags)), rest]
 
 
 def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | str, *, n_times: int = 1) -> Stack:
@@ -246,7 +267,7 @@ def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
     return (*flags,) if lattice.thickness_known else (*flags, "NO_SPACING")
 
 
-def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str]) -> Stack:
+def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str], in_part: set[str]) -> Stack:
     n_source_bytes = sum(headers[path].size for path in stack.paths)
     stack = stack if _is_plausible(stack) else _refused(stack, "E_SPACING")
     frames = frames_of(stack, headers)
@@ -258,7 +279,9 @@ def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: set[str]
         stack = _with_values(stack, frames)
         conflict = ["E_DUP_UID_DIFF"] if conflicting & set(stack.paths) else []
         lossy = ["W_LOSSY"] if stack.lossy else []
-        flags = (*conflict, *stack.flags, *flags_of(stack, frames), *lossy)
+        parts = {header.facts.get("concatenation") for header, _ in frames} if in_part else set()
+        lacking = ["W_COUNT"] if in_part & parts else []
+        flags = tuple(dict.fromkeys((*conflict, *stack.flags, *lacking, *flags_of(stack, frames), *lossy)))
     return replace(stack, code=flags[0] if flags else "", flags=flags, n_source_bytes=n_source_bytes)
 
 

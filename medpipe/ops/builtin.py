@@ -1,5 +1,5 @@
 """medpipe's own ops: importing this module registers them."""
 
-from medpipe.ops import denoise, features, normalize, regions, resampling
+from medpipe.ops import denoise, features, normalize, padding, real_world, regions, resampling, straighten
 
-__all__ = ["denoise", "features", "normalize", "regions", "resampling"]
+__all__ = ["denoise", "features", "normalize", "padding", "real_world", "regions", "resampling", "straighten"]

@@ -209,10 +209,14 @@ def _route(table: RouteTable, where: str) -> Route:
     regions = tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
     if len({op.name for op in regions}) != len(regions):
         raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
+    image = tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image))
+    for place, op in enumerate(image):
+        if place and getattr(op, "must_be_first", False):
+            raise ConfigError(f"{where}.image.{place}: {op.name} goes by values as they were read: it must come first")
     return Route(
         name=table.name,
         where=_where(table.where),
-        image=tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image)),
+        image=image,
         regions=regions,
         features=features,
         models=tuple(table.models),

@@ -7,6 +7,7 @@ from typing import Any
 from medpipe.contracts.protocols import Extractor
 from medpipe.errors import IntegrityError
 from medpipe.keys import array_digest, finite_or_none
+from medpipe.ops.straighten import STRAIGHTENED
 from medpipe.types import Geometry, Region, Volume
 from medpipe.xp import to_numpy
 
@@ -50,6 +51,8 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
         status, code = "empty", "EMPTY_ROI"
     elif voxels < SMALL_VOXELS:
         status, code = "flagged", "SMALL_ROI"
+    elif image.verdict == STRAIGHTENED or image.interpolated:
+        status, code = "flagged", "W_STRAIGHTENED"
     return {**_place(region), "status": status, "code": code, "values": {n: finite_or_none(values[n]) for n in names}}
 
 
