@@ -10,10 +10,10 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format types floors docs bench chaos fuzz models lock wheel clean
+.PHONY: help setup demo test quick check format types floors docs bench reference chaos fuzz models lock wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from the hash-pinned lock
 
@@ -56,6 +56,9 @@ chaos: $(READY) ## kill runs and cut the power thousands of times, compare the b
 
 fuzz: $(READY) ## read a hundred thousand damaged files, count what becomes of them as JSON (a quarter of an hour)
 	$(BIN)/python -m tests.fuzz -o fuzz.json
+
+reference: $(READY) ## run the reference archive, hold the tables against its readers' answers (needs the data)
+	$(BIN)/python -m tests.reference
 
 models: $(READY) ## train the shipped demonstration models on phantoms again
 	$(BIN)/python -m tests.tools.train_shipped

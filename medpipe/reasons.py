@@ -66,7 +66,11 @@ REASONS: dict[str, Reason] = {
     "E_DIMENSIONS": _error("image dimensions are missing or beyond limits", "check the file and its exporter"),
     "E_FRAME_COUNT": _error("the number of frames does not fit the pixel data", "export the file again"),
     "E_UNSUPPORTED_TS": _error("no decoder for this transfer syntax", "transcode the file"),
+    "E_COLOUR": _error("no conversion of this colour space to RGB", "convert the file to RGB"),
     "E_CODEC_ERROR": _error("the pixel data cannot be decoded", "export the file again, uncompressed if need be"),
+    "E_CODEC_DISAGREE": _error(
+        "two decoders give different pixels for this stream", "export the file again, uncompressed if need be"
+    ),
     "E_CODEC_CRASH": _error("the decoder crashed on this input", "report the file's syntax; transcode it"),
     "E_CODEC_PANIC": _error("the decoder gave up on this input", "report the file's syntax; transcode it"),
     "E_NONFINITE": _error("values are not finite", "check the rescale values and the pixel data"),
@@ -78,13 +82,22 @@ REASONS: dict[str, Reason] = {
     "E_SPACING": _error("pixel spacing is missing, or no length an image can have", "check the exporter"),
     "E_MIXED_SERIES": _error("the series cannot be split into stacks of one kind", "sort the series at its source"),
     "E_REPEATED_POSITIONS": _error("slice positions repeat unevenly", "check for missing or doubled instances"),
+    "E_INCOMPLETE": _error(
+        "images of the last volume of a time series, which is not complete", "transfer the missing instances"
+    ),
     "E_AMBIGUOUS_4D": _error("positions repeat and nothing tells the repeats apart", "export with temporal elements"),
     "E_GAP": _warning("slices are missing from the stack", "transfer the missing instances"),
+    "E_TILT": _error(
+        "the stack is sheared by more than the op may straighten", "raise most_tilt_deg, or reconstruct it straight"
+    ),
     "E_MOSAIC": _error("a mosaic without the elements to unpack it", "export with the private elements kept"),
     "W_LOCALIZER": _info("a localizer", "nothing to do"),
     "W_LOSSY": _warning("pixels went through lossy compression", "prefer the original for texture features"),
     "W_UNEVEN": _warning("the steps between slices are uneven", "resample if an op needs even steps"),
     "W_COUNT": _warning("the header counts other slices than were found", "transfer the missing instances"),
+    "W_PARTIAL": _warning(
+        "the last volume of the time series is incomplete and left out", "transfer the missing instances"
+    ),
     "W_EXCESS": _warning(
         "the pixel data holds more than the header declares; what is declared is read", "check frames, rows and columns"
     ),
@@ -154,6 +167,9 @@ REASONS: dict[str, Reason] = {
     "W_SUV_DECAY": _warning(
         "Corrected Image and Decay Correction disagree; the second is followed", "check the reconstruction"
     ),
+    "W_STRAIGHTENED": _warning(
+        "measured on slices that an op shifted, or made, by interpolation", "nothing to do, if the recipe means it"
+    ),
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
     "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),
@@ -179,6 +195,9 @@ REASONS: dict[str, Reason] = {
     "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),
     "E_LEVELS": _error(
         "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
+    ),
+    "E_REAL_WORLD": _error(
+        "no one linear real-world value map for every value", "name the unit of the map, or use modality values"
     ),
     "E_AXES": _error("the image has a time or channel axis", "measure one volume of it at a time"),
     "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,26 @@ class Geometry:
         return np.array(self.affine_lps, dtype=np.float64).reshape(4, 4)
 
 
+class RealWorldMap(NamedTuple):
+    """A map from the values of an array to real-world values: value x slope + intercept.
+
+    Attributes
+    ----------
+    unit : str
+        ``HU``, ``BQML``, ``SUV``, a UCUM code of a closed list, or ``arbitrary``.
+    slope, intercept : float or None
+        None where the map is no linear one.
+    low, high : float or None
+        Values of the array that the map is for.
+    """
+
+    unit: str
+    slope: float | None = None
+    intercept: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvScales:
     """What the values of a PET are multiplied with to become standardized uptake values.
@@ -125,9 +145,18 @@ class Volume:
     modality : str
         DICOM modality (``CT``, ``MR``, ``PT``, ...).
     verdict : str
-        ``regular``, ``tilted``, ``uneven``, ``missing_slices``, ``single``, ``planar``, ...
+        ``regular``, ``tilted``, ``uneven``, ``missing_slices``, ``single``, ``planar``, ...;
+        ``straightened`` where an op interpolated it on a straight grid.
     suv : SuvScales or None
         For the values as they were read, of PET only.
+    interpolated : tuple of int
+        Slices that an op put where some were missing.
+    padding : tuple of (float or None) or None
+        Of an image as it was read: lowest and highest value that a header calls padding; a pair
+        for each member where they differ. None without any.
+    real_world : tuple of tuple of RealWorldMap or None
+        Of an image as it was read, where an op asked for them: maps for all of it, or those of
+        each member where they differ.
     """
 
     data: Array
@@ -136,6 +165,9 @@ class Volume:
     modality: str = "OT"
     verdict: str = "regular"
     suv: SuvScales | None = None
+    interpolated: tuple[int, ...] = ()
+    padding: tuple[float | None, ...] | None = None
+    real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
         """Return this volume with other voxels (and, where given, other fields).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medpipe.app.ended import Ended, Row, Shapes
@@ -12,8 +12,9 @@ from medpipe.keys import digest
 from medpipe.ranges import placed
 
 _KEY_DIGITS = 32
-_STAGES = {"volume": "image"}
+_STAGES: Mapping[str, str] = {"volume": "image"}
 """Where a product's code is from, if not from making the product: a volume is stored without its filtered image."""
+_CROOKED = frozenset({"W_TILTED", "W_UNEVEN", "E_GAP"})
 
 
 def region_key(volume_key: str, row: Mapping[str, Any]) -> str:
@@ -66,8 +67,14 @@ def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row
             values = row["values"]
             if None in values.values():
                 values = {name: math.nan if value is None else value for name, value in values.items()}
-            what = {"region": row["region"], "status": row["status"], "code": row["code"]}
+            what = {"region": row["region"], **_told(row, one.flags)}
             yield {**measured, "region_key": keys.of(row), **what, **values}
+
+
+def _told(row: Mapping[str, Any], flags: Sequence[str]) -> Row:
+    """Return status and code of a measurement; slices that do not lie where a grid has them put it in doubt."""
+    doubt = next((flag for flag in flags if flag in _CROOKED), None) if row["status"] == "ok" else None
+    return {"status": "flagged" if doubt else row["status"], "code": doubt or row["code"]}
 
 
 def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:

@@ -7,7 +7,15 @@ from importlib.metadata import version
 from medpipe.app.site import Limits
 from medpipe.keys import digest
 
-_CODECS = ("pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls")
+_CODECS = (
+    "pydicom",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+    "pylibjpeg-rle",
+    "pyjpegls",
+    "imagecodecs",
+)
 
 
 def conditions_of(limits: Limits) -> str:

@@ -33,6 +33,7 @@ _LIBRARIES = (
 _CODECS = {
     "RLE": "pylibjpeg-rle",
     "JPEG": "pylibjpeg-libjpeg",
+    "JPEG, second": "imagecodecs",
     "JPEG 2000": "pylibjpeg-openjpeg",
     "JPEG-LS": "pyjpegls",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -39,12 +39,15 @@ class Ended:
         Of its volume.
     products : tuple of (Wanted, ProductRecord)
         None where the case was rejected or failed. The keys of the first are not filled in.
+    flags : tuple of str
+        Reasons that are true of its volume.
     """
 
     case: Case
     record: CaseRecord
     modality: str | None
     products: tuple[tuple[Wanted, ProductRecord], ...]
+    flags: tuple[str, ...] = ()
 
     @property
     def identity(self) -> Row:
@@ -81,7 +84,7 @@ class Shapes:
         """Return the digest a model pins its inputs by."""
         return self._digests[route, extraction.name]
 
-    def ended(self, case: Case, records: Records, *, modality: str | None) -> Ended:
+    def ended(self, case: Case, records: Records, *, modality: str | None, flags: Sequence[str] = ()) -> Ended:
         """Return a case with its products.
 
         Raises
@@ -101,4 +104,5 @@ class Shapes:
             raise IntegrityError(
                 f"case {case.key}: it stands on other products than route {case.route} makes; report it"
             )
-        return Ended(case=case, record=record, modality=modality, products=tuple(zip(wanted, products, strict=True)))
+        ended = tuple(zip(wanted, products, strict=True))
+        return Ended(case=case, record=record, modality=modality, products=ended, flags=tuple(flags))

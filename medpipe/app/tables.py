@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from medpipe.app.case_rows import case_rows
 from medpipe.app.dictionary import dictionary_rows
-from medpipe.app.ended import Records, Row, Shapes
+from medpipe.app.ended import Ended, Records, Row, Shapes
 from medpipe.app.index_tables import IndexRows, instance_rows, member_rows, refusal_rows, volume_row
 from medpipe.contracts.tables import FEATURE_DICTIONARY, RUNS, SCHEMAS, TableSchema, features_schema
 from medpipe.keys import digest
-from medpipe.plan.cases import Plan
+from medpipe.plan.cases import Case, Plan
 from medpipe.reasons import REASONS
 from medpipe.recipe.lock import LockedRecipe
 
@@ -46,6 +46,10 @@ def basis_of(lock: LockedRecipe, privacy: str) -> str:
     return digest([_ROWS_VERSION, lock.digest, images, privacy, columns, sorted(REASONS.items())])
 
 
+def _ended(shapes: Shapes, case: Case, records: Records, volume: Row) -> Ended:
+    return shapes.ended(case, records, modality=volume["modality"], flags=volume.get("flags") or ())
+
+
 def range_rows(shapes: Shapes, index: IndexRows, plan: Plan, records: Records) -> dict[str, list[Row]]:
     """Return the rows of a range by table, in any order.
 
@@ -54,8 +58,8 @@ def range_rows(shapes: Shapes, index: IndexRows, plan: Plan, records: Records) -
     IntegrityError
         If a case of the plan has no outcome.
     """
-    modalities: Mapping[str, str | None] = {row["volume_key"]: row["modality"] for row in index.volumes}
-    ended = [shapes.ended(case, records, modality=modalities[case.volume_key]) for case in plan.cases]
+    volumes: Mapping[str, Row] = {row["volume_key"]: row for row in index.volumes}
+    ended = [_ended(shapes, case, records, volumes[case.volume_key]) for case in plan.cases]
     by_volume = {one.case.volume_key: one for one in ended}
     tables: dict[str, list[Row]] = {name: [] for name in cut_schemas(shapes.lock)}
     tables["volumes"] = [volume_row(row, by_volume.get(row["volume_key"]), plan) for row in index.volumes]

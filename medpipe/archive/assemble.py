@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from medpipe.archive.closed import SECTIONAL, is_image_class
-from medpipe.archive.doubts import Frames, flags_of, frames_of, is_rescaled, lacks_rescale, refusal_of
+from medpipe.archive.doubts import (
+    Frames,
+    concatenations_in_part,
+    flags_of,
+    frames_of,
+    is_rescaled,
+    lacks_rescale,
+    refusal_of,
+)
 from medpipe.archive.duplicates import Looks, sift
 from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
-from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of
+from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of, without_tail
 from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
@@ -84,7 +92,8 @@ def assemble(headers: Sequence[Header], looks: Looks | None = None) -> Assembly:
     for series in _by_series(sifted.kept):
         by_path = {header.path: header for header in series}
         found = _series_stacks(series, sifted.conflicting)
-        stacks.extend(_finished(stack, by_path, sifted.conflicting) for stack in found)
+        in_part = concatenations_in_part(series)
+        stacks.extend(_finished(stack, by_path, sifted.conflicting, in_part) for stack in found)
     stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
     outcomes.update(_stack_outcomes(stacks))
     return Assembly(stacks=tuple(stacks), outcomes=outcomes)
@@ -181,7 +190,7 @@ def _part_stacks(part: Part) -> list[Stack]:
     places = by_position(part.slices)
     counts = {len(place) for place in places}
     if len(counts) > 1:
-        return [_stack(part.slices, part.traits, "E_REPEATED_POSITIONS")]
+        return _cut_series(part, places)
     volumes = by_time(places)
     if volumes is not None and not (part.slices[0].header.is_colour and len(volumes) > 1):
         ordered = [one for volume in volumes for one in volume]
@@ -192,6 +201,18 @@ def _part_stacks(part: Part) -> list[Stack]:
     return [
         _stack([one], {**part.traits, "instance": one.header.sop_instance_uid}, lattice_of([one])) for one in places[0]
     ]
+
+
+def _cut_series(part: Part, places: list[list[Slice]]) -> list[Stack]:
+    """Return the complete volumes of a time series and, refused, what there is of its last one; or all refused."""
+    cut = None if part.slices[0].header.is_colour else without_tail(places)
+    lattice = "E_REPEATED_POSITIONS" if cut is None else lattice_of(cut.volumes[0])
+    if cut is None or isinstance(lattice, str):
+        return [_stack(part.slices, part.traits, "E_REPEATED_POSITIONS")]
+    ordered = [one for volume in cut.volumes for one in volume]
+    whole = _stack(ordered, part.traits, lattice, n_times=len(cut.volumes))
+    rest = _stack(cut.rest, {**part.traits, "rest": True}, "E_INCOMPLETE")
+    return [replace(whole, flags=("W_PARTIAL", *whole.flags)), rest]
 
 
 def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | str, *, n_times: int = 1) -> Stack:
@@ -247,7 +268,7 @@ def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
     return (*flags,) if lattice.thickness_known else (*flags, "NO_SPACING")
 
 
-def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[str, str]) -> Stack:
+def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[str, str], in_part: set[str]) -> Stack:
     n_source_bytes = sum(headers[path].size for path in stack.paths)
     stack = stack if _is_plausible(stack) else _refused(stack, "E_SPACING")
     frames = frames_of(stack, headers)
@@ -260,7 +281,9 @@ def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[
         stack = replace(stack, suv=suv_scales(stack.members, frames, headers.values()) if is_rescaled(stack) else None)
         conflict = ["E_DUP_UID_DIFF"] if conflicting.keys() & set(stack.paths) else []
         lossy = ["W_LOSSY"] if stack.lossy else []
-        flags = (*conflict, *stack.flags, *flags_of(stack, frames), *lossy)
+        parts = {header.facts.get("concatenation") for header, _ in frames} if in_part else set()
+        lacking = ["W_COUNT"] if in_part & parts else []
+        flags = tuple(dict.fromkeys((*conflict, *stack.flags, *lacking, *flags_of(stack, frames), *lossy)))
     return replace(stack, code=flags[0] if flags else "", flags=flags, n_source_bytes=n_source_bytes)
 
 

@@ -6,7 +6,7 @@ leaves the numbers as they are stored, but may not be what a reader expects, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from medpipe.archive.frames import Plane
@@ -80,6 +80,18 @@ def flags_of(stack: Stack, frames: Frames) -> list[str]:
     if any(len({trait(header, plane) for header, plane in frames}) > 1 for trait in _ALIKE):
         flags.append("W_MIXED")
     return flags
+
+
+def concatenations_in_part(headers: Iterable[Header]) -> set[str]:
+    """Return the UIDs of concatenations of which parts are missing (PS3.3 C.7.6.16.2.2.4)."""
+    parts: dict[str, set[float | None]] = {}
+    totals: dict[str, float] = {}
+    for header in headers:
+        name = header.facts.get("concatenation")
+        if name:
+            parts.setdefault(name, set()).add(header.facts.get("concatenation_part"))
+            totals[name] = max(totals.get(name, 0.0), header.facts.get("concatenation_parts") or 0.0)
+    return {name for name, found in parts.items() if len(found) < totals[name]}
 
 
 def are_timed(frames: Frames) -> bool:

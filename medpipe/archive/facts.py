@@ -29,6 +29,7 @@ _TEXTS: Final = {
     "acquisition_time": "AcquisitionTime",
     "corrected_image": "CorrectedImage",
     "decay_correction": "DecayCorrection",
+    "concatenation": "ConcatenationUID",
 }
 _NUMBERS: Final = {
     "slice_thickness_mm": "SliceThickness",
@@ -36,6 +37,8 @@ _NUMBERS: Final = {
     "field_t": "MagneticFieldStrength",
     "weight_kg": "PatientWeight",
     "height_m": "PatientSize",
+    "concatenation_part": "InConcatenationNumber",
+    "concatenation_parts": "InConcatenationTotalNumber",
 }
 
 

@@ -27,7 +27,7 @@ from medpipe.archive.elements import (
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
-from medpipe.archive.limits import NATIVE, RLE, check_pixels, decoded_bytes
+from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decoded_bytes
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
 from medpipe.archive.source import changed_at
@@ -368,6 +368,8 @@ def _format_code(header: Header) -> str:
         return "E_DIMENSIONS"
     if header.high_bit >= header.bits_allocated or (header.samples == 3) != header.photometric.startswith(_THREE):
         return "E_DIMENSIONS"
+    if header.samples == 3 and header.photometric not in colours_of(header.transfer_syntax):
+        return "E_COLOUR"
     is_native = header.transfer_syntax in NATIVE
     if is_native and header.n_fragments >= 0:
         return "E_CODEC_ERROR"

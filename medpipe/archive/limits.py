@@ -17,11 +17,15 @@ _LEAST_TILE_PIXELS: Final = 1024
 
 NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
 RLE: Final = "1.2.840.10008.1.2.5"
+LOSSLESS_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
+_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+_RETIRED: Final = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
+GREY_JPEG: Final = frozenset({_BASELINE, "1.2.840.10008.1.2.4.51", *_RETIRED})
+"""Syntaxes of lossy JPEG, of which grey images are read by two codecs."""
+
 PLUGINS: Final[dict[str, str]] = {
-    "1.2.840.10008.1.2.4.50": "pylibjpeg",
+    _BASELINE: "pylibjpeg",
     "1.2.840.10008.1.2.4.51": "pylibjpeg",
-    "1.2.840.10008.1.2.4.57": "pylibjpeg",
-    "1.2.840.10008.1.2.4.70": "pylibjpeg",
     "1.2.840.10008.1.2.4.80": "pyjpegls",
     "1.2.840.10008.1.2.4.81": "pyjpegls",
     "1.2.840.10008.1.2.4.90": "pylibjpeg",
@@ -33,15 +37,30 @@ PLUGINS: Final[dict[str, str]] = {
 }
 """The codec of each transfer syntax: one, named, so that every host decodes alike."""
 
+ENCAPSULATED: Final = frozenset({*PLUGINS, *LOSSLESS_JPEG, *GREY_JPEG})
+"""Compressed syntaxes there is a decoder for."""
+
+_WAVELETS: Final = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (90, 91, 201, 202, 203))
+_COLOURS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
+_WAVELET_COLOURS: Final = frozenset({"YBR_ICT", "YBR_RCT"})
+
 _HELD_AT_MOST: Final[dict[str, int]] = {
     RLE: 64,
-    "1.2.840.10008.1.2.4.50": 2048,
-    "1.2.840.10008.1.2.4.51": 2048,
-    "1.2.840.10008.1.2.4.57": 64,
-    "1.2.840.10008.1.2.4.70": 64,
+    **dict.fromkeys(GREY_JPEG, 2048),
+    **dict.fromkeys(LOSSLESS_JPEG, 64),
 }
 """Bytes of pixels that a byte can hold at most: a run of 128 takes 2 bytes; a Huffman code has a bit at least, a
 block of 64 samples two of them (half of that where a scan has only the mean), a lossless sample one."""
+
+
+def colours_of(transfer_syntax: str) -> frozenset[str]:
+    """Return the colour spaces that become RGB in a syntax; of others the numbers would pass for colours."""
+    return _COLOURS | _WAVELET_COLOURS if transfer_syntax in _WAVELETS else _COLOURS
+
+
+def is_read_twice(transfer_syntax: str, samples: int) -> bool:
+    """Tell whether two decoders must agree on images of a syntax with so many samples a pixel."""
+    return transfer_syntax in LOSSLESS_JPEG or (transfer_syntax in GREY_JPEG and samples == 1)
 
 
 def decoded_bytes(
@@ -70,8 +89,9 @@ def check_pixels(
     sides = 0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE
     if not sides or samples not in {1, 3} or bits_allocated not in {1, 8, 16, 32, 64}:
         return "E_DIMENSIONS"
-    known = transfer_syntax in NATIVE or transfer_syntax in PLUGINS
-    if not known or (transfer_syntax == RLE and bits_allocated == 1):
+    known = transfer_syntax in NATIVE or transfer_syntax in ENCAPSULATED
+    in_bits = bits_allocated == 1 and (transfer_syntax == RLE or is_read_twice(transfer_syntax, samples))
+    if not known or in_bits or (transfer_syntax in _RETIRED and samples != 1):
         return "E_UNSUPPORTED_TS"
     need = decoded_bytes(
         rows=rows,

@@ -8,10 +8,11 @@ SliceLocation never order slices: vendors write them at will.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -102,6 +103,71 @@ def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
         return None
     ordered = [sorted(place, key=_instance_of) for place in places]
     return [list(volume) for volume in zip(*ordered, strict=True)]
+
+
+class Cut(NamedTuple):
+    """A time series whose last volume is incomplete.
+
+    Attributes
+    ----------
+    volumes : list of list of Slice
+        The complete ones, as :func:`by_time` gives them.
+    rest : list of Slice
+        What is there of the last one.
+    """
+
+    volumes: list[list[Slice]]
+    rest: list[Slice]
+
+
+def without_tail(places: list[list[Slice]]) -> Cut | None:
+    """Return a time series without its incomplete last volume, or None where that is not sure.
+
+    At least two volumes are complete, and the images that are too many belong to one later time:
+    by a temporal element that has the same values at all places, or by instance numbers that
+    count along the normal or against it, time by time.
+    """
+    n_times = min(len(place) for place in places)
+    if n_times < 2 or max(len(place) for place in places) > n_times + 1:
+        return None
+    for keyword in _TEMPORAL:
+        key = partial(_time_of, keyword=keyword)
+        times = [sorted(map(key, place)) for place in places]
+        if _all_known(times):
+            later = {place[n_times] for place in times if len(place) > n_times}
+            sure = all(place[:n_times] == times[0][:n_times] for place in times) and len(later) == 1
+            return _cut(places, n_times, key) if sure else None
+    numbers = [sorted(map(_number_of, place)) for place in places]
+    return _cut(places, n_times, _number_of) if _all_known(numbers) and _counts_on(numbers, n_times) else None
+
+
+def _cut(places: list[list[Slice]], n_times: int, key: Callable[[Slice], float]) -> Cut:
+    ordered = [sorted(place, key=key) for place in places]
+    volumes = zip(*(place[:n_times] for place in ordered), strict=True)
+    return Cut([list(volume) for volume in volumes], [one for place in ordered for one in place[n_times:]])
+
+
+def _counts_on(numbers: Sequence[Sequence[float]], n_times: int) -> bool:
+    """Tell whether numbers go on from image to image and time by time, all with the same steps."""
+    first = [place[0] for place in numbers]
+    steps = {tuple(number - place[0] for number in place[:n_times]) for place in numbers}
+    last = {place[n_times] - place[0] for place in numbers if len(place) > n_times}
+    times = list(zip(*(place[:n_times] for place in numbers), strict=True))
+    along = all(low < high for low, high in pairwise(first)) or all(low > high for low, high in pairwise(first))
+    return along and len(steps) == 1 and len(last) == 1 and _in_blocks(times)
+
+
+def _all_known(values: Sequence[Sequence[float]]) -> bool:
+    return all(not any(map(math.isnan, place)) and _distinct(place) for place in values)
+
+
+def _time_of(one: Slice, keyword: str) -> float:
+    return dict(one.plane.temporal).get(keyword, math.nan)
+
+
+def _number_of(one: Slice) -> float:
+    number = one.header.instance_number
+    return math.nan if number is None or one.header.frames else float(number)
 
 
 def _is_counted(numbers: Sequence[Sequence[Any]]) -> bool:

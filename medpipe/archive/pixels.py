@@ -17,10 +17,11 @@ from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offs
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 
 from medpipe.archive.codestream import begins_stream, stream_size
+from medpipe.archive.dct_jpeg import decode_dct
 from medpipe.archive.elements import items, numbers, parse, quiet
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.limits import NATIVE, PLUGINS, RLE, check_stream
+from medpipe.archive.limits import LOSSLESS_JPEG, NATIVE, PLUGINS, RLE, check_stream, is_read_twice
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -154,6 +155,9 @@ def _decoded(header: Header, dataset: Any) -> Pixels:
     plain = syntax in NATIVE or syntax == RLE
     # whatever text the element held, the checks were made with this number
     dataset.NumberOfFrames = header.n_frames
+    if is_read_twice(syntax, header.samples):
+        _hand_over(header, dataset)
+        syntax = EXPLICIT_LITTLE
     # unused bits of plain data are cleared here by HighBit, which pydicom does not look at
     frames, _ = get_decoder(EXPLICIT_LITTLE if syntax == DEFLATED else syntax).as_array(
         dataset,
@@ -179,6 +183,30 @@ def _without_unused_bits(header: Header, frames: Pixels) -> Pixels:
     return clear_unused_bits(
         frames, bits_allocated=header.bits_allocated, bits_stored=header.bits_stored, high_bit=header.high_bit
     )
+
+
+def _hand_over(header: Header, dataset: Any) -> None:
+    """Put samples on which two decoders agree in the place of their streams, as plain data."""
+    from medpipe.archive.lossless_jpeg import decode_lossless
+
+    stored = np.dtype(f"<u{header.bits_allocated // 8}")
+    plain = bytearray()
+    for frame in generate_frames(dataset.PixelData, number_of_frames=header.n_frames):
+        if header.transfer_syntax in LOSSLESS_JPEG:
+            found = decode_lossless(frame, rows=header.rows, columns=header.columns, samples=header.samples)
+        else:
+            found = decode_dct(frame, rows=header.rows, columns=header.columns)
+        if found.max(initial=0) > np.iinfo(stored).max:
+            raise Rejected("E_DIMENSIONS")
+        plain += found.astype(stored).tobytes()
+    dataset.PixelData = bytes(plain)
+    dataset.file_meta.TransferSyntaxUID = EXPLICIT_LITTLE
+    dataset["PixelData"].is_undefined_length = False
+    dataset["PixelData"].VR = "OW"
+    if header.samples == 3:
+        dataset.PlanarConfiguration = 0
+        # each component came in full size
+        dataset.PhotometricInterpretation = header.photometric.replace("YBR_FULL_422", "YBR_FULL")
 
 
 def clear_unused_bits(frames: Pixels, /, *, bits_allocated: int, bits_stored: int, high_bit: int) -> Pixels:

@@ -11,12 +11,13 @@ import numpy as np
 from medpipe.archive.doubts import are_timed, frames_of
 from medpipe.archive.header import Header, is_unchanged
 from medpipe.archive.native import is_native, native_frames
-from medpipe.archive.pixels import Pixels, decode
+from medpipe.archive.pixels import Pixels, codec_boundary, decode
+from medpipe.archive.real_world import read_maps
 from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
 from medpipe.kernels.rescale import rescale
-from medpipe.types import Volume
+from medpipe.types import RealWorldMap, Volume
 
 Quantization = tuple[float, float]
 """(slope, intercept): every voxel is an integer times slope plus intercept."""
@@ -43,6 +44,7 @@ def load_volume(
     *,
     frame_of_reference_key: str | None = None,
     into: Planes | None = None,
+    with_maps: bool = False,
 ) -> tuple[Volume, Quantization | None]:
     """Read a stack's voxels.
 
@@ -61,6 +63,8 @@ def load_volume(
     into : Planes, optional
         Takes the planes instead of an array in memory, and becomes the volume's data; only
         for stacks of planes (z, y, x), neither colour nor mosaic.
+    with_maps : bool
+        Read the real-world value maps of each member too.
 
     Returns
     -------
@@ -81,6 +85,7 @@ def load_volume(
     array: Any = np.empty(stack.shape, dtype=np.float32) if into is None else into
     scales: set[Quantization | None] = set()
     finite = True
+    maps: dict[int, tuple[RealWorldMap, ...]] = {}
     for path, places in _places(stack).items():
         header = headers[path]
         data = open_item(path)
@@ -92,6 +97,8 @@ def load_volume(
             found, is_finite = _fill(array, stack, header, decode(header, bytes(data)), places)
         scales |= found
         finite &= is_finite
+        if with_maps:
+            maps |= _maps_of(places, header, bytes(data))
     if not finite:
         raise Rejected("E_NONFINITE")
     # localizers of one place are pictures, not times
@@ -105,6 +112,8 @@ def load_volume(
         modality=stack.modality,
         verdict=stack.verdict,
         suv=stack.suv,
+        padding=stack.padding,
+        real_world=_joined(maps),
     )
     return volume, scales.pop() if len(scales) == 1 else None
 
@@ -132,6 +141,22 @@ def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
     for index, member in enumerate(stack.members):
         places.setdefault(member.path, []).append((index, member.frame))
     return places
+
+
+def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict[int, tuple[RealWorldMap, ...]]:
+    """Return the real-world value maps of a file's frames by their place in the stack."""
+    with codec_boundary():
+        found = read_maps(data, header)
+    return {
+        index + offset: found[number]
+        for index, frame in places
+        for offset, number in enumerate(range(header.n_frames) if frame < 0 else (frame,))
+    }
+
+
+def _joined(maps: Mapping[int, tuple[RealWorldMap, ...]]) -> tuple[tuple[RealWorldMap, ...], ...] | None:
+    each = tuple(maps[place] for place in sorted(maps))
+    return None if not any(each) else each[:1] if len(set(each)) == 1 else each
 
 
 def _fill(

@@ -30,6 +30,23 @@ class ImageOp(Protocol):
 
 
 @runtime_checkable
+class Carrier(Protocol):
+    """An image op that moves voxels to another grid and takes regions with them."""
+
+    def carry(self, mask: Array, volume: Volume) -> Array:
+        """Return a mask on the grid of a volume (whose data is not looked at) on that of the op's result."""
+
+
+@runtime_checkable
+class UsesPadding(Protocol):
+    """An op whose result may depend on what a header calls padding, so that it enters the keys of its products."""
+
+    @property
+    def uses_padding(self) -> bool:
+        """Whether it does."""
+
+
+@runtime_checkable
 class RegionSource(Protocol):
     """A frozen record of parameters that finds regions in a volume or its companions.
 

@@ -260,6 +260,8 @@ def _medpipe(volume: Volume, grid: Grid, attrs: Mapping[str, Any]) -> dict[str, 
         "modality": volume.modality,
         "verdict": volume.verdict,
     }
+    if volume.interpolated:
+        own["interpolated_slices"] = list(volume.interpolated)
     return {**own, **{name: attrs[name] for name in sorted(attrs) if name not in own}}
 
 

@@ -1,5 +1,27 @@
 """medpipe's own ops: importing this module registers them."""
 
-from medpipe.ops import denoise, features, normalize, objects, regions, resampling, suv
+from medpipe.ops import (
+    denoise,
+    features,
+    normalize,
+    objects,
+    padding,
+    real_world,
+    regions,
+    resampling,
+    straighten,
+    suv,
+)
 
-__all__ = ["denoise", "features", "normalize", "objects", "regions", "resampling", "suv"]
+__all__ = [
+    "denoise",
+    "features",
+    "normalize",
+    "objects",
+    "padding",
+    "real_world",
+    "regions",
+    "resampling",
+    "straighten",
+    "suv",
+]

@@ -10,9 +10,11 @@ from typing import ClassVar, Final, Literal
 from medpipe.bits import Bits, join
 from medpipe.errors import ConfigError, Rejected
 from medpipe.ops.expressions import expression
+from medpipe.ops.padding import padded_frame, padding_bytes
 from medpipe.ops.parameters import Pairs, parameter
 from medpipe.ops.register import register
 from medpipe.types import Companions, Geometry, Region, Structure, Volume
+from medpipe.xp import to_numpy
 
 _OWN_NAME: Final = re.compile(r"roi_\d+")
 
@@ -53,6 +55,7 @@ class SegmentationObjects:
     resample: bool = parameter(
         default=False, doc="Take nearest voxels of segmentations on another grid; they are refused otherwise."
     )
+    padding: Literal["keep", "exclude"] = parameter("keep", doc="Whether voxels that the header calls padding count.")
 
     def __post_init__(self) -> None:
         for rules, label, pattern in self._rules():
@@ -82,9 +85,14 @@ class SegmentationObjects:
         """Whether the result depends on more of an object than masks and names."""
         return bool(self.codes or self.numbers) or self.objects == "newest"
 
-    def memory(self, geometry: Geometry) -> int:  # noqa: ARG002  # the masks are there
-        """Return 0: the masks come with the case."""
-        return 0
+    @property
+    def uses_padding(self) -> bool:
+        """Whether padding is left out."""
+        return self.padding == "exclude"
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return 0: the masks come with the case; or the bytes of padding and a mask."""
+        return padding_bytes(geometry) if self.uses_padding else 0
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
         """Return the companions' regions under mapped names; those no rule fits keep ``roi_N``.
@@ -98,6 +106,10 @@ class SegmentationObjects:
         known = companions.structures
         counting = (one for one in companions.regions if self.objects == "all" or _is_newest(known.get(one.name)))
         found = tuple(self._region(region, volume.geometry, companions) for region in counting)
+        padded = padded_frame(volume) if self.uses_padding else None
+        if padded is not None:
+            measured = ~to_numpy(padded)
+            found = tuple(replace(region, bits=Bits.of(region.mask & measured)) for region in found)
         return found if self.same_label == "apart" else tuple(_joined(found))
 
     def label_of(self, name: str, structure: Structure | None = None) -> str | None:

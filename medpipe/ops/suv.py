@@ -31,6 +31,7 @@ class Suv:
 
     name: ClassVar[str] = "suv"
     version: ClassVar[int] = 1
+    must_be_first: ClassVar[bool] = True
 
     kind: UptakeKind = parameter(  # noqa: RUF009  # declares a field
         "bw",

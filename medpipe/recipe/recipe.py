@@ -216,9 +216,9 @@ def _route(table: RouteTable, where: str) -> Route:
     if len({op.name for op in regions}) != len(regions):
         raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
     image = tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image))
-    for place, op in enumerate(image[1:], start=1):
-        if isinstance(op, Suv):
-            raise ConfigError(f"{where}.image.{place}: 'suv' is for values as they were read; let it be the first op")
+    for place, op in enumerate(image):
+        if place and getattr(op, "must_be_first", False):
+            raise ConfigError(f"{where}.image.{place}: {op.name} goes by values as they were read: it must come first")
     return Route(
         name=table.name,
         where=_where(table.where),

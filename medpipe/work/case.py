@@ -10,12 +10,12 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from medpipe.bits import Bits
-from medpipe.contracts.protocols import Scorer
+from medpipe.contracts.protocols import Carrier, Scorer, UsesPadding
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest, finite_or_none
@@ -24,7 +24,7 @@ from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Extraction, Route
-from medpipe.types import Companions, Region, Structure, Volume
+from medpipe.types import Array, Companions, RealWorldMap, Region, Structure, Volume
 from medpipe.work.blocks import apply_in_slabs, voxels_digest
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
 from medpipe.xp import to_device
@@ -152,6 +152,7 @@ class _Work:
         self._rows: dict[str, ProductRecord] = {}
         self._regions: dict[int, tuple[Region, ...]] = {}
         self._digests: dict[Bits, str] = {}
+        self._carriers: list[Callable[[Array], Array]] = []
 
     def step(self, stage: str) -> None:
         self.stage = stage
@@ -182,7 +183,12 @@ class _Work:
             return known
         uses_companions = any(op.uses_companions for op in self.route.regions)
         return Content(
-            volume=volume_digest(self.reading.volume, quantization=self.reading.quantization),
+            volume=volume_digest(
+                self.reading.volume,
+                quantization=self.reading.quantization,
+                padding=self.reading.volume.padding if self._uses_padding else None,
+                real_world=self.reading.volume.real_world,
+            ),
             companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
             suv="" if self.route.suv is None else digest(self.route.suv.found(self.reading.volume)),
@@ -198,6 +204,11 @@ class _Work:
         if bits not in self._digests:
             self._digests[bits] = mask_digest(bits)
         return self._digests[bits]
+
+    @property
+    def _uses_padding(self) -> bool:
+        ops = (*self.route.image, *self.route.regions)
+        return any(isinstance(op, UsesPadding) and op.uses_padding for op in ops)
 
     def _only_scores_missing(self, known: Content) -> bool:
         """Tell whether no voxel is needed; otherwise what is read is trusted, not the hint."""
@@ -228,8 +239,19 @@ class _Work:
             return apply_in_slabs(self.route.image, read, result, device=self.room.device)
         volume = self.original
         for op in self.route.image:
+            if isinstance(op, Carrier):
+                self._carriers.append(partial(op.carry, volume=volume.with_data(None)))
             volume = op(volume)
         return volume
+
+    def _on_final(self, region: Region) -> Region:
+        """Return a region where the image ops moved it."""
+        if not self._carriers:
+            return region
+        mask = region.mask
+        for carry in self._carriers:
+            mask = carry(mask)
+        return replace(region, bits=Bits.of(mask))
 
     # products -------------------------------------------------------------------------------
 
@@ -257,6 +279,7 @@ class _Work:
         code = final.code if isinstance(final, Rejected) else ""
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
+        code = final.code if isinstance(final, Rejected) else ""
         return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
 
     def _regions_of(self, place: int) -> tuple[Region, ...]:
@@ -298,6 +321,8 @@ class _Work:
         if isinstance(image, Rejected):
             return ProductRecord(key=one.key, kind="features", rows=(), code=image.code)
         self.step("features")
+        if extraction.image == "final":
+            regions = tuple(self._on_final(region) for region in regions)
         rows = tuple(self._measured(extraction, image, region) for region in regions)
         return ProductRecord(key=one.key, kind="features", rows=rows)
 
@@ -331,10 +356,16 @@ class _Work:
         return rows
 
 
-def volume_digest(volume: Volume, *, quantization: tuple[float, float] | None = None) -> str:
+def volume_digest(
+    volume: Volume,
+    *,
+    quantization: tuple[float, float] | None = None,
+    padding: tuple[float | None, ...] | None = None,
+    real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None,
+) -> str:
     """Return the content digest of a volume: voxels, geometry, unit, modality and quantization.
 
-    The frame of reference is an identity, not content, and stays out. Two series may hold equal
+    Padding and real-world value maps are part of it where an op looks at them. The frame of reference is an identity, not content, and stays out. Two series may hold equal
     values as different integers, and the integers are what is stored.
     """
     geometry = volume.geometry
@@ -347,6 +378,8 @@ def volume_digest(volume: Volume, *, quantization: tuple[float, float] | None = 
         "modality": volume.modality,
         "verdict": volume.verdict,
         "quantization": quantization,
+        **({} if padding is None else {"padding": padding}),
+        **({} if real_world is None else {"real_world": real_world}),
     }
     return digest({"voxels": voxels_digest(volume.data), **facts})
 

@@ -10,6 +10,7 @@ from medpipe.bits import Bits
 from medpipe.contracts.protocols import Extractor
 from medpipe.errors import IntegrityError
 from medpipe.keys import blocks_digest, finite_or_none
+from medpipe.ops.straighten import STRAIGHTENED
 from medpipe.types import Geometry, Region, Volume
 
 SMALL_VOXELS = 64
@@ -59,6 +60,8 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
         status, code = "empty", "EMPTY_ROI"
     elif voxels < SMALL_VOXELS:
         status, code = "flagged", "SMALL_ROI"
+    elif image.verdict == STRAIGHTENED or image.interpolated:
+        status, code = "flagged", "W_STRAIGHTENED"
     return {**_place(region), "status": status, "code": code, "values": {n: finite_or_none(values[n]) for n in names}}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -13,34 +12,13 @@ import pytest
 
 from tests.app.conftest import write_key
 from tests.app.runs import assert_whole, command, medpipe, rows
+from tests.reference.answers import Answers, read_answers
+from tests.reference.compare import compare, confirmed_kinds, table
+from tests.reference.published import Published
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
 FILES = 1021
-
-# What each class of files.csv must end as; a copy of an image may be the one that is read.
-OUTCOMES = {
-    "image": {"used", "duplicate"},
-    "re-encoded copy": {"used", "duplicate"},
-    "duplicate": {"duplicate"},
-    "DICOM without pixels": {"catalogued"},
-    "DICOMDIR": {"skipped"},
-    "not DICOM": {"skipped"},
-    "no SOP class": {"quarantined"},
-    "no data set": {"quarantined"},
-    "empty": {"quarantined"},
-    "truncated": {"quarantined"},
-    "undecodable image": {"quarantined"},
-}
-
-# Images of files.csv that medpipe refuses, with the code and why that is right.
-REFUSED = {
-    # a sequential JPEG whose scan header is misplaced: one reader decodes it, the other refuses the stream
-    "lab/test_files/JPEG-lossy.dcm": "E_CODEC_ERROR",
-    # retired JPEG processes pydicom has no decoder for; disputed: the readers that do differ by 36 grey levels
-    "transfer_syntaxes/ct_chest/CTImage.dcm_JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53.dcm": "E_UNSUPPORTED_TS",
-    "transfer_syntaxes/ct_chest/CTImage.dcm_JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55.dcm": "E_UNSUPPORTED_TS",
-}
 
 
 @pytest.fixture(scope="module")
@@ -54,42 +32,48 @@ def ended(data_root, tmp_path_factory) -> tuple[Path, Path, list[str], dict]:
 
 
 @pytest.fixture(scope="module")
-def expected(data_root) -> dict[str, dict[str, str]]:
-    """Return the rows of files.csv by path within the archive."""
-    with (data_root / "files.csv").open(encoding="utf-8", newline="") as file:
-        return {row["path"].removeprefix("archive/"): row for row in csv.DictReader(file)}
+def answers(data_root) -> Answers:
+    return read_answers(data_root)
 
 
-def test_every_file_has_one_row(ended, expected):
+@pytest.fixture(scope="module")
+def published(ended) -> Published:
+    return Published(lake=ended[0])
+
+
+def test_every_file_has_one_row(ended, answers):
     lake, _, _, told = ended
     found = Counter(row["path"] for row in rows(lake, "instances"))
-    assert found == Counter(expected.keys())
+    assert found == Counter(file["path"] for file in answers.files)
     assert found.total() == FILES == sum(told["files"].values())
 
 
-def test_every_class_of_files_ends_as_the_readers_say(ended, expected):
-    lake = ended[0]
-    refused = {}
-    for row in rows(lake, "instances"):
-        if row["outcome"] not in OUTCOMES[expected[row["path"]]["class"]]:
-            refused[row["path"]] = row["code"]
-    assert refused == REFUSED
+def test_the_lake_is_what_independent_readers_say(answers, published):
+    checks = compare(answers, published)
+    told = table(checks)
+    print(told)  # the report of this test
+    assert not [check for check in checks if check.differs], told
+    assert {check.kind for check in checks} >= set(confirmed_kinds(answers))
 
 
-def test_of_every_image_and_its_copies_one_is_used(ended, expected):
-    outcomes = {row["path"]: row["outcome"] for row in rows(ended[0], "instances")}
-    lost = []
-    for path, file in expected.items():
-        if file["class"] != "image" or path in REFUSED or outcomes[path] == "used":
-            continue
-        same = [
-            other
-            for other, copy in expected.items()
-            if copy["class"] == "re-encoded copy" and copy["expected_id"] == file["expected_id"]
-        ]
-        if not any(outcomes[other] == "used" for other in same):
-            lost.append(path)
-    assert lost == []
+@pytest.mark.parametrize(
+    ("fault", "field"),
+    [("affine_lps", "corners, table"), ("verdict", "uneven or missing"), ("members", "members, positions")],
+)
+def test_the_comparison_sees_a_planted_fault(ended, answers, fault, field):
+    planted = Published(lake=ended[0])
+    series = next(key for key, row in planted.volumes.items() if row["kind"] == "series4d" and row["shape"][1] > 1)
+    volume = planted.volumes[series]
+    if fault == "members":
+        # two slices of one time, with their pixels and all
+        places = planted.members[series]
+        places[0], places[1] = places[1], places[0]
+    elif fault == "affine_lps":
+        volume["affine_lps"][3] += 0.002
+    else:
+        volume["verdict"] = "uneven"
+    differing = {check.field for check in compare(answers, planted) if check.differs}
+    assert field in differing
 
 
 def test_a_file_that_is_not_used_says_why(ended):
@@ -120,14 +104,24 @@ def test_every_confirmed_stack_has_the_right_voxels_and_affine(ended, data_root)
 def test_every_stage_has_results_for(ended, modality):
     lake = ended[0]
     keys = {row["volume_key"] for row in rows(lake, "volumes", modality=modality) if row["store"]}
-    for table in ("regions", "features", "scores"):
-        found = [row for row in rows(lake, table) if row["volume_key"] in keys]
-        assert found, table
+    for name in ("regions", "features", "scores"):
+        found = [row for row in rows(lake, name) if row["volume_key"] in keys]
+        assert found, name
     regions = Counter(row["name"] for row in rows(lake, "regions") if row["volume_key"] in keys)
     assert regions["body"] > 0
     assert regions["gtv"] >= 2  # drawn by hand, for both patients
     assert {row["status"] for row in rows(lake, "features") if row["volume_key"] in keys} >= {"ok"}
     assert {row["status"] for row in rows(lake, "scores") if row["volume_key"] in keys} >= {"ok"}
+
+
+def test_what_was_measured_on_crooked_stacks_says_so(ended):
+    lake = ended[0]
+    doubts = {"W_TILTED", "W_UNEVEN", "E_GAP"}
+    flags = {row["volume_key"]: doubts & set(row["flags"]) for row in rows(lake, "volumes")}
+    measured = [row for row in rows(lake, "features") if flags[row["volume_key"]]]
+    assert measured
+    assert {row["status"] for row in measured} <= {"flagged", "empty"}
+    assert all(row["code"] in flags[row["volume_key"]] | {"SMALL_ROI", "W_UNEVEN", "E_GRID"} for row in measured)
 
 
 def test_everything_published_is_whole(ended):

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from scipy.spatial.transform import Rotation
 
 from medpipe.archive.assemble import assemble
@@ -265,3 +266,97 @@ def test_assembly_does_not_depend_on_the_order_of_headers(stack_of, archive_of):
     for seed in range(5):
         random.Random(seed).shuffle(headers)
         assert assemble(headers).stacks == archive.assembly.stacks
+
+
+def timed_series(stack_of, n_times=4, n_places=5, *, number=lambda t, p: 1 + t * 5 + p, **timing):
+    """Return the slices of a time series by (time, place)."""
+    series = {}
+    for t in range(n_times):
+        for p, dataset in enumerate(stack_of(n_places, SeriesNumber=1)):
+            dataset.SOPInstanceUID = f"1.2.3.{t}.{p}"
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            dataset.InstanceNumber = number(t, p)
+            dataset.PixelData = np.full((6, 8), 10 * t + p, np.uint16).tobytes()
+            for keyword, when in timing.items():
+                setattr(dataset, keyword, when(t))
+            series[t, p] = dataset
+    return series
+
+
+COUNTED = [
+    {},
+    {"number": lambda t, p: 100 + t * 5 - p},
+    {"TemporalPositionIdentifier": lambda t: t + 1},
+    {"number": lambda t, p: 7 * p % 5 + 10 * t, "TemporalPositionIdentifier": lambda t: t + 1},
+]
+
+
+@pytest.mark.parametrize("how", COUNTED)
+@pytest.mark.parametrize("cut", [(4,), (1, 2, 3, 4), (2,)])
+def test_a_series_cut_in_its_last_volume_keeps_the_others(stack_of, archive_of, how, cut):
+    series = timed_series(stack_of, **how)
+    for place in cut:
+        del series[3, place]
+    archive = archive_of({f"{t}-{p}": one for (t, p), one in series.items()})
+    (whole,) = (stack for stack in archive.assembly.stacks if not stack.refused)
+    (rest,) = (stack for stack in archive.assembly.stacks if stack.refused)
+    assert (whole.shape, whole.code, whole.verdict) == ((3, 5, 6, 8), "W_PARTIAL", "regular")
+    data = archive.load(archive.assembly.stacks.index(whole))[0].data
+    assert np.array_equal(data[..., 0, 0] + 1024, [[10 * t + p for p in range(5)] for t in range(3)])
+    assert rest.code == "E_INCOMPLETE"
+    left = {path for path, outcome in archive.assembly.outcomes.items() if outcome.code == "E_INCOMPLETE"}
+    assert left == {f"3-{p}" for p in range(5) if p not in cut}
+
+
+@pytest.mark.parametrize("how", COUNTED)
+@pytest.mark.parametrize("lost", [(0, 0), (0, 2), (0, 4), (1, 0), (1, 4), (2, 0), (2, 3), (2, 4)])
+def test_a_series_that_lost_an_image_elsewhere_is_refused(stack_of, archive_of, how, lost):
+    series = timed_series(stack_of, **how)
+    del series[lost]
+    assert only(archive_of(list(series.values()))).code == "E_REPEATED_POSITIONS"
+
+
+def test_a_second_volume_that_is_incomplete_makes_no_time_series(stack_of, archive_of):
+    series = timed_series(stack_of, n_times=2)
+    del series[1, 4]
+    assert only(archive_of(list(series.values()))).code == "E_REPEATED_POSITIONS"
+
+
+def part_of_a_concatenation(slice_of, number: int, total: int | None) -> Dataset:
+    """Return a multi-frame object with frames 2 * (number - 1) and the next."""
+    frames = np.stack([np.full((6, 8), 2 * number + k, np.uint16) for k in (0, 1)])
+    groups = []
+    for k in (0, 1):
+        place, group = Dataset(), Dataset()
+        place.ImagePositionPatient = [0, 0, 3.0 * (2 * (number - 1) + k)]
+        group.PlanePositionSequence = [place]
+        groups.append(group)
+    measures, orientation, values, shared = (Dataset() for _ in range(4))
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.75], 3.0
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    values.RescaleSlope, values.RescaleIntercept = 1, 0
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    shared.PixelValueTransformationSequence = [values]
+    lone = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept")
+    return slice_of(
+        frames[0],
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
+        SOPInstanceUID=f"1.2.3.{number}",
+        NumberOfFrames=2,
+        PixelData=frames.tobytes(),
+        PerFrameFunctionalGroupsSequence=groups,
+        SharedFunctionalGroupsSequence=[shared],
+        ConcatenationUID="1.2.3.9",
+        InConcatenationNumber=number,
+        InConcatenationTotalNumber=total,
+        **dict.fromkeys(lone),
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "total", "code"), [((1, 2, 3), 3, ""), ((1, 2), 3, "W_COUNT"), ((1, 3), 3, "E_GAP"), ((1, 2), None, "")]
+)
+def test_a_concatenation_tells_of_parts_that_are_missing(slice_of, archive_of, numbers, total, code):
+    stack = only(archive_of([part_of_a_concatenation(slice_of, number, total) for number in numbers]))
+    assert (stack.kind, stack.shape[0], stack.code) == ("enhanced", 2 * len(numbers), code)
+    assert ("W_COUNT" in stack.flags) == (total is not None and len(numbers) < total)

@@ -275,8 +275,27 @@ def last_missing(series: Series, rng: np.random.Generator) -> Planted:
 @fault("an image of a time series missing", "timed")
 def time_missing(series: Series, rng: np.random.Generator) -> Planted:
     changed = series.changed()
-    del changed.files[int(rng.integers(len(changed.files)))]
+    # of the last volume of three or more, the others are told by their times
+    most = len(changed.files) if series.n_times == 2 else len(changed.files) - len(series)
+    del changed.files[int(rng.integers(most))]
     return planted(changed, rng, refused("E_REPEATED_POSITIONS"))
+
+
+@fault("a time series cut in its last volume", "timed")
+def time_cut(series: Series, rng: np.random.Generator) -> Planted:
+    changed = series.changed()
+    n_cut = int(rng.integers(1, len(series)))
+    numbered = sorted(changed.files, key=lambda one: (one.TemporalPositionIdentifier, one.InstanceNumber))
+    lost = {id(one) for one in numbered[-n_cut:]}
+    changed.files[:] = [one for one in changed.files if id(one) not in lost]
+    if series.n_times == 2:
+        return planted(changed, rng, refused("E_REPEATED_POSITIONS"))
+
+    def check(found: Found) -> bool:
+        told = sorted(stack.code for stack in found.stacks) == ["E_INCOMPLETE", "W_PARTIAL"]
+        return told and all(np.array_equal(volume.data, series.values()[:-1]) for _, volume in found.volumes)
+
+    return planted(changed, rng, check)
 
 
 @fault("a time series without times, its numbers drawn", "timed")

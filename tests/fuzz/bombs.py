@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RTStructureSetStorage
 
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from medpipe.archive.limits import PLUGINS, RLE
+from medpipe.archive.limits import ENCAPSULATED, RLE
 from tests.archive.conftest import make_slice, to_bytes
 from tests.fuzz.anatomy import PIXELS, take_apart
 from tests.fuzz.seeds import JPEG_2000, JPEG_BASELINE, JPEG_LOSSLESS, JPEG_LS
@@ -27,7 +27,7 @@ _PLANE = np.arange(16 * 16, dtype=np.uint16).reshape(16, 16)
 
 def _plain(syntax: str = EXPLICIT_LITTLE, **elements: Any) -> tuple[bytes, bytes, bytes]:
     """Return a slice's head, what comes before its pixels, and the pixels with what comes after."""
-    data = _packed(b"\0\0", syntax, **elements) if syntax in PLUGINS else _written(syntax, **elements)
+    data = _packed(b"\0\0", syntax, **elements) if syntax in ENCAPSULATED else _written(syntax, **elements)
     file = take_apart(data)
     pixels = file.find(PIXELS)
     assert pixels is not None

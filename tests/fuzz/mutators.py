@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from medpipe.archive.gate import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from medpipe.archive.limits import PLUGINS
+from medpipe.archive.limits import ENCAPSULATED
 from tests.fuzz.anatomy import ITEM, LONG, PIXELS, SEQUENCE_END, SHORT, UNDEFINED, Anatomy, Element
 
 Mutator = Callable[[random.Random, Anatomy, Anatomy], bytes]
@@ -61,7 +61,7 @@ TEXTS: Final = (
     b"'; DROP TABLE instances; --",
     b"<script>",
 )
-SYNTAXES: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED, *PLUGINS)
+SYNTAXES: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED, *sorted(ENCAPSULATED))
 _IMAGE_NUMBERS: Final = (
     0x00280002, 0x00280006, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102, 0x00280103,
     0x00281101, 0x00281102, 0x00281103, 0x00283002,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, total_variation
+from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, straighten, total_variation
 from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
 
 pytestmark = pytest.mark.gpu
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.gpu
 SHAPE = (12, 40, 150)
 SPACING_MM = (2.5, 0.9, 0.8)
 AXES = resample.centred_grid(SHAPE, spacing_mm=SPACING_MM, target_mm=(1.7, 1.3, 1.1))
+SHIFTS = np.stack([np.linspace(0, 7.3, 12), np.linspace(0.4, -0.4, 12)], axis=1)
 BODY_MM = {"radius_mm": 2.6, "spacing_mm": SPACING_MM}
 
 IMAGES = {
@@ -28,6 +29,9 @@ IMAGES = {
     "percentile scale": lambda x, mask: intensity.percentile_scale(x, mask, low=1.0, high=99.0),
     "resample nearest": lambda x, _: resample.resample(x, AXES, order=0, integral=False),
     "resample linear": lambda x, _: resample.resample(x, AXES, order=1, integral=False),
+    "straightened": lambda x, _: straighten.straightened(
+        x, planes=np.linspace(0, 11, 19), shifts=SHIFTS, plane_shape=(48, 150), fill=-3.0
+    ),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {

@@ -17,7 +17,7 @@ from medpipe.keys import digest
 from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, Region, SuvScales, Volume
+from medpipe.types import Companions, Geometry, RealWorldMap, Region, SuvScales, Volume
 
 REQUIRED = {
     "gaussian": {"sigma_mm": 1.2},
@@ -52,7 +52,10 @@ def volume(modality="CT", *, shape=SHAPE, dtype=np.float32, axes="zyx"):
     data.flags.writeable = False
     affine = np.diag([SPACING_MM[2], SPACING_MM[1], SPACING_MM[0], 1.0]).reshape(-1).tolist()
     geometry = Geometry(shape=shape, axes=axes, spacing_mm=SPACING_MM, affine_lps=tuple(affine))
-    return Volume(data=data, geometry=geometry, unit=MODALITIES[modality], modality=modality, suv=UPTAKE)
+    maps = ((RealWorldMap(unit="HU", slope=2.0, intercept=1.0, low=-1e5, high=1e5),),)
+    return Volume(
+        data=data, geometry=geometry, unit=MODALITIES[modality], modality=modality, suv=UPTAKE, real_world=maps
+    )
 
 
 def ball_region(given):

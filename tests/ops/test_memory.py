@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,16 +35,23 @@ def taken_bytes(family, op, given):
         tracemalloc.stop()
 
 
+def variants(given):
+    """Return a volume, the same with padding, and tilted: some ops have nothing to do with others."""
+    sheared = given.geometry.matrix.copy()
+    sheared[1, 2] = 0.3 * given.geometry.spacing_mm[0]
+    geometry = replace(given.geometry, affine_lps=tuple(sheared.reshape(-1).tolist()))
+    return given, replace(given, padding=(-1e4, -900.0)), replace(given, geometry=geometry, verdict="tilted")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)
 def test_the_stated_memory_is_what_the_worst_modality_takes(family, name):
     op = op_of(family, name)
     taken_bytes(family, op, volume())  # compiled, loaded, cached
-    volumes = [volume(modality, shape=SHAPE) for modality in MODALITIES]
-    peak = max(taken_bytes(family, op, given) for given in volumes)
-    stated = op.memory(volumes[0].geometry)
-    assert peak <= 1.25 * stated + SLACK_BYTES
-    assert stated <= 2 * peak + SLACK_BYTES
+    volumes = [one for modality in MODALITIES for one in variants(volume(modality, shape=SHAPE))]
+    found = [(taken_bytes(family, op, given), op.memory(given.geometry)) for given in volumes]
+    assert all(peak <= 1.25 * stated + SLACK_BYTES for peak, stated in found)
+    assert any(stated <= 2 * peak + SLACK_BYTES for peak, stated in found)
 
 
 @pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)

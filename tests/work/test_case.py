@@ -317,3 +317,33 @@ def test_a_final_image_is_stored_where_the_recipe_keeps_it():
     plain = Room()
     run(plain)
     assert list(plain.stored.values()) == [None]
+
+
+def test_a_final_image_that_is_to_be_kept_and_cannot_be_made_says_why():
+    lock = locked(
+        ('op = "gaussian", sigma_mm = 1.0', 'op = "real_world"'),
+        ('models = [ "nodule" ]', 'models = [ "nodule" ]\nkeep = [ "original", "final" ]'),
+    )
+    result, _ = run(Room(lock))
+    (stored,) = (record for record in result.products if record.kind == "volume")
+    assert (result.case.status, stored.code) == ("done", "E_REAL_WORLD")
+
+
+def test_regions_go_with_an_image_that_is_straightened_and_its_features_say_so():
+    lock = locked(
+        ('op = "gaussian", sigma_mm = 1.0', 'op = "straighten"'),
+        ('families = ["statistics"] }', 'families = ["statistics"], image = "final" }'),
+    )
+    volume = a_volume()
+    affine = np.array([[1.0, 0, 0, 0], [0, 1.0, 1.0, 0], [0, 0, 2.0, 0], [0, 0, 0, 1.0]])
+    geometry = replace(volume.geometry, affine_lps=tuple(affine.ravel().tolist()))
+    tilted = volume.with_data(volume.data, geometry=geometry, verdict="tilted")
+    room = Room(lock, volume=tilted)
+    result, _ = run(room)
+    features = [row for row in rows(result, "features") if "stat_mean" in row["values"]]
+    assert {row["region"] for row in features} == {"body", "gtv"}
+    assert {(row["status"], row["code"]) for row in features} == {("flagged", "W_STRAIGHTENED")}
+    (drawn,) = (row["values"]["stat_mean"] for row in features if row["region"] == "gtv")
+    mask = room.companions(tilted).regions[0].mask
+    # whole pixels a slice: nothing is between pixels, so the same voxels are measured
+    assert drawn == pytest.approx(float(tilted.data[mask].mean()), rel=1e-6)

@@ -1,0 +1,92 @@
+"""The op that puts real-world values in the place of modality values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from medpipe.contracts.protocols import Halo
+from medpipe.errors import Rejected
+from medpipe.ops.padding import padding_mask
+from medpipe.ops.parameters import parameter
+from medpipe.ops.register import register
+from medpipe.types import Array, Geometry, RealWorldMap, Volume
+from medpipe.xp import backend_of
+
+_ROUNDING = 1e-6
+
+
+@register("image")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealWorld:
+    """Gives real-world values instead of modality values: each frame by its own linear map, never both.
+
+    The map is applied to the stored numbers; the unit of the result is that of the map. Must be
+    the first op. An image without maps, with a table for a map, with several maps that the unit
+    does not tell apart, or with values that a map is not for, is refused.
+    """
+
+    name: ClassVar[str] = "real_world"
+    version: ClassVar[int] = 1
+    uses_padding: ClassVar[bool] = True
+    uses_real_world: ClassVar[bool] = True
+    must_be_first: ClassVar[bool] = True
+
+    unit: str | None = parameter(
+        None, doc="Unit of the map to take, such as HU, SUV or mm2/s; needed where an image has several maps."
+    )
+
+    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # maps may differ from slice to slice
+        """Return None: the op needs to know which slices it is given."""
+        return None
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the bytes of result, masks, and one frame in float64."""
+        return 7 * math.prod(geometry.shape) + 32 * math.prod(geometry.spatial_shape[1:])
+
+    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # voxel by voxel
+        """Return the volume in real-world values.
+
+        Raises
+        ------
+        Rejected
+            ``E_REAL_WORLD`` where there is no one linear map for every value that was measured.
+        """
+        if not volume.real_world:
+            raise Rejected("E_REAL_WORLD")
+        maps = [self._chosen(one) for one in volume.real_world]
+        if len({one.unit for one in maps}) > 1:
+            raise Rejected("E_REAL_WORLD")
+        xp = backend_of(volume.data).xp
+        data = xp.asarray(volume.data, dtype=xp.float32)
+        padded = padding_mask(volume)
+        result = xp.empty(data.shape, dtype=xp.float32)
+        planes, shown = (array.reshape(-1, *data.shape[-2:]) for array in (data, result))
+        hidden = None if padded is None else padded.reshape(planes.shape)
+        # a member is a plane, or a sheet of planes that share a map
+        each = len(planes) // len(maps)
+        for place, plane in enumerate(planes):
+            one = maps[place // each]
+            _check(plane, one, None if hidden is None else hidden[place])
+            shown[place] = plane.astype(xp.float64) * one.slope + one.intercept
+        return volume.with_data(result, unit=maps[0].unit, padding=None, real_world=None)
+
+    def _chosen(self, maps: tuple[RealWorldMap, ...]) -> RealWorldMap:
+        fitting = [one for one in maps if self.unit in {None, one.unit}]
+        if len(fitting) != 1 or fitting[0].slope is None:
+            raise Rejected("E_REAL_WORLD")
+        return fitting[0]
+
+
+def _check(values: Array, one: RealWorldMap, hidden: Array | None) -> None:
+    assert one.low is not None
+    assert one.high is not None
+    beside = _ROUNDING * max(abs(one.low), abs(one.high), 1.0)
+    outside = (values < np.float32(one.low - beside)) | (values > np.float32(one.high + beside))
+    if hidden is not None:
+        outside &= ~hidden
+    if bool(outside.any()):
+        raise Rejected("E_REAL_WORLD")
