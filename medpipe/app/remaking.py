@@ -145,7 +145,7 @@ class Remaker:
             for key, stack in stacks.items():
                 objects = by_identity.get(stack.identity)
                 if objects:
-                    changed[key] = with_companions(volumes[key], [(one.path, one.bytes_digest) for one in objects])
+                    changed[key] = with_companions(volumes[key], objects)
         blob = self._put("companions", within, json.dumps(changed, separators=(",", ":")).encode()) if changed else None
         return replace(state, companions=blob, incoming=incoming_digest(found))
 

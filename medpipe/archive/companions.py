@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from medpipe.archive.grid import grid_of
+from medpipe.archive.grid import Grid, grid_of
 from medpipe.archive.header import Header
+from medpipe.archive.other.masks import read_masks
 from medpipe.archive.rtstruct import Drawn, read_structures
 from medpipe.archive.seg import read_segments
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
 from medpipe.types import Companions, Geometry, Region
+
+_OWN_CODES: Final = frozenset({"E_GRID", "E_CONTOUR", "E_LABELS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,10 @@ class Reference:
     study_uid : str
     series, frames : tuple of str
         UIDs of the series and frames of reference it names.
+    labels : tuple of int
+        Values of a mask that are regions; none: all but 0.
+    is_file : bool
+        It is a mask that is not DICOM: its path is its name.
     """
 
     sop_instance_uid: str
@@ -34,11 +42,13 @@ class Reference:
     study_uid: str
     series: tuple[str, ...]
     frames: tuple[str, ...]
+    labels: tuple[int, ...] = ()
+    is_file: bool = False
 
     @property
     def order(self) -> tuple[str, str, str]:
         """What objects are sorted by; of copies the first counts."""
-        return self.sop_instance_uid, self.bytes_digest, self.path
+        return ("", "", self.path) if self.is_file else (self.sop_instance_uid, self.bytes_digest, self.path)
 
 
 def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
@@ -57,7 +67,7 @@ def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[s
     Returns
     -------
     dict
-        ``Stack.identity`` to paths, ordered by SOPInstanceUID; only stacks that have any.
+        ``Stack.identity`` to paths, masks by name, then objects by SOPInstanceUID; only stacks that have any.
     """
     present = {stack.series_uid for stack in stacks if is_host(stack)} - {""}
     objects = [(one, tuple(uid for uid in one.series if uid in present)) for one in references_of(stacks, headers)]
@@ -81,6 +91,8 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
             study_uid=header.study_uid,
             series=header.referenced_series,
             frames=header.referenced_frames_of_reference,
+            labels=header.labels,
+            is_file=bool(header.format),
         )
         for header in headers
         if not header.code and (header.path in read or header.is_structure_set)
@@ -89,9 +101,10 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
 
 def each_once(references: Iterable[Reference]) -> list[Reference]:
     """Return objects in order, without those that hold the bytes of one before."""
-    objects: dict[str, Reference] = {}
+    objects: dict[tuple[str, str], Reference] = {}
     for one in sorted(references, key=lambda one: one.order):
-        objects.setdefault(one.bytes_digest, one)
+        # masks of two images may hold the same bytes
+        objects.setdefault((one.sop_instance_uid, one.bytes_digest), one)
     return list(objects.values())
 
 
@@ -128,7 +141,7 @@ def matched(
 
 
 def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry) -> Companions:
-    """Read segmentations and structure sets onto a volume's grid.
+    """Read segmentations, structure sets and masks onto a volume's grid.
 
     Parameters
     ----------
@@ -141,7 +154,7 @@ def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry)
     -------
     Companions
         Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them, and a code
-        (``E_GRID``, ``E_CONTOUR`` or ``E_COMPANION``) for each object that cannot be used: a bad
+        (``E_GRID``, ``E_CONTOUR``, ``E_LABELS`` or ``E_COMPANION``) for each object that cannot be used: a bad
         one does not cost the others.
 
     Raises
@@ -155,15 +168,22 @@ def load_companions(objects: Iterable[tuple[Header, bytes]], geometry: Geometry)
     problems: list[str] = []
     for header, data in objects:
         try:
-            drawn = read_structures(data, grid) if header.is_structure_set else read_segments(header, data, grid)
+            source, drawn = _drawn(header, data, grid, geometry)
         except Rejected as reason:
-            problems.append(reason.code if reason.code in {"E_GRID", "E_CONTOUR"} else "E_COMPANION")
+            problems.append(reason.code if reason.code in _OWN_CODES else "E_COMPANION")
             continue
-        source = "rtstruct" if header.is_structure_set else "seg"
         for region in drawn:
             regions.append(_region(region, len(regions) + 1, source))
             names[regions[-1].name] = region.name
     return Companions(regions=tuple(regions), original_names=names, problems=tuple(problems))
+
+
+def _drawn(header: Header, data: bytes, grid: Grid, geometry: Geometry) -> tuple[str, list[Drawn]]:
+    if header.format:
+        return "mask", read_masks(header, data, geometry)
+    if header.is_structure_set:
+        return "rtstruct", read_structures(data, grid)
+    return "seg", read_segments(header, data, grid)
 
 
 def _region(drawn: Drawn, number: int, source: str) -> Region:

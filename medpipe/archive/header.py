@@ -26,6 +26,7 @@ from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, decoded_bytes
+from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 from medpipe.keys import bytes_digest
@@ -36,6 +37,8 @@ RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _LOSSY_SYNTAXES: Final = frozenset(
     f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
 )
+_VIDEO_SYNTAXES: Final = "1.2.840.10008.1.2.4.10"
+"""What the syntaxes of MPEG-2, MPEG-4 and HEVC films begin with (.100 to .108)."""
 _PLACE: Final = (
     ("ImagePositionPatient", 3, "E_MISSING_TAG"),
     ("ImageOrientationPatient", 6, "E_ORIENTATION"),
@@ -79,6 +82,16 @@ class Header:
         Grid frame offset vector of a dose grid.
     referenced_series, referenced_frames_of_reference, referenced_instances : tuple of str
         UIDs a segmentation or structure set was made on.
+    format : str
+        What a file that is not DICOM is (``nifti``, ``nrrd``, ``png``, ...); nothing for DICOM.
+    block : Block or None
+        Where the voxels of a volume that is not DICOM are.
+    notes : tuple of str
+        Reason codes of what somebody should know of a file that is used.
+    is_mask : bool
+        A rule or a case list says that this file holds regions of another image.
+    labels : tuple of int
+        Values of a mask that are regions; none: all but 0.
     facts : dict
         Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
     """
@@ -127,6 +140,11 @@ class Header:
     referenced_series: tuple[str, ...] = ()
     referenced_frames_of_reference: tuple[str, ...] = ()
     referenced_instances: tuple[str, ...] = ()
+    format: str = ""
+    block: Block | None = None
+    notes: tuple[str, ...] = ()
+    is_mask: bool = False
+    labels: tuple[int, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -153,8 +171,8 @@ class Header:
 
     @property
     def is_segmentation(self) -> bool:
-        """Whether this is a DICOM SEG (binary, fractional or label map)."""
-        return self.sop_class_uid in SEG_CLASSES
+        """Whether this is a DICOM SEG (binary, fractional or label map), or a mask of another format."""
+        return self.is_mask or self.sop_class_uid in SEG_CLASSES
 
     @property
     def is_structure_set(self) -> bool:
@@ -168,6 +186,8 @@ class Header:
         plain["top"] = self.top.to_json()
         if self.mosaic is not None:
             plain["mosaic"] = self.mosaic.to_json()
+        if self.block is not None:
+            plain["block"] = self.block.to_json()
         plain["frames"] = [plane.to_json() for plane in self.frames]
         return plain
 
@@ -179,6 +199,8 @@ class Header:
         plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
         if found.get("mosaic") is not None:
             plain["mosaic"] = Mosaic.from_json(found["mosaic"])
+        if found.get("block") is not None:
+            plain["block"] = Block.from_json(found["block"])
         return cls(**plain)
 
 
@@ -327,6 +349,8 @@ def _code(header: Header, layout: Layout) -> str:
         return "E_TRUNCATED" if layout.cut else ""
     if layout.cut:
         return "E_TRUNCATED"
+    if header.transfer_syntax.startswith(_VIDEO_SYNTAXES):
+        return "S_VIDEO"
     code = check_pixels(
         rows=header.rows,
         columns=header.columns,

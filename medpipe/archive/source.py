@@ -6,11 +6,11 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from medpipe.contracts.protocols import Item
+from medpipe.contracts.protocols import Item, Source
 from medpipe.errors import Rejected, StoppedError
 
 MAX_FILE_BYTES: Final = 8 << 30
@@ -153,10 +153,14 @@ class FolderSources:
     ----------
     roots : mapping of str to path
         By first part.
+    source_at : callable
+        What reads the files of a root.
     """
 
-    def __init__(self, roots: Mapping[str, str | Path]) -> None:
-        self._sources = {name: FolderSource(root) for name, root in roots.items()}
+    def __init__(
+        self, roots: Mapping[str, str | Path], source_at: Callable[[str | Path], Source] = FolderSource
+    ) -> None:
+        self._sources = {name: source_at(root) for name, root in roots.items()}
 
     def open(self, path: str) -> bytes:
         """Return the bytes of a file; see :meth:`FolderSource.open`."""

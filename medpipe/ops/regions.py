@@ -133,7 +133,10 @@ class Hot:
 @register("regions")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentationObjects:
-    """Takes the regions drawn in DICOM SEG and RTSTRUCT objects, renamed by rule."""
+    """Takes the regions drawn in DICOM SEG and RTSTRUCT objects and in mask files, renamed by rule.
+
+    A region of a mask file bears the file's name without its ending, a blank and its label value.
+    """
 
     name: ClassVar[str] = "segmentation_objects"
     version: ClassVar[int] = 1

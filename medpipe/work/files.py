@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
-from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource, FolderSources
+from medpipe.archive.header import Header
+from medpipe.archive.other.door import read_any
 from medpipe.errors import Rejected
+
+
+class Opener(Protocol):
+    """Opens files by their paths: a folder, several, or the files of a case list."""
+
+    def open(self, path: str) -> bytes:
+        """Return a file's bytes; raises ``Rejected``."""
 
 
 class Files(Mapping[str, Header]):
@@ -16,12 +24,12 @@ class Files(Mapping[str, Header]):
 
     Parameters
     ----------
-    source : FolderSource or FolderSources
+    source : Opener
     digests : mapping of str to str
         Path to the digest of the bytes the scan saw.
     """
 
-    def __init__(self, source: FolderSource | FolderSources, digests: Mapping[str, str]) -> None:
+    def __init__(self, source: Opener, digests: Mapping[str, str]) -> None:
         self._source = source
         self._digests = digests
         self._last: tuple[str, bytes] = ("", b"")
@@ -47,7 +55,7 @@ class Files(Mapping[str, Header]):
             ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
         """
         data = self.open(path)
-        header = read_header(data, path=path, size=len(data), version="")
+        header = read_any(data, path=path, size=len(data), version="")
         if header.bytes_digest != self._digests[path]:
             raise Rejected("E_CHANGED")
         return header
