@@ -45,6 +45,18 @@ REASONS: dict[str, Reason] = {
     # files
     "E_EMPTY": _error("the file is empty", "export the file again from its source"),
     "E_NOT_DICOM": _info("the file is not DICOM", "nothing to do, unless it should be an image"),
+    "E_DETACHED": _error(
+        "the header names voxels that lie in another file", "write header and voxels into one file (.nii, .nrrd)"
+    ),
+    "E_FORMAT": _error(
+        "the file is written in a form that is not read (kind of number, encoding, axes)",
+        "write it again with plain numbers",
+    ),
+    "E_CASE_FILE": _error("the case list names a file that is not there", "correct the path in the list"),
+    "E_CASE_ROW": _error(
+        "a row of the case list names no image, or a label that is none, or takes a file for image and mask",
+        "correct the row",
+    ),
     "E_DICOMDIR": _info("the file is a directory index of a medium", "nothing to do: files are found by reading them"),
     "E_UNREADABLE": _error("the file cannot be opened or read", "check the permissions and the medium"),
     "E_SYMLINK": _info("the entry is a symbolic link", "scan the folder it points to as an archive of its own"),
@@ -60,6 +72,12 @@ REASONS: dict[str, Reason] = {
     ),
     "E_UNSUPPORTED_SOP": _info("an object without pixels of its own", "nothing to do: it is catalogued"),
     "E_TOO_LARGE": _error("the file is larger than the limit for one object", "raise limits.file_mb in the site file"),
+    "S_VIDEO": _info("a film", "nothing to do: it is catalogued"),
+    "S_AUDIO": _info("a sound", "nothing to do: it is catalogued"),
+    "S_WAVEFORM": _info("a waveform, such as an ECG", "nothing to do: it is catalogued"),
+    "S_WHOLE_SLIDE": _info(
+        "a whole-slide image: a pyramid of tiles", "nothing to do: it is catalogued; cut out regions to work on"
+    ),
     # instances
     "E_DUP_UID_SAME": _info("a copy of another instance, with the same pixels", "nothing to do: it is read once"),
     "E_DUP_UID_DIFF": _warning("another instance bears this UID with other pixels", "find out which one is right"),
@@ -170,6 +188,17 @@ REASONS: dict[str, Reason] = {
     "W_STRAIGHTENED": _warning(
         "measured on slices that an op shifted, or made, by interpolation", "nothing to do, if the recipe means it"
     ),
+    "W_UNPLACED": _warning(
+        "the file does not say where in the patient the image lies", "write it with its orientation and origin"
+    ),
+    "W_AFFINES": _warning(
+        "the file holds two places for the image that differ; the one that counts first is taken (sform)",
+        "find out which one is right, and write it alone",
+    ),
+    "W_UNITS": _info("the file does not say its unit of length; millimetres are taken", "write it with its unit"),
+    "W_TURNED": _warning(
+        "the picture asks to be shown turned or mirrored; pixels are as stored", "turn the pixels, if that matters"
+    ),
     # routing and regions
     "S_NO_ROUTE": _info("no route of the recipe takes this volume", "add a route if it should be worked on"),
     "S_TOO_FEW_SLICES": _info("fewer slices than the route asks for", "lower min_slices if it should be worked on"),
@@ -180,6 +209,9 @@ REASONS: dict[str, Reason] = {
     "S_LIMIT": _info("left out by --limit or --only", "run again without it"),
     "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
     "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),
+    "E_LABELS": _error(
+        "the mask's values are neither labels nor parts of 1, or too many", "check that the file is a mask"
+    ),
     "E_CONTOUR": _error("contours do not lie in the image's planes", "make the structure set again on this series"),
     "E_FRAME": _error(
         "the object was drawn in another frame of reference than the image's",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from medpipe.archive.source import FolderSource
+from medpipe.archive.other.cases import is_case_list, source_at
 from medpipe.errors import ConfigError, StoppedError
 from medpipe.lake.lake import is_lake
 
@@ -31,7 +31,7 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
         if not is_there and not may_be_known:
             raise missing_archive(archive)
         _check_apart(archive.resolve(), lake.resolve())
-        if is_there and not may_be_known and next(FolderSource(archive).scan(), None) is None:
+        if is_there and not may_be_known and next(source_at(archive).scan(), None) is None:
             raise empty_archive(archive)
 
 
@@ -74,7 +74,7 @@ def missing_archive(archive: Path) -> ConfigError:
 
 def _is_folder(archive: Path) -> bool:
     try:
-        if archive.is_dir():
+        if archive.is_dir() or (archive.is_file() and is_case_list(archive)):
             return True
         is_there = archive.exists()
     except OSError as error:
@@ -82,7 +82,10 @@ def _is_folder(archive: Path) -> bool:
             f"archive {archive}: cannot be looked into ({error.strerror}): check the permissions"
         ) from None
     if is_there:
-        raise ConfigError(f"archive {archive}: is a file, not a folder: name the folder it lies in")
+        raise ConfigError(
+            f"archive {archive}: is a file, not a folder, and no case list (CSV with the columns Image and Mask): "
+            "name the folder it lies in"
+        )
     return False
 
 

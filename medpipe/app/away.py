@@ -14,7 +14,7 @@ from typing import Any
 from medpipe.app.deletions import Deletions
 from medpipe.app.listing import CLOSED, Comparison, Entry, FileList
 from medpipe.app.scan_state import SourceState, known_states
-from medpipe.archive.source import FolderSource
+from medpipe.archive.other.cases import source_at
 from medpipe.errors import StoppedError
 from medpipe.keys import bytes_digest
 from medpipe.lake.lake import Lake
@@ -105,14 +105,14 @@ class Away:
 
     def _listed(self, root: str) -> set[int]:
         state = self._state(root)
-        if not Path(root).is_dir():
+        if not Path(root).exists():
             raise not_mounted(root, "away", state.files, is_named=False)
         comparison = Comparison()
         known = FileList(self._lake.private, "", state.chunks).entries()
         tokens: set[int] = set()
 
         def gone() -> Iterator[Entry]:
-            for item, entry, _ in comparison.changes(FolderSource(root).scan(), known):
+            for item, entry, _ in comparison.changes(source_at(root).scan(), known):
                 if item is None and entry is not None and entry.note != CLOSED:
                     tokens.add(path_token(entry.path))
                     yield entry

@@ -135,7 +135,8 @@ def objects_from(data: bytes) -> list[Reference]:
 
 
 def _reference(found: Mapping[str, Any]) -> Reference:
-    return Reference(**{**found, "series": tuple(found["series"]), "frames": tuple(found["frames"])})
+    lists = {name: tuple(found.get(name, ())) for name in ("series", "frames", "labels")}
+    return Reference(**{**found, **lists})
 
 
 def tokens_of(pseudonyms: Pseudonyms, one: Reference) -> Iterator[str]:

@@ -82,6 +82,7 @@ class Indexer:
         chunks: tuple[Chunk, ...],
         files: int,
         headers_version: int,
+        layout: str,
     ) -> SourceState:
         """Make ranges anew and make the result the state of the source.
 
@@ -99,6 +100,8 @@ class Indexer:
             Files in it that are not gone.
         headers_version : int
             Version at which all headers were read, or are noted to be read again.
+        layout : str
+            Digest of the rules for names by which they were.
         """
         kept = self._kept(bits)
         if kept is not None:
@@ -116,7 +119,14 @@ class Indexer:
             retrying=self.retrying,
         )
         state = replace(
-            self.before, scan=scan, rules=rules(), reader=headers_version, bits=bits, chunks=chunks, files=files
+            self.before,
+            scan=scan,
+            rules=rules(),
+            reader=headers_version,
+            layout=layout,
+            bits=bits,
+            chunks=chunks,
+            files=files,
         )
         over_all = _OverAll(self.lake, self.before, are_all_new=kept is None)
         for number in numbers:

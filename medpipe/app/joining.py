@@ -144,10 +144,8 @@ class Joiner:
             root = locator.pop("root", None)
             if root is not None:
                 locator = _renamed(locator, f"{named[root]}/".__add__)
-            objects = by_identity.get(stack.identity, ())
-            found = [(one.path, one.content) for one in objects]
-            most = max((one.reading_bytes for one in objects), default=0)
-            index.locators[key] = {**locator, **with_companions(locator, found, reading_bytes=most)}
+            found = with_companions(locator, by_identity.get(stack.identity, ()))
+            index.locators[key] = {**locator, **found}
 
     def _incoming(self, tokens: Collection[str]) -> Incoming:
         sought = np.array(sorted({mark_of(token) for token in tokens}), dtype=np.uint64)
@@ -288,17 +286,20 @@ def _marks(source: SourceIndex, blob: str | None) -> Marks:
 def _alone(locator: Row) -> Row:
     """Return a locator without its companions."""
     digests = {path: locator["digests"][path] for path, _ in locator["stack"]["members"]}
-    return {**locator, "companions": [], "digests": digests}
+    kept = {name: one for name, one in locator.items() if name != "labels"}
+    return {**kept, "companions": [], "digests": digests}
 
 
 def _renamed(locator: Row, name: Callable[[str], str]) -> Row:
     """Return a locator whose files bear other paths."""
     members = [[name(path), frame] for path, frame in locator["stack"]["members"]]
+    labels = locator.get("labels", {})
     return {
         **locator,
         "stack": {**locator["stack"], "members": members},
         "companions": [name(path) for path in locator["companions"]],
         "digests": {name(path): one for path, one in locator["digests"].items()},
+        **({"labels": {name(path): one for path, one in labels.items()}} if labels else {}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,7 +17,9 @@ from medpipe.engine.replies import Death
 from medpipe.engine.sandbox import SandboxSpec
 from medpipe.keys import digest
 
-Asked = tuple[Item, dict[str, Any] | None]
+Json = dict[str, Any]
+
+Asked = tuple[Item, Json | None]
 """An item, and its header as JSON values if it was read before."""
 
 BATCH = 64
@@ -45,9 +47,12 @@ class Reader:
     ----------
     root : Path
     site : Site
+    identify : callable, optional
+        Gives headers of files that hold no identifiers, as JSON values, those of their place.
     """
 
-    def __init__(self, root: Path, site: Site) -> None:
+    def __init__(self, root: Path, site: Site, identify: Callable[[Json], Json] = lambda header: header) -> None:
+        self._identify = identify
         spec = SandboxSpec(
             session="medpipe.work.scan_session:open_scan",
             init={"root": os.fspath(root), "file_bytes": site.limits.file_mb << 20},
@@ -71,7 +76,7 @@ class Reader:
             "headers", self._asked(items, under_way), item_s=HEADER_S, subject=lambda item: str(item["token"])
         )
         for found in results:
-            yield from _headers(under_way.popleft(), found)
+            yield from self._headers(under_way.popleft(), found)
 
     def wholes(self, paths: Sequence[str]) -> list[Look]:
         """Return the digest of all bytes of each file."""
@@ -102,16 +107,16 @@ class Reader:
                 if item.problem is None and known is None
             ]
 
-
-def _headers(batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[tuple[Header, dict[str, Any]]]:
-    results = iter(found)
-    for item, known in batch:
-        code = item.problem
-        if code is None:
-            result = next(results) if known is None else known
-            if not isinstance(result, Death):
-                yield Header.from_json(result), result
-                continue
-            code = "E_HEADER" if result.code in {"E_CRASH", "E_INTERNAL"} else result.code
-        header = Header(path=item.path, size=item.size, version=item.version, code=code)
-        yield header, header.to_json()
+    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[tuple[Header, Json]]:
+        results = iter(found)
+        for item, known in batch:
+            code = item.problem
+            if code is None:
+                result = next(results) if known is None else known
+                if not isinstance(result, Death):
+                    named = self._identify(result)
+                    yield Header.from_json(named), named
+                    continue
+                code = "E_HEADER" if result.code in {"E_CRASH", "E_INTERNAL"} else result.code
+            header = Header(path=item.path, size=item.size, version=item.version, code=code)
+            yield header, header.to_json()

@@ -147,9 +147,7 @@ class Remaker:
             for key, stack in stacks.items():
                 objects = by_identity.get(stack.identity)
                 if objects:
-                    found_here = [(one.path, one.content) for one in objects]
-                    most = max(one.reading_bytes for one in objects)
-                    changed[key] = with_companions(volumes[key], found_here, reading_bytes=most)
+                    changed[key] = with_companions(volumes[key], objects)
         blob = self._put("companions", within, json.dumps(changed, separators=(",", ":")).encode()) if changed else None
         return replace(state, companions=blob, incoming=incoming_digest(found))
 

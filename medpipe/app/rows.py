@@ -11,6 +11,7 @@ from typing import Any
 
 from medpipe.archive.assemble import Assembly, Outcome
 from medpipe.archive.closed import standard_uid
+from medpipe.archive.companions import Reference
 from medpipe.archive.header import Header
 from medpipe.archive.series import series_facts
 from medpipe.archive.source import decode_path
@@ -122,14 +123,16 @@ def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) ->
     )
 
 
-def with_companions(locator: Row, companions: Sequence[tuple[str, str]], *, reading_bytes: int = 0) -> Row:
-    """Return what companions, as (path, digest), change in a locator; reading the largest takes so much memory."""
-    digests = {**locator["digests"], **dict(companions)}
+def with_companions(locator: Row, companions: Sequence[Reference]) -> Row:
+    """Return what companions change in a locator; reading them one by one takes the memory of the largest."""
+    digests = {**locator["digests"], **{one.path: one.content for one in companions}}
+    labels = {one.path: list(one.labels) for one in companions if one.labels}
     return {
-        "companions": [path for path, _ in companions],
+        "companions": [one.path for one in companions],
         "digests": digests,
-        "version": _version(digests, locator["stack"]["discriminator"]),
-        "companion_bytes": reading_bytes,
+        "version": _version(digests, locator["stack"]["discriminator"], list(labels.values())),
+        "companion_bytes": max((one.reading_bytes for one in companions), default=0),
+        **({"labels": labels} if labels else {}),
     }
 
 
@@ -236,9 +239,9 @@ def _locator(naming: Naming, stack: Stack, headers: Mapping[str, Header]) -> Row
     }
 
 
-def _version(digests: Mapping[str, str], discriminator: str) -> str:
+def _version(digests: Mapping[str, str], discriminator: str, labels: Sequence[Sequence[int]] = ()) -> str:
     # the bytes in array order, not their names: a moved or touched file is the same source
-    return digest([list(digests.values()), discriminator])
+    return digest([list(digests.values()), discriminator, *([labels] if labels else [])])
 
 
 def _series_rows(naming: Naming, headers: Iterable[Header], stacks: Iterable[Stack]) -> Iterator[tuple[Row, str]]:
@@ -246,7 +249,7 @@ def _series_rows(naming: Naming, headers: Iterable[Header], stacks: Iterable[Sta
     members: dict[str, list[Header]] = defaultdict(list)
     for header in headers:
         key = naming.series(header)
-        if key is not None and header.sop_class_uid:
+        if key is not None and (header.sop_class_uid or header.format):
             members[key].append(header)
     volumes = Counter(naming.series(stack) for stack in stacks if not stack.refused)
     for key, found in sorted(members.items()):

@@ -210,5 +210,6 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
                 chunks=state.chunks,
                 files=state.files,
                 headers_version=state.reader,
+                layout=state.layout,
             )
     return restored

@@ -86,6 +86,8 @@ class SourceState:
         Digest of what made the rows; other rules make them anew.
     reader : int
         Version of what read the headers; another one reads them anew.
+    layout : str
+        Digest of the rules by which masks and modalities are told by name; others read the headers anew.
     bits : int
         How finely keys are cut.
     generation : str
@@ -107,6 +109,7 @@ class SourceState:
     scan: int = 0
     rules: str = ""
     reader: int = 0
+    layout: str = ""
     bits: int = 0
     generation: str = ""
     files: int = 0

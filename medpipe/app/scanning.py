@@ -24,8 +24,11 @@ from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_states, remove_garbage
 from medpipe.app.site import Site
 from medpipe.archive.header import Header
+from medpipe.archive.other.cases import ListedSource, source_at
+from medpipe.archive.other.identity import Identity
 from medpipe.archive.source import FolderSource
 from medpipe.contracts.protocols import Item
+from medpipe.keys import digest
 from medpipe.lake.index import point_to
 from medpipe.lake.lake import Lake
 from medpipe.lake.sealed_spool import SealedSpool
@@ -114,6 +117,7 @@ class SourceScan:
     files: int = 0
     comparison: Comparison = field(default_factory=Comparison)
     away: set[int] = field(default_factory=set)
+    _source: FolderSource | ListedSource = field(init=False)
 
     def run(self) -> Found:
         """Bring the index of the source up to date.
@@ -126,15 +130,16 @@ class SourceScan:
             If it cannot be listed, or is empty or away although it was not before.
         """
         before = self._before()
-        if not self.root.is_dir():
+        if not self.root.exists():
             self._refuse_missing(before)
+        self._source = source_at(self.root)
         self.comparison = Comparison(
             retrying=self.retrying,
             settled=None if self.settled is None else partial(self.settled, self.root),
-            read_all=before.reader != HEADERS_VERSION,
+            read_all=before.reader != HEADERS_VERSION or before.layout != self._layout,
         )
         self.files = before.files
-        with self.lake.store.attempt("scan") as folder, Reader(self.root, self.site) as reader:
+        with self.lake.store.attempt("scan") as folder, self._reader(before) as reader:
             spools = _Spools(
                 *(SealedSpool(self.lake.private, folder / name, limit_bytes=SPOOL_BYTES) for name in _Spools._fields)
             )
@@ -164,11 +169,24 @@ class SourceScan:
         order = 1 + max((one.order for one in known_states(self.lake)), default=0)
         return SourceState(source=source, root=os.fspath(self.root), order=order)
 
+    @property
+    def _layout(self) -> str:
+        """A digest of the rules for files that are not DICOM, or nothing without any."""
+        tables = [[rule.model_dump() for rule in rules] for rules in (self.site.masks, self.site.modalities)]
+        return digest(tables)[:16] if any(tables) else ""
+
+    def _reader(self, before: SourceState) -> Reader:
+        roles = self._source.read().roles if isinstance(self._source, ListedSource) else {}
+        identity = Identity(
+            source=before.source, rules=self.site.mask_rules(), modalities=self.site.modality_rules(), roles=roles
+        )
+        return Reader(self.root, self.site, identity)
+
     # what is there ------------------------------------------------------------------------------
 
     def _compare(self, before: SourceState, spools: _Spools) -> None:
         known = FileList(self.lake.private, "", before.chunks).entries()
-        items = FolderSource(self.root).scan()
+        items = self._source.scan()
         for change in self.comparison.changes(items, known):
             spools.changes.add(0, _line(_plain(change.item), change.entry, change.is_late))
         if self.comparison.listed:
@@ -258,7 +276,13 @@ class SourceScan:
             return before
         self.progress.stage("index", len(numbers))
         return indexer.advance(
-            bits, numbers, spools.edits.take, chunks=chunks, files=self.files, headers_version=HEADERS_VERSION
+            bits,
+            numbers,
+            spools.edits.take,
+            chunks=chunks,
+            files=self.files,
+            headers_version=HEADERS_VERSION,
+            layout=self._layout,
         )
 
     def _entry(self, naming: Naming, item: Item, header: Header) -> Entry:

@@ -1,4 +1,4 @@
-"""The site: where things are and how much of the machine may be used. Never part of a key."""
+"""The site: where things are, what their names say, how much of the machine may be used. Never part of a key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medpipe.archive.other.identity import MaskRule, ModalityRule
 from medpipe.errors import ConfigError
 from medpipe.lake.retention import Retention
 from medpipe.recipe.recipe import checked
@@ -26,6 +27,25 @@ class Limits(_Table):
     memory_mb: int | None = Field(default=None, gt=0, description="memory of the host for cases; default 80 %")
     sandbox_mb: int | None = Field(default=None, gt=0, description="memory one case may have; default all of it")
     file_mb: int = Field(default=4096, gt=0, description="largest file that is read")
+
+
+class MaskRuleTable(_Table):
+    """Which files are masks of which images, by their names; for files other than DICOM."""
+
+    mask: str = Field(description="end of a mask's path without its ending, such as {stem}_mask or labels/{stem}")
+    image: str = Field(default="{stem}", description="path of its image, from the same place on; or its series UID")
+    labels: list[int] = Field(default=[], description="values that are regions; default all but 0")
+
+    def rule(self) -> MaskRule:
+        """Return the table as a rule; raises ``ConfigError`` if it makes no sense."""
+        return MaskRule(self.mask, self.image, self.labels)
+
+
+class ModalityTable(_Table):
+    """Of which modality files are, by their names; for files other than DICOM."""
+
+    path: str = Field(description="end of an image's path without its ending, such as ct/{stem}")
+    modality: str = Field(description="CT, MR, PT, ...")
 
 
 class Cluster(_Table):
@@ -77,6 +97,16 @@ class Site(_Table):
     limits: Limits = Limits()
     retention: RetentionTable = RetentionTable()
     cluster: Cluster | None = None
+    masks: list[MaskRuleTable] = Field(default=[], description="masks beside images")
+    modalities: list[ModalityTable] = Field(default=[], description="what images are that do not say so")
+
+    def mask_rules(self) -> tuple[MaskRule, ...]:
+        """Return the rules for masks; the first that fits a file counts."""
+        return tuple(table.rule() for table in self.masks)
+
+    def modality_rules(self) -> tuple[ModalityRule, ...]:
+        """Return the rules for modalities; the first that fits a file counts."""
+        return tuple(ModalityRule(table.path, table.modality) for table in self.modalities)
 
 
 def load_site(path: Path | None) -> Site:
@@ -104,4 +134,7 @@ def load_site(path: Path | None) -> Site:
         for name in ("tls_ca", "tls_cert", "tls_key"):
             if isinstance(tables["cluster"].get(name), str):
                 tables["cluster"][name] = Path(tables["cluster"][name]).expanduser().absolute()
-    return checked(Site, tables, "site")
+    site = checked(Site, tables, "site")
+    site.mask_rules()
+    site.modality_rules()
+    return site

@@ -11,7 +11,7 @@ from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Progress
 from medpipe.app.run_report import RunReport
 from medpipe.app.scan import ScanReport, scan_archives
-from medpipe.archive.source import FolderSource
+from medpipe.archive.other.cases import source_at
 from medpipe.contracts.protocols import Item
 from medpipe.errors import SignalledError, StoppedError
 
@@ -140,7 +140,7 @@ class Watch:
     def _archives(self) -> list[Path]:
         """Return the folders to scan: an empty one that never held a file is not asked for any yet."""
         for archive in self.request.archives:
-            if archive not in self._held_files and (not archive.is_dir() or any(FolderSource(archive).scan())):
+            if archive not in self._held_files and (not archive.exists() or any(source_at(archive).scan())):
                 self._held_files.add(archive)
         return [archive for archive in self.request.archives if archive in self._held_files]
 

@@ -20,6 +20,7 @@ from medpipe.archive.duplicates import Looks, sift
 from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of, without_tail
+from medpipe.archive.other.stack import block_stack
 from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
@@ -33,6 +34,9 @@ from medpipe.types import Kind
 OutcomeName = Literal["used", "catalogued", "duplicate", "skipped", "quarantined"]
 
 _CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP"}
+_CATALOGUED: Final = frozenset({"S_VIDEO", "S_AUDIO", "S_WHOLE_SLIDE"})
+_WAVEFORMS: Final = "1.2.840.10008.5.1.4.1.1.9."
+"""What the SOP classes of waveforms and sounds begin with."""
 _PLAUSIBLE_MM: Final = (1e-6, 1e4)
 """Steps between voxels that an image can have, from electron microscopy to far beyond a body."""
 _LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
@@ -103,11 +107,14 @@ def _settled(header: Header) -> Outcome | None:
     if header.code and header.sop_class_uid and not header.has_pixels and not is_image_class(header.sop_class_uid):
         # a cut object that never had pixels is still worth a line in the catalogue
         return Outcome("catalogued", header.code)
+    if header.code in _CATALOGUED:
+        return Outcome("catalogued", header.code)
     if header.code:
         skipped = reason(header.code).severity == "info"
         return Outcome("skipped" if skipped else "quarantined", header.code)
     if not header.has_pixels:
-        return Outcome("catalogued", "" if header.is_structure_set else "E_UNSUPPORTED_SOP")
+        code = "S_WAVEFORM" if header.sop_class_uid.startswith(_WAVEFORMS) else "E_UNSUPPORTED_SOP"
+        return Outcome("catalogued", "" if header.is_structure_set else code)
     return None
 
 
@@ -128,6 +135,8 @@ def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) ->
         slices = [] if header.path in conflicting else _slices(header)
         if slices:
             placed.extend(slices)
+        elif header.block is not None:
+            stacks.append(block_stack(header))
         elif header.is_mosaic and header.path not in conflicting:
             sheets.append(header)
         else:

@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 from medpipe.archive.drawn import Drawn
 from medpipe.archive.grid import Grid, grid_of
 from medpipe.archive.header import Header
+from medpipe.archive.other.masks import read_masks
 from medpipe.archive.rtstruct import read_structures
 from medpipe.archive.seg import HALF, read_segments
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
 from medpipe.types import Companions, Geometry, Region, Structure
 
-_TOLD: Final = frozenset({"E_GRID", "E_CONTOUR", "E_FRAME"})
+_TOLD: Final = frozenset({"E_GRID", "E_CONTOUR", "E_FRAME", "E_LABELS"})
 _SET_BYTES: Final = 10
 _SEG_BYTES: Final = 4
 """Bytes of memory that reading takes for each byte of a structure set (text, parsed) and of a segmentation."""
@@ -37,6 +38,10 @@ class Reference:
         UIDs of the series and frames of reference it names.
     reading_bytes : int
         Memory that reading it takes.
+    labels : tuple of int
+        Values of a mask that are regions; none: all but 0.
+    is_file : bool
+        It is a mask that is not DICOM: its path is its name.
     """
 
     sop_instance_uid: str
@@ -46,11 +51,13 @@ class Reference:
     series: tuple[str, ...]
     frames: tuple[str, ...]
     reading_bytes: int = 0
+    labels: tuple[int, ...] = ()
+    is_file: bool = False
 
     @property
     def order(self) -> tuple[str, str, str]:
         """What objects are sorted by; of copies the first counts."""
-        return self.sop_instance_uid, self.content, self.path
+        return ("", "", self.path) if self.is_file else (self.sop_instance_uid, self.content, self.path)
 
 
 def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[str, tuple[str, ...]]:
@@ -69,7 +76,7 @@ def companions_for(stacks: Sequence[Stack], headers: Sequence[Header]) -> dict[s
     Returns
     -------
     dict
-        ``Stack.identity`` to paths, ordered by SOPInstanceUID; only stacks that have any.
+        ``Stack.identity`` to paths, masks by name, then objects by SOPInstanceUID; only stacks that have any.
     """
     present = {stack.series_uid for stack in stacks if is_host(stack)} - {""}
     objects = [(one, tuple(uid for uid in one.series if uid in present)) for one in references_of(stacks, headers)]
@@ -94,6 +101,8 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
             series=header.referenced_series,
             frames=header.referenced_frames_of_reference,
             reading_bytes=header.size * (_SET_BYTES if header.is_structure_set else _SEG_BYTES),
+            labels=header.labels,
+            is_file=bool(header.format),
         )
         for header in headers
         if not header.code and (header.path in read or header.is_structure_set)
@@ -102,9 +111,10 @@ def references_of(stacks: Sequence[Stack], headers: Sequence[Header]) -> list[Re
 
 def each_once(references: Iterable[Reference]) -> list[Reference]:
     """Return objects in order, without those that hold what one before holds."""
-    objects: dict[str, Reference] = {}
+    objects: dict[tuple[str, str], Reference] = {}
     for one in sorted(references, key=lambda one: one.order):
-        objects.setdefault(one.content, one)
+        # masks of two images may hold the same bytes
+        objects.setdefault((one.sop_instance_uid, one.content), one)
     return list(objects.values())
 
 
@@ -143,7 +153,7 @@ def matched(
 def load_companions(
     objects: Iterable[tuple[Header, bytes]], geometry: Geometry, *, frame_of_reference_uid: str = ""
 ) -> Companions:
-    """Read segmentations and structure sets onto a volume's grid.
+    """Read segmentations, structure sets and masks onto a volume's grid.
 
     Parameters
     ----------
@@ -160,8 +170,8 @@ def load_companions(
     Companions
         Regions ``roi_1``, ``roi_2``, ... with the objects' own names beside them, each with a
         code if nothing of it could be drawn; and a code (``E_GRID``, ``E_CONTOUR``,
-        ``E_FRAME`` or ``E_COMPANION``) for each object that cannot be used: a bad one does not cost
-        the others.
+        ``E_FRAME``, ``E_LABELS`` or ``E_COMPANION``) for each object that cannot be used: a bad one
+        does not cost the others.
 
     Raises
     ------
@@ -172,9 +182,8 @@ def load_companions(
     found: list[_Found] = []
     problems: list[str] = []
     for header, data in objects:
-        source = "rtstruct" if header.is_structure_set else "seg"
         try:
-            drawn = _read(header, data, grid, frame_of_reference_uid)
+            source, drawn = _read(header, data, geometry, grid, frame_of_reference_uid)
         except Rejected as reason:
             problems.append(reason.code if reason.code in _TOLD else "E_COMPANION")
             continue
@@ -204,13 +213,15 @@ class _Found(NamedTuple):
     drawn: Drawn
 
 
-def _read(header: Header, data: bytes, grid: Grid, frame_uid: str) -> list[Drawn]:
+def _read(header: Header, data: bytes, geometry: Geometry, grid: Grid, frame_uid: str) -> tuple[str, Sequence[Drawn]]:
+    if header.format:
+        return "mask", read_masks(header, data, geometry)
     if header.is_structure_set:
-        return read_structures(data, grid, frame_uid=frame_uid)
+        return "rtstruct", read_structures(data, grid, frame_uid=frame_uid)
     own = header.frame_of_reference_uid
     if frame_uid and own and own != frame_uid:
         raise Rejected("E_FRAME")
-    return read_segments(header, data, grid)
+    return "seg", read_segments(header, data, grid)
 
 
 def _all_outside(drawn: Sequence[Drawn]) -> bool:

@@ -67,7 +67,7 @@ def refusal_of(stack: Stack, frames: Frames) -> str:
 
 def flags_of(stack: Stack, frames: Frames) -> list[str]:
     """Return the reasons why somebody should look at the stack, the most serious first."""
-    flags = []
+    flags = list(dict.fromkeys(note for header, _ in frames for note in header.notes))
     if is_rescaled(stack) and lacks_rescale(frames):
         flags.append("W_RESCALE")
     if stack.kind == "series4d" and stack.shape[1] == 1 and "W_LOCALIZER" not in stack.flags and not are_timed(frames):

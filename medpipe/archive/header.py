@@ -28,6 +28,7 @@ from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decoded_bytes
+from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
 from medpipe.archive.source import changed_at
@@ -40,6 +41,8 @@ RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _LOSSY_SYNTAXES: Final = frozenset(
     f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
 )
+_VIDEO_SYNTAXES: Final = "1.2.840.10008.1.2.4.10"
+"""What the syntaxes of MPEG-2, MPEG-4 and HEVC films begin with (.100 to .108)."""
 _PLACE: Final = (
     ("ImagePositionPatient", 3, "E_MISSING_TAG"),
     ("ImageOrientationPatient", 6, "E_ORIENTATION"),
@@ -91,6 +94,16 @@ class Header:
         What a segmentation or structure set names.
     made_at : str
         When a segmentation or structure set says it was made: digits of date and time.
+    format : str
+        What a file that is not DICOM is (``nifti``, ``nrrd``, ``png``, ...); nothing for DICOM.
+    block : Block or None
+        Where the voxels of a volume that is not DICOM are.
+    notes : tuple of str
+        Reason codes of what somebody should know of a file that is used.
+    is_mask : bool
+        A rule or a case list says that this file holds regions of another image.
+    labels : tuple of int
+        Values of a mask that are regions; none: all but 0.
     facts : dict
         Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
     pet : Pet or None
@@ -145,6 +158,11 @@ class Header:
     referenced_instances: tuple[str, ...] = ()
     structures: tuple[Named, ...] = ()
     made_at: str = ""
+    format: str = ""
+    block: Block | None = None
+    notes: tuple[str, ...] = ()
+    is_mask: bool = False
+    labels: tuple[int, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     pet: Pet | None = None
 
@@ -178,8 +196,8 @@ class Header:
 
     @property
     def is_segmentation(self) -> bool:
-        """Whether this is a DICOM SEG (binary, fractional or label map)."""
-        return self.sop_class_uid in SEG_CLASSES
+        """Whether this is a DICOM SEG (binary, fractional or label map), or a mask of another format."""
+        return self.is_mask or self.sop_class_uid in SEG_CLASSES
 
     @property
     def is_structure_set(self) -> bool:
@@ -195,6 +213,8 @@ class Header:
             plain["mosaic"] = self.mosaic.to_json()
         if self.pet is not None:
             plain["pet"] = self.pet.to_json()
+        if self.block is not None:
+            plain["block"] = self.block.to_json()
         plain["frames"] = [plane.to_json() for plane in self.frames]
         return plain
 
@@ -213,6 +233,8 @@ class Header:
             plain["mosaic"] = Mosaic.from_json(found["mosaic"])
         if found.get("pet") is not None:
             plain["pet"] = Pet.from_json(found["pet"])
+        if found.get("block") is not None:
+            plain["block"] = Block.from_json(found["block"])
         return cls(**plain)
 
 
@@ -386,6 +408,8 @@ def _code(header: Header, layout: Layout) -> str:
         return "E_TRUNCATED" if layout.cut else ""
     if layout.cut:
         return "E_TRUNCATED"
+    if header.transfer_syntax.startswith(_VIDEO_SYNTAXES):
+        return "S_VIDEO"
     code = check_pixels(
         rows=header.rows,
         columns=header.columns,

@@ -20,8 +20,9 @@ from medpipe.archive.codestream import begins_stream, stream_size
 from medpipe.archive.dct_jpeg import decode_dct
 from medpipe.archive.elements import items, numbers, parse, quiet
 from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
-from medpipe.archive.header import Header, read_header
+from medpipe.archive.header import Header
 from medpipe.archive.limits import LOSSLESS_JPEG, NATIVE, PLUGINS, RLE, check_stream, is_read_twice
+from medpipe.archive.other.door import decode_other, read_any
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -70,6 +71,8 @@ def decode(header: Header, data: bytes) -> Pixels:
     if header.code or not header.has_pixels:
         raise Rejected(header.code or "E_MISSING_TAG")
     with codec_boundary():
+        if header.format:
+            return decode_other(header, data)
         dataset = parse(inspect(data).data)
         if header.n_fragments >= 0:
             _check_streams(header, dataset)
@@ -141,7 +144,7 @@ def pixel_digest(data: bytes) -> str:
     Rejected
         As :func:`decode`.
     """
-    header = read_header(data, path="", size=len(data), version="")
+    header = read_any(data, path="", size=len(data), version="")
     frames = decode(header, data)
     wide = np.dtype("<f8" if frames.dtype.kind == "f" else "<i8")
     state = hashlib.sha256(repr(frames.shape).encode())

@@ -6,13 +6,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from io import RawIOBase
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from medpipe.contracts.protocols import Item
+from medpipe.contracts.protocols import Item, Source
 from medpipe.errors import Rejected, StoppedError
 
 MAX_FILE_BYTES: Final = 8 << 30
@@ -205,10 +205,14 @@ class FolderSources:
     ----------
     roots : mapping of str to path
         By first part.
+    source_at : callable
+        What reads the files of a root.
     """
 
-    def __init__(self, roots: Mapping[str, str | Path]) -> None:
-        self._sources = {name: FolderSource(root) for name, root in roots.items()}
+    def __init__(
+        self, roots: Mapping[str, str | Path], source_at: Callable[[str | Path], Archive] = FolderSource
+    ) -> None:
+        self._sources = {name: source_at(root) for name, root in roots.items()}
 
     def open(self, path: str) -> bytes:
         """Return the bytes of a file; see :meth:`FolderSource.open`."""
@@ -223,15 +227,26 @@ class FolderSources:
             yield file
 
 
+class Opener(Protocol):
+    """What files are opened by: a folder, several, or what a case list names."""
+
+    def opened(self, path: str) -> AbstractContextManager[OpenFile]:
+        """Open a file; raises ``Rejected`` if that cannot be."""
+
+
+class Archive(Opener, Source, Protocol):
+    """An archive: it lists its files and opens them."""
+
+
 class Loader:
     """Reads files one after the other into the same memory.
 
     Parameters
     ----------
-    source : FolderSource or FolderSources
+    source : Opener
     """
 
-    def __init__(self, source: FolderSource | FolderSources) -> None:
+    def __init__(self, source: Opener) -> None:
         self._source = source
         self._held = bytearray()
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from medpipe.app.site import Site
 
 ARCHIVES = Annotated[
-    list[Path], typer.Argument(readable=False, help="folders of images, in any order and with any names")
+    list[Path],
+    typer.Argument(
+        readable=False,
+        help="folders of images, in any order and with any names; or case lists (CSV with columns Image and Mask)",
+    ),
 ]
 LAKE = Annotated[
     Path, typer.Option("--lake", readable=False, help="folder where results live; made if it does not exist")

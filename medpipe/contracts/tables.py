@@ -179,7 +179,7 @@ REGIONS = TableSchema(
         Field("series_key", "string", "its series"),
         Field("name", "string", "closed name: an op's, a mapped label, or roi_N"),
         Field("label", "int64", "number within its source"),
-        Field("source", "string", "op, seg or rtstruct"),
+        Field("source", "string", "op, seg, rtstruct or mask"),
         Field("n_voxels", "int64", "voxels in the mask"),
         Field("volume_mm3", "float64", "voxels times the voxel volume"),
         Field("touches_border", "bool", "the mask reaches an edge of the image"),

@@ -25,8 +25,8 @@ class SegmentationObjects:
     """Takes the regions drawn in DICOM SEG and RTSTRUCT objects, renamed by rules.
 
     Objects come in the order of their UIDs. The first rule that fits names a
-    region: those of ``map`` are tried on the name as written, then those of ``codes``, then those
-    of ``numbers``; what none fits keeps ``roi_N``. A structure of which nothing was drawn is a
+    region: those of ``map`` are tried on the name as written (of a mask file its name without its
+    ending, a blank and the label value), then those of ``codes``, then those of ``numbers``; what none fits keeps ``roi_N``. A structure of which nothing was drawn is a
     region without voxels that says why.
     """
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource, FolderSources, Loader
+from medpipe.archive.header import Header
+from medpipe.archive.other.door import read_any
+from medpipe.archive.source import Loader, Opener
 from medpipe.errors import Rejected
 
 
@@ -16,12 +17,12 @@ class Files(Mapping[str, Header]):
 
     Parameters
     ----------
-    source : FolderSource or FolderSources
+    source : Opener
     contents : mapping of str to str
         By path, what the scan saw: :attr:`medpipe.archive.header.Header.content`.
     """
 
-    def __init__(self, source: FolderSource | FolderSources, contents: Mapping[str, str]) -> None:
+    def __init__(self, source: Opener, contents: Mapping[str, str]) -> None:
         self._loader = Loader(source)
         self._contents = contents
         self._last = ("", memoryview(b""), "")
@@ -47,7 +48,7 @@ class Files(Mapping[str, Header]):
             ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
         """
         data = bytes(self.open(path))
-        header = read_header(data, path=path, size=len(data), version=self._last[2])
+        header = read_any(data, path=path, size=len(data), version=self._last[2])
         if header.content != self._contents[path]:
             raise Rejected("E_CHANGED")
         return header

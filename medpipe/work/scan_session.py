@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from medpipe.archive.header import Header, read_header
+from medpipe.archive.header import Header
+from medpipe.archive.other.cases import source_at
+from medpipe.archive.other.door import read_any
 from medpipe.archive.pixels import pixel_digest
-from medpipe.archive.source import FolderSource
+from medpipe.archive.source import Archive
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
 
@@ -17,13 +19,13 @@ Mark = Callable[[str, str], None]
 
 def open_scan(init: Mapping[str, Any]) -> ScanSession:
     """Open the session that reads headers below ``init["root"]``."""
-    return ScanSession(FolderSource(init["root"]), file_bytes=init["file_bytes"])
+    return ScanSession(source_at(init["root"]), file_bytes=init["file_bytes"])
 
 
 class ScanSession:
     """Reads headers and digests, item by item, each marked before it is touched."""
 
-    def __init__(self, source: FolderSource, *, file_bytes: int) -> None:
+    def __init__(self, source: Archive, *, file_bytes: int) -> None:
         self._source = source
         self._file_bytes = file_bytes
 
@@ -43,7 +45,7 @@ class ScanSession:
         try:
             with self._source.opened(item["path"]) as file:
                 # of the file as it is open, not as it was listed: the next scan sees what changed between
-                return read_header(file.whole(), **place).to_json()
+                return read_any(file.whole(), **place).to_json()
         except Rejected as rejected:
             return Header(**place, code=rejected.code).to_json()
 

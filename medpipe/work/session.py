@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.archive.companions import load_companions
-from medpipe.archive.source import FolderSource, FolderSources
+from medpipe.archive.other.cases import source_at
+from medpipe.archive.source import FolderSources
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
 from medpipe.contracts.protocols import Scorer
@@ -114,7 +115,7 @@ class CaseRoom:
     @cached_property
     def _files(self) -> Files:
         roots = self._locator.get("roots")
-        source = FolderSource(self._locator["root"]) if roots is None else FolderSources(roots)
+        source = source_at(self._locator["root"]) if roots is None else FolderSources(roots, source_at)
         return Files(source, self._locator["digests"])
 
     def read(self) -> Reading:
@@ -132,11 +133,15 @@ class CaseRoom:
         return Reading(volume=volume, quantization=quantization)
 
     def companions(self, volume: Volume) -> Companions:
-        """Read the segmentations and structure sets of the series onto the volume's grid."""
+        """Read the segmentations, structure sets and masks of the series onto the volume's grid."""
         paths = self._locator["companions"]
         if not paths:
             return Companions()
-        objects = ((self._files[path], bytes(self._files.open(path))) for path in paths)
+        labels = self._locator.get("labels", {})
+        objects = (
+            (replace(self._files[path], labels=tuple(labels.get(path, ()))), bytes(self._files.open(path)))
+            for path in paths
+        )
         frame_uid = self._locator["stack"].get("frame_of_reference_uid", "")
         return load_companions(objects, volume.geometry, frame_of_reference_uid=frame_uid)
 

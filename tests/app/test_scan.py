@@ -700,7 +700,7 @@ def spread(place: Place, kind: str, what: object, how: object) -> None:
 class Here:
     """Reads headers and pixels in this process: of bytes made here, hundreds of times."""
 
-    def __init__(self, root: Path, site: object) -> None:
+    def __init__(self, root: Path, site: object, identify: object = None) -> None:
         self._root = root
 
     def __enter__(self) -> Self:

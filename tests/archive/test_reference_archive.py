@@ -15,6 +15,7 @@ from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.companions import companions_for, load_companions
 from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header, read_header
+from medpipe.archive.other.door import read_any
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import FolderSource
 from medpipe.archive.voxels import load_volume
@@ -150,6 +151,11 @@ def test_published_masks_are_met_voxel_by_voxel(whole: Whole, data_root: Path):
             stack = whole.assembly.stacks[index]
             (path,) = linked[stack.identity]
             companions = load_companions([(whole.headers[path], whole.source.open(path))], stack.geometry())
-            published = sitk.ReadImage(str(data_root / "rtstruct_masks" / f"{case}_{image}_mask.nii.gz"))
+            name = data_root / "rtstruct_masks" / f"{case}_{image}_mask.nii.gz"
+            published = sitk.ReadImage(str(name))
             (region,) = companions.regions
+            assert np.array_equal(region.mask, sitk.GetArrayFromImage(published) > 0)
+            data = name.read_bytes()
+            header = read_any(data, path=name.name, size=len(data), version="1")
+            (region,) = load_companions([(header, data)], stack.geometry()).regions
             assert np.array_equal(region.mask, sitk.GetArrayFromImage(published) > 0)

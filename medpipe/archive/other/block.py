@@ -1,0 +1,181 @@
+"""How an array lies in a file that is not DICOM, and how it is taken out with bounded work."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from medpipe.archive.limits import MAX_DECODED_BYTES, MAX_SIDE
+from medpipe.errors import Rejected
+
+MAX_FRAMES: Final = 1_000_000
+_GZIP: Final = 31
+_DEFLATE_RATIO: Final = 1032
+"""What a byte of a deflate stream can hold at most (RFC 1951: 258 bytes in 2 bits)."""
+_STEP_BYTES: Final = 16 << 20
+_HEAD_BYTES: Final = 1 << 17
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Where the voxels of a file are, and where they lie in the patient.
+
+    Attributes
+    ----------
+    start : int
+        Byte of the file at which the voxels, or the stream that holds them, begin.
+    packing : str
+        ``gzip``, or nothing for plain bytes.
+    skip : int
+        Bytes of the unpacked stream before the voxels.
+    dtype : str
+        NumPy type with its byte order.
+    shape : tuple of int
+        Of the array as stored, slowest axis first.
+    axes : str
+        A letter for each axis of ``shape``: t, z, y, x and c (colour).
+    reverse : bool
+        Slices are stored against the normal of their planes, and are taken from the last to the first.
+    affine_lps : tuple of 16 float or empty
+        Voxel index (x, y, z), in the order in which slices are taken, to LPS mm.
+    spacing_mm : tuple of 3 float or empty
+        Along (z, y, x), where the file gives steps but no place.
+    """
+
+    start: int
+    packing: str = ""
+    skip: int = 0
+    dtype: str
+    shape: tuple[int, ...]
+    axes: str
+    reverse: bool = False
+    affine_lps: tuple[float, ...] = ()
+    spacing_mm: tuple[float, ...] = ()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the voxels."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def side(self, axis: str) -> int:
+        """Return the voxels along an axis; 1 where there is none."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the block as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Block:
+        """Read what :meth:`to_json` wrote."""
+        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
+        return cls(**plain)
+
+
+def check_block(block: Block, size: int) -> None:
+    """Refuse dimensions beyond limits, and more voxels than a file of ``size`` bytes can hold.
+
+    Raises
+    ------
+    Rejected
+        ``E_DIMENSIONS`` or ``E_TRUNCATED``.
+    """
+    sides = all(0 < block.side(axis) <= MAX_SIDE for axis in "zyx") and block.side("t") > 0
+    is_coloured_time = "c" in block.axes and block.side("t") > 1
+    n_frames = block.side("t") * block.side("z")
+    if not sides or is_coloured_time or n_frames > MAX_FRAMES or block.n_bytes > MAX_DECODED_BYTES:
+        raise Rejected("E_DIMENSIONS")
+    there = size - block.start
+    if block.skip + block.n_bytes > there * (_DEFLATE_RATIO if block.packing else 1):
+        raise Rejected("E_TRUNCATED")
+
+
+def frames_in(block: Block, data: bytes) -> Array:
+    """Return the frames of a file as stored numbers.
+
+    Parameters
+    ----------
+    block : Block
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    array, (frames, rows, columns) or (frames, rows, columns, 3)
+        t outer, z inner, slices ascending along their normal; a view where that is possible.
+
+    Raises
+    ------
+    Rejected
+        ``E_TRUNCATED`` if there are fewer voxels than declared, ``E_LENGTH`` if a packed stream
+        holds more by what a wrong dimension could hide, ``E_CODEC_ERROR`` if it is damaged.
+    """
+    check_block(block, len(data))
+    if block.packing:
+        plain = memoryview(
+            unpack(memoryview(data)[block.start :], most_bytes=block.skip + block.n_bytes + _slack(block))
+        )
+        if len(plain) == block.skip + block.n_bytes + _slack(block):
+            raise Rejected("E_LENGTH")
+        plain = plain[block.skip :]
+    else:
+        plain = memoryview(data)[block.start + block.skip :]
+    if len(plain) < block.n_bytes:
+        raise Rejected("E_TRUNCATED")
+    stored = np.frombuffer(plain[: block.n_bytes], dtype=np.dtype(block.dtype)).reshape(block.shape)
+    order = [block.axes.index(axis) for axis in "tzyxc" if axis in block.axes]
+    array = stored.transpose(order)
+    if "t" not in block.axes:
+        array = array[np.newaxis]
+    if block.reverse:
+        array = array[:, ::-1]
+    return array.reshape(-1, *array.shape[2:])
+
+
+def unpack(packed: bytes | memoryview, *, most_bytes: int) -> bytearray:
+    """Return what gzip members one after the other hold, and no more than some bytes of it.
+
+    Raises
+    ------
+    Rejected
+        ``E_TRUNCATED`` if the stream ends before it should, ``E_CODEC_ERROR`` if it is damaged.
+    """
+    plain = bytearray()
+    rest: bytes | memoryview = packed
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        while len(plain) < most_bytes:
+            plain += stream.decompress(rest, min(_STEP_BYTES, most_bytes - len(plain)))
+            rest = stream.unconsumed_tail
+            if stream.eof:
+                rest = stream.unused_data
+                if rest[:2] != b"\x1f\x8b":
+                    return plain
+                stream = zlib.decompressobj(_GZIP)
+            elif not rest:
+                plain += stream.decompress(b"", max(1, most_bytes - len(plain)))
+                if len(plain) < most_bytes and not stream.eof:
+                    raise Rejected("E_TRUNCATED")
+    except zlib.error:
+        raise Rejected("E_CODEC_ERROR") from None
+    return plain
+
+
+def unpacked_head(packed: bytes, n_bytes: int) -> bytes:
+    """Return the first bytes a gzip stream holds, as far as its own first bytes give them."""
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        return stream.decompress(packed[:_HEAD_BYTES], n_bytes)
+    except zlib.error:
+        return b""
+
+
+def _slack(block: Block) -> int:
+    """Return the bytes beyond the voxels that are too many to be padding."""
+    return max(min(block.side("y"), block.side("x")) * np.dtype(block.dtype).itemsize, 2)

@@ -1,0 +1,210 @@
+"""A case list: a table in CSV of images and their masks, as radiomics programs take it.
+
+Columns ``Image`` and ``Mask`` with paths, absolute or beside the list; and, where they are
+there, ``ID`` (the case or patient), ``Label`` (a value of the mask) and ``Modality``. A row is an
+image and one of its masks. ``Image`` may be the SeriesInstanceUID of a series in another archive.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from medpipe.archive.other.identity import Role, is_uid
+from medpipe.archive.source import MAX_FILE_BYTES, FolderSource, OpenFile, decode_path, encode_path, path_order
+from medpipe.contracts.protocols import Item
+from medpipe.errors import StoppedError
+from medpipe.keys import digest
+
+MAX_LIST_BYTES: Final = 64 << 20
+_HEAD_BYTES: Final = 4096
+_PATIENTS: Final = ("id", "patient", "patientid", "case")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseList:
+    """What a case list says.
+
+    Attributes
+    ----------
+    roles : dict of str to Role
+        By path: relative to the list's folder, or absolute for what lies elsewhere.
+    bad_rows : tuple of int
+        Numbers of the rows that name no image, or a label that is none.
+    """
+
+    roles: dict[str, Role]
+    bad_rows: tuple[int, ...]
+
+
+class ListedSource:
+    """The files that a case list names, as a :class:`medpipe.contracts.protocols.Source`.
+
+    Parameters
+    ----------
+    path : path
+        The list.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._cases: CaseList | None = None
+
+    def scan(self) -> Iterator[Item]:
+        """Yield every file that is named, once; what is not there carries ``E_CASE_FILE``.
+
+        A row that cannot be used is an item with ``E_CASE_ROW``. The version of a file changes with
+        what the list says of it.
+
+        Raises
+        ------
+        StoppedError
+            If the list cannot be read.
+        """
+        cases = self.read()
+        items = [self._item(path, role) for path, role in cases.roles.items()]
+        name = encode_path(os.fsencode(self.path.name))
+        items += [Item(path=f"{name}/row {row}", size=0, version="row", problem="E_CASE_ROW") for row in cases.bad_rows]
+        yield from sorted(items, key=lambda item: path_order(item.path))
+
+    def open(self, path: str) -> bytes:
+        """Return the bytes of a file; see :meth:`medpipe.archive.source.FolderSource.open`."""
+        with self.opened(path) as file:
+            return file.whole()
+
+    def opened(self, path: str) -> AbstractContextManager[OpenFile]:
+        """Open a file; see :meth:`medpipe.archive.source.FolderSource.opened`."""
+        if path.startswith("/"):
+            return FolderSource("/").opened(path[1:])
+        return FolderSource(self.path.parent).opened(path)
+
+    def read(self) -> CaseList:
+        """Return the list, read once.
+
+        Raises
+        ------
+        StoppedError
+            If it is gone, or no case list any more.
+        """
+        if self._cases is None:
+            self._cases = self._read()
+        return self._cases
+
+    def _read(self) -> CaseList:
+        text = _text(self.path, MAX_LIST_BYTES)
+        table = None if text is None else _table(text)
+        if table is None:
+            raise StoppedError(f"case list {self.path}: cannot be read as CSV with the columns Image and Mask")
+        roles: dict[str, Role] = {}
+        bad: list[int] = []
+        for number, row in table:
+            try:
+                self._add(row, roles)
+            except ValueError:
+                bad.append(number)
+        return CaseList(roles=roles, bad_rows=tuple(bad))
+
+    def _add(self, row: dict[str, str], roles: dict[str, Role]) -> None:
+        if not row["image"]:
+            raise ValueError("no image")
+        case = next((row[name] for name in _PATIENTS if row.get(name)), "")
+        said = Role(case=case, modality=row.get("modality", "").upper())
+        label = (_label(row["label"]),) if row.get("label") else ()
+        is_elsewhere = is_uid(row["image"])
+        image = row["image"] if is_elsewhere else self._place(row["image"])
+        if not is_elsewhere:
+            if roles.get(image, said).images:
+                raise ValueError("an image that is a mask elsewhere")
+            roles.setdefault(image, said)
+        if not row["mask"]:
+            return
+        mask = self._place(row["mask"])
+        known = roles.get(mask)
+        if mask == image or (known is not None and not known.images):
+            raise ValueError("a mask that is an image elsewhere")
+        known = replace(said, images=(image,), labels=label) if known is None else known
+        # without a label all values count
+        labels = tuple(sorted({*known.labels, *label})) if known.labels and label else ()
+        roles[mask] = replace(known, images=tuple(sorted({*known.images, image})), labels=labels)
+
+    def _place(self, said: str) -> str:
+        """Return where a named file is: its folder with links followed, as the list's author sees it."""
+        if "\0" in said:
+            raise ValueError("no path")
+        folder, name = os.path.split(os.path.join(self.path.parent, said))  # noqa: PTH118  # keeps trailing dots
+        place = Path(os.path.realpath(folder), name)
+        base = Path(os.path.realpath(self.path.parent))
+        return encode_path(os.fsencode(place.relative_to(base) if place.is_relative_to(base) else place))
+
+    def _item(self, path: str, role: Role) -> Item:
+        place = os.path.join(os.fsencode(os.path.realpath(self.path.parent)), decode_path(path))  # noqa: PTH118
+        said = digest([role.case, role.modality, role.images, role.labels])[:8]
+        try:
+            found = os.lstat(place)
+        except (OSError, ValueError):
+            return Item(path=path, size=0, version="named", problem="E_CASE_FILE")
+        problem = None
+        if stat.S_ISLNK(found.st_mode):
+            problem = "E_SYMLINK"
+        elif not stat.S_ISREG(found.st_mode):
+            problem = "E_CASE_FILE"
+        elif found.st_size > MAX_FILE_BYTES:
+            problem = "E_TOO_LARGE"
+        version = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}-{said}"
+        return Item(path=path, size=found.st_size, version=version, problem=problem)
+
+
+def is_case_list(path: Path) -> bool:
+    """Tell by its first line whether a file is a case list."""
+    text = _text(path, _HEAD_BYTES, whole=False)
+    return text is not None and _table(text.partition("\n")[0]) is not None
+
+
+def source_at(root: str | Path) -> FolderSource | ListedSource:
+    """Return what an archive is read by: a folder, or the files a case list names."""
+    path = Path(root)
+    return ListedSource(path) if path.is_file() else FolderSource(path)
+
+
+def _text(path: Path, most_bytes: int, *, whole: bool = True) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most_bytes + 1)
+        if whole and len(data) > most_bytes:
+            return None
+        return data.decode("utf-8-sig", "strict" if whole else "replace")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _table(text: str) -> list[tuple[int, dict[str, str]]] | None:
+    """Return the rows with their numbers, by the names of the columns in lower case."""
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error:
+        return None
+    names = [name.strip().lower() for name in lines[0]] if lines else []
+    if not {"image", "mask"} <= set(names) or len(set(names)) != len(names):
+        return None
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if any(cell.strip() for cell in cells):
+            padded = [*cells, *[""] * (len(names) - len(cells))]
+            rows.append((number, {name: cell.strip() for name, cell in zip(names, padded, strict=False)}))
+    return rows
+
+
+def _label(said: str) -> int:
+    value = float(said)
+    if value != int(value) or value == 0:
+        raise ValueError("no label")
+    return int(value)
