@@ -58,6 +58,37 @@ REASONS: dict[str, Reason] = {
         "correct the row",
     ),
     "E_DICOMDIR": _info("the file is a directory index of a medium", "nothing to do: files are found by reading them"),
+    "S_DICOMDIR_LACKS": _info(
+        "a directory index of a medium names files that are not in the archive",
+        "copy the medium again, if these images are wanted",
+    ),
+    "S_ARCHIVE": _info("an archive file (zip or tar)", "nothing to do: each member has a row of its own"),
+    "E_ARCHIVE_NESTED": _error(
+        "an archive file within an archive file; it is not opened", "unpack it beside the archive file it lies in"
+    ),
+    "E_ARCHIVE_SLIP": _error(
+        "the member's name leads out of the archive file, or is no name", "check where it comes from; it may be hostile"
+    ),
+    "E_ARCHIVE_RATIO": _error(
+        "it would inflate to far more than images of its size do",
+        "check where it comes from; unpack it yourself if you trust it",
+    ),
+    "E_ARCHIVE_LIMIT": _error(
+        "the archive file has too many members, or too long a directory", "unpack it, or pack it in several"
+    ),
+    "E_ARCHIVE_DAMAGED": _error(
+        "the archive file is cut or damaged; members that can be found are read", "transfer the archive file again"
+    ),
+    "E_ARCHIVE_OVERLAP": _error("members of the archive file overlap", "check where it comes from; it may be hostile"),
+    "E_ARCHIVE_CRC": _error("the member's bytes do not fit its checksum", "transfer the archive file again"),
+    "E_ARCHIVE_ENCRYPTED": _error("the member is encrypted", "pack it again without a password"),
+    "E_ARCHIVE_METHOD": _error(
+        "the member is stored in a way that is not read (compression method, sparse file)",
+        "pack it again, stored or deflated",
+    ),
+    "E_ARCHIVE_LINK": _info(
+        "the member is a link", "nothing to do: what it leads to is read where it is a member itself"
+    ),
     "E_UNREADABLE": _error("the file cannot be opened or read", "check the permissions and the medium"),
     "E_SYMLINK": _info("the entry is a symbolic link", "scan the folder it points to as an archive of its own"),
     "E_SPECIAL_FILE": _info("the entry is no regular file", "nothing to do"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from medpipe.archive.other.cases import is_case_list, source_at
+from medpipe.archive.other.cases import is_archive_file, is_case_list, source_at
 from medpipe.errors import ConfigError, StoppedError
 from medpipe.lake.lake import is_lake
 
@@ -20,14 +20,14 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
     Raises
     ------
     ConfigError
-        If an archive is no folder, is empty, lies in another one, or holds the lake or lies in it.
+        If an archive is neither a folder nor an archive file, is empty, lies in another one, or holds the lake or lies in it.
     StoppedError
         If an archive cannot be looked into.
     """
     _check_nested(archives)
     may_be_known = is_lake(lake)
     for archive in archives:
-        is_there = _is_folder(archive)
+        is_there = _is_there(archive)
         if not is_there and not may_be_known:
             raise missing_archive(archive)
         _check_apart(archive.resolve(), lake.resolve())
@@ -69,22 +69,24 @@ def empty_archive(archive: Path) -> ConfigError:
 
 def missing_archive(archive: Path) -> ConfigError:
     """Return the error for an archive that is not there and never was."""
-    return ConfigError(f"archive {archive}: no such folder")
+    return ConfigError(f"archive {archive}: no such folder or file")
 
 
-def _is_folder(archive: Path) -> bool:
+def _is_there(archive: Path) -> bool:
     try:
         if archive.is_dir() or (archive.is_file() and is_case_list(archive)):
             return True
         is_there = archive.exists()
+        if is_there and archive.is_file() and is_archive_file(archive):
+            return True
     except OSError as error:
         raise StoppedError(
             f"archive {archive}: cannot be looked into ({error.strerror}): check the permissions"
         ) from None
     if is_there:
         raise ConfigError(
-            f"archive {archive}: is a file, not a folder, and no case list (CSV with the columns Image and Mask): "
-            "name the folder it lies in"
+            f"archive {archive}: is a file, not a folder, no zip or tar, and no case list (CSV with the columns Image "
+            "and Mask): name the folder it lies in"
         )
     return False
 

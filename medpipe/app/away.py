@@ -112,8 +112,8 @@ class Away:
         tokens: set[int] = set()
 
         def gone() -> Iterator[Entry]:
-            for item, entry, _ in comparison.changes(source_at(root).scan(), known):
-                if item is None and entry is not None and entry.note != CLOSED:
+            for item, entry, _, is_inner in comparison.changes(source_at(root).scan(), known):
+                if item is None and entry is not None and not is_inner and entry.note != CLOSED:
                     tokens.add(path_token(entry.path))
                     yield entry
 

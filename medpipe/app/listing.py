@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from medpipe.app.refused import Retrying
 from medpipe.app.scan_state import Chunk
-from medpipe.archive.source import path_order
+from medpipe.archive.encoding import path_order
 from medpipe.contracts.protocols import Item
 from medpipe.lake.private import Private
 
@@ -58,11 +58,14 @@ class Change(NamedTuple):
         What the list has; None for a new file.
     is_late : bool
         Nothing is known to have changed, but the file should have been read and could not be.
+    is_inner : bool
+        The list has it below a file that is new or changed: it may be a member of that still.
     """
 
     item: Item | None
     entry: Entry | None
     is_late: bool = False
+    is_inner: bool = False
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class Comparison:
         Tells of an item that is new or changed whether it is complete.
     read_all : bool
         Take every file for a changed one.
+    has_members : bool
+        Whether what the list has below a file is a member of it; members have none.
     listed : int
         Entries found.
     fresh : int
@@ -93,12 +98,15 @@ class Comparison:
     retrying: Retrying = field(default_factory=Retrying)
     settled: Callable[[Item], bool] | None = None
     read_all: bool = False
+    has_members: bool = True
     listed: int = 0
     fresh: int = 0
     gone: int = 0
     unreachable: int = 0
     deferred: int = 0
     _closed: bytes | None = None
+    _file: bytes | None = None
+    _file_state: Literal["same", "changed", "deferred"] = "same"
     _deferred_sizes: set[int] = field(default_factory=set)
 
     def changes(self, items: Iterable[Item], known: Iterator[Entry]) -> Iterator[Change]:
@@ -122,6 +130,8 @@ class Comparison:
                 order = b"" if entry is None else path_order(entry.path)
             if is_closed(item):
                 self._closed = place + b"\0"
+            elif self.has_members:
+                self._file, self._file_state = place + b"\0", "same"
             if entry is None or order != place:
                 yield from self._found(item, None)
                 continue
@@ -149,12 +159,30 @@ class Comparison:
         if self.settled is not None and item.problem is None and not self.settled(item):
             self.deferred += 1
             self._deferred_sizes.add(item.size)
+            self._file_state = "deferred"
             yield from self._late(entry)
             return
         self.fresh += 1
+        self._file_state = "changed"
         yield Change(item, entry)
 
+    def _member(self, entry: Entry) -> Iterator[Change]:
+        """Yield what becomes of a member of the file that was listed last; only what that holds now tells."""
+        if self._file_state == "changed":
+            yield Change(None, entry, is_inner=True)
+        elif entry.is_held:
+            self.listed += 1
+            if self._file_state == "same" and self.retrying.is_noted(entry.note):
+                self.fresh += 1
+                size, _, _ = entry.version.partition("-")
+                yield Change(Item(path=entry.path, size=int(size), version=entry.version), entry)
+            else:
+                yield from self._late(entry)
+
     def _missing(self, entry: Entry, order: bytes) -> Iterator[Change]:
+        if self._file is not None and order.startswith(self._file):
+            yield from self._member(entry)
+            return
         if entry.note == GONE:
             return
         if self._closed is not None and order.startswith(self._closed):

@@ -10,7 +10,7 @@ from typing import Any
 
 from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan_state import blob_prefix
-from medpipe.archive.source import path_order
+from medpipe.archive.encoding import path_order
 from medpipe.contracts.protocols import Item
 from medpipe.lake.private import Private
 
@@ -44,16 +44,13 @@ class Pending:
 
     def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Json | None]]:
         """Yield items, which come in order, each with its header if it was read at this version before."""
-        known = heapq.merge(*(self._headers(names) for names in self._earlier.values()), key=_order)
-        header = next(known, None)
+        earlier = self.earlier()
         for item in items:
-            place = path_order(item.path)
-            found = None
-            while header is not None and _order(header) <= place:
-                if header["path"] == item.path and header["version"] == item.version and header["size"] == item.size:
-                    found = header
-                header = next(known, None)
-            yield item, found
+            yield item, earlier.find(item)
+
+    def earlier(self) -> Earlier:
+        """Return what was read before, to be gone through once."""
+        return Earlier(heapq.merge(*(self._headers(names) for names in self._earlier.values()), key=_order))
 
     def add(self, header: Json) -> None:
         """Keep a header, once it has company."""
@@ -67,6 +64,28 @@ class Pending:
     def _headers(self, names: Sequence[str]) -> Iterator[Json]:
         for name in names:
             yield from json.loads(self._private.get(name))
+
+
+class Earlier:
+    """Headers that were read before, asked for in the order of paths."""
+
+    def __init__(self, headers: Iterator[Json]) -> None:
+        self._rest = headers
+        self._head = next(headers, None)
+
+    def find(self, item: Item) -> Json | None:
+        """Return the header of an item, if it was read at this version."""
+        place = path_order(item.path)
+        found = None
+        while self._head is not None and _order(self._head) <= place:
+            if _is_of(self._head, item):
+                found = self._head
+            self._head = next(self._rest, None)
+        return found
+
+
+def _is_of(header: Json, item: Item) -> bool:
+    return (header["path"], header["version"], header["size"]) == (item.path, item.version, item.size)
 
 
 def _order(header: Json) -> bytes:

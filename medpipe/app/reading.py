@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from medpipe.app.site import Site
+from medpipe.archive.encoding import path_order
 from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
@@ -26,6 +27,9 @@ BATCH = 64
 HEADER_S = 20.0
 WHOLE_S = 60.0
 PIXELS_S = 60.0
+LISTING_S = 900.0
+"""Seconds to list an archive file; a compressed tar is read to its end for that."""
+
 HEADERS_VERSION = 3
 """Raised when a header is read otherwise: then all files are read again."""
 
@@ -78,6 +82,26 @@ class Reader:
         for found in results:
             yield from self._headers(under_way.popleft(), found)
 
+    def members(self, path: str) -> tuple[list[Item], str]:
+        """Return what an archive file holds, in order, and the code why that may not be all."""
+        asked = {"token": digest(path), "path": path}
+        results = self._pool.map_batches(
+            "members", [[asked]], item_s=LISTING_S, subject=lambda item: str(item["token"])
+        )
+        ((found,),) = results
+        if isinstance(found, Death):
+            return [], _code_of(found)
+        items = [
+            Item(path=path, size=size, version=version, problem=problem)
+            for path, size, version, problem in found["members"]
+        ]
+        # what a sandbox says of one file must not change others
+        orders = [path_order(item.path) for item in items]
+        is_below = all(item.path.startswith(f"{path}/") for item in items)
+        if not is_below or any(one >= other for one, other in pairwise(orders)):
+            return [], "E_ARCHIVE_DAMAGED"
+        return items, str(found["code"])
+
     def wholes(self, paths: Sequence[str]) -> list[Look]:
         """Return the digest of all bytes of each file."""
         return self._looks("whole", paths, WHOLE_S)
@@ -117,6 +141,10 @@ class Reader:
                     named = self._identify(result)
                     yield Header.from_json(named), named
                     continue
-                code = "E_HEADER" if result.code in {"E_CRASH", "E_INTERNAL"} else result.code
+                code = _code_of(result)
             header = Header(path=item.path, size=item.size, version=item.version, code=code)
             yield header, header.to_json()
+
+
+def _code_of(death: Death) -> str:
+    return "E_HEADER" if death.code in {"E_CRASH", "E_INTERNAL"} else death.code

@@ -8,7 +8,7 @@ from typing import Self
 from medpipe.app.conditions import conditions_of
 from medpipe.app.site import Site
 
-PASSING = frozenset({"E_CHANGED", "E_UNREADABLE", "E_VANISHED"})
+PASSING = frozenset({"E_CHANGED", "E_UNREADABLE", "E_VANISHED", "S_DICOMDIR_LACKS"})
 """Codes that say nothing lasting about a file: it is read again though its version is the same."""
 
 CONDITIONAL = frozenset({"E_TOO_LARGE", "E_TIMEOUT", "E_OOM", "E_HEADER", "E_UNSUPPORTED_TS"})

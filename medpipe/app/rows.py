@@ -12,9 +12,9 @@ from typing import Any
 from medpipe.archive.assemble import Assembly, Outcome
 from medpipe.archive.closed import standard_uid
 from medpipe.archive.companions import Reference
+from medpipe.archive.encoding import decode_path
 from medpipe.archive.header import Header
 from medpipe.archive.series import series_facts
-from medpipe.archive.source import decode_path
 from medpipe.archive.stacks import Stack
 from medpipe.keys import digest
 from medpipe.privacy.pseudonyms import Pseudonyms

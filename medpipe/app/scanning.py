@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +20,11 @@ from medpipe.app.listing import CLOSED, GONE, Change, Comparison, Entry, FileLis
 from medpipe.app.pending import Pending
 from medpipe.app.progress import Progress
 from medpipe.app.reading import HEADERS_VERSION, Reader
-from medpipe.app.refused import AGAIN, CONDITIONAL, PASSING, Retrying
+from medpipe.app.refused import AGAIN, Retrying
 from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_states, remove_garbage
 from medpipe.app.site import Site
+from medpipe.app.unpacking import Unpacking
 from medpipe.archive.header import Header
 from medpipe.archive.other.cases import ListedSource, source_at
 from medpipe.archive.other.identity import Identity
@@ -33,11 +35,12 @@ from medpipe.lake.index import point_to
 from medpipe.lake.lake import Lake
 from medpipe.lake.sealed_spool import SealedSpool
 from medpipe.privacy.pseudonyms import Pseudonyms
-from medpipe.ranges import range_of
+from medpipe.ranges import Range, range_of
 
 SPOOL_BYTES = 32 << 20
 """Bytes of each spool held in memory before they are put aside."""
 
+_LEAST_EDIT_BITS = 9
 _CONTENT_DIGITS = 16
 _KEY_DIGITS = 12
 
@@ -144,10 +147,11 @@ class SourceScan:
                 *(SealedSpool(self.lake.private, folder / name, limit_bytes=SPOOL_BYTES) for name in _Spools._fields)
             )
             self._compare(before, spools)
-            bits = bits_of(before, self.comparison.listed)
-            deletions = self._read(before, reader, spools, bits)
-            chunks = self._list(before, spools, deletions, bits)
-            state = self._index(before, reader, spools, chunks, bits)
+            # how many members archive files have shows only when these are read
+            fine = max(bits_of(before, self.comparison.listed), _LEAST_EDIT_BITS)
+            deletions = self._read(before, reader, spools, fine)
+            chunks = self._list(before, spools, deletions, fine)
+            state = self._index(before, reader, spools, chunks, fine)
         self._tell(before, deletions)
         return Found(
             state=state,
@@ -188,7 +192,7 @@ class SourceScan:
         known = FileList(self.lake.private, "", before.chunks).entries()
         items = self._source.scan()
         for change in self.comparison.changes(items, known):
-            spools.changes.add(0, _line(_plain(change.item), change.entry, change.is_late))
+            spools.changes.add(0, _line(_plain(change.item), change.entry, change.is_late, change.is_inner))
         if self.comparison.listed:
             return
         if before.files:
@@ -206,21 +210,19 @@ class SourceScan:
         naming = self._naming(before)
         deletions = Deletions(share=self.site.deletions_share, known=before.files, accepted=self.accept_deletions)
         self.progress.stage("scan", self.comparison.fresh)
-        pending = Pending(self.lake.private, before.source)
-        fresh = (change.item for change in _changes(spools.changes) if change.item is not None)
-        headers = reader.headers(pending.beside(fresh))
-        for item, old, is_late in _changes(spools.changes):
-            if item is None:
+        unpacking = Unpacking(
+            reader=reader, pending=Pending(self.lake.private, before.source), comparison=self.comparison
+        )
+        taken = unpacking.take(_changes(spools.changes), _changes(spools.changes))
+        for (item, old, is_late, _), header, plain, has_lost in taken:
+            if item is None or header is None:
                 is_kept = is_late or (old is not None and self.comparison.may_be_renamed(old))
                 if not is_kept:
                     spools.resolved.add(0, _line(None, old))
                 elif self.comparison.read_all:
                     spools.resolved.add(0, _line(_again(old), None))
                 continue
-            header, plain = next(headers)
-            if header.code not in PASSING | CONDITIONAL:
-                pending.add(plain)
-            entry = self._entry(naming, item, header)
+            entry = self._entry(naming, item, header, has_lost=has_lost)
             self.read += item.problem is None
             self.files += old is None or old.note == GONE
             if old is not None:
@@ -257,7 +259,7 @@ class SourceScan:
         return files.changed(changes())
 
     def _index(
-        self, before: SourceState, reader: Reader, spools: _Spools, chunks: tuple[Chunk, ...], bits: int
+        self, before: SourceState, reader: Reader, spools: _Spools, chunks: tuple[Chunk, ...], fine: int
     ) -> SourceState:
         indexer = Indexer(
             lake=self.lake,
@@ -267,7 +269,8 @@ class SourceScan:
             retrying=self.retrying,
             on_range=self.progress.advance,
         )
-        numbers = indexer.numbers(bits, spools.edits.numbers())
+        bits = min(bits_of(before, self.comparison.listed), fine)
+        numbers = indexer.numbers(bits, {number >> (fine - bits) for number in spools.edits.numbers()})
         if not numbers or not (before.generation or self.files):
             if before.generation:
                 # what a kill after the last change left undone
@@ -275,18 +278,22 @@ class SourceScan:
                 remove_garbage(self.lake, before)
             return before
         self.progress.stage("index", len(numbers))
+
+        def edits(number: int) -> Iterator[bytes]:
+            return chain.from_iterable(map(spools.edits.take, Range(bits, number).cut(fine)))
+
         return indexer.advance(
             bits,
             numbers,
-            spools.edits.take,
+            edits,
             chunks=chunks,
             files=self.files,
             headers_version=HEADERS_VERSION,
             layout=self._layout,
         )
 
-    def _entry(self, naming: Naming, item: Item, header: Header) -> Entry:
-        note = CLOSED if is_closed(item) else self.retrying.note(header.code)
+    def _entry(self, naming: Naming, item: Item, header: Header, *, has_lost: bool) -> Entry:
+        note = CLOSED if is_closed(item) else AGAIN if has_lost else self.retrying.note(header.code)
         key, content = naming.place(header)[:_KEY_DIGITS], header.head_digest[:_CONTENT_DIGITS]
         return Entry(item.path, item.version, key, content, note)
 
@@ -326,9 +333,9 @@ def _plain(item: Item | None) -> list[object] | None:
 
 def _changes(spool: SealedSpool) -> Iterator[Change]:
     for line in spool.read(0):
-        item, entry, is_late = json.loads(line)
+        item, entry, is_late, is_inner = json.loads(line)
         found = None if item is None else Item(path=item[0], size=item[1], version=item[2], problem=item[3])
-        yield Change(found, None if entry is None else Entry(*entry), is_late)
+        yield Change(found, None if entry is None else Entry(*entry), is_late, is_inner)
 
 
 def _resolved(spool: SealedSpool) -> Iterator[tuple[Entry | None, Entry | None]]:

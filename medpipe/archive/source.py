@@ -1,50 +1,26 @@
-"""A folder as an archive: every entry is listed once, nothing is followed, nothing escapes."""
+"""A folder or an archive file as an archive: every entry is listed once, nothing is followed, nothing escapes."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from medpipe.archive.containers import container_of
+from medpipe.archive.encoding import decode_path, encode_path, path_order
+from medpipe.archive.members import Container, Member
 from medpipe.contracts.protocols import Item, Source
 from medpipe.errors import Rejected, StoppedError
 
 MAX_FILE_BYTES: Final = 8 << 30
-_ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 _OTHER_KIND: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV})
 """What opening says of a link, of something else in the place of a folder, of a socket, of a device."""
-
-
-def encode_path(raw: bytes) -> str:
-    """Return a file name's bytes as text that JSON and UTF-8 can hold.
-
-    Names in valid UTF-8 stay as they are, except that ``%`` becomes ``%25``; bytes that are
-    not UTF-8 become ``%XX``. :func:`decode_path` is the inverse.
-    """
-    text = raw.decode("utf-8", "surrogateescape").replace("%", "%25")
-    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text)
-
-
-def decode_path(path: str) -> bytes:
-    """Return the file name's bytes that :func:`encode_path` wrote as text."""
-    parts = _ESCAPE.split(path)
-    return b"".join(
-        bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
-        for place, part in enumerate(parts)
-    )
-
-
-def path_order(path: str) -> bytes:
-    """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
-    raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
-    return raw.replace(b"/", b"\0")
 
 
 class OpenFile:
@@ -57,14 +33,17 @@ class OpenFile:
     size : int
         Bytes it had when it was opened.
     version : str
-        As :meth:`FolderSource.scan` gives it.
+        As :meth:`FolderSource.scan` gives it, or :meth:`FolderSource.members`.
+    is_member : bool
+        Whether it is a member of an archive file.
     """
 
-    def __init__(self, stream: RawIOBase, *, size: int, version: str) -> None:
+    def __init__(self, stream: RawIOBase, *, size: int, version: str, is_member: bool = False) -> None:
         self._stream = stream
         self._held = b""
         self.size = size
         self.version = version
+        self.is_member = is_member
 
     def head(self, n_bytes: int) -> bytes:
         """Return the first bytes, no more than there are, and at least as many as were asked for before."""
@@ -73,7 +52,15 @@ class OpenFile:
         return self._held
 
     def whole(self) -> bytes:
-        """Return all bytes."""
+        """Return all bytes.
+
+        Raises
+        ------
+        Rejected
+            ``E_CHANGED`` if it is larger than 8 GiB: what was listed so is not to be opened.
+        """
+        if self.size > MAX_FILE_BYTES:
+            raise Rejected("E_CHANGED")
         return self.head(self.size)
 
     def into(self, place: memoryview) -> int:
@@ -95,10 +82,13 @@ class OpenFile:
 class FolderSource:
     """A folder of files, as a :class:`medpipe.contracts.protocols.Source`.
 
+    The members of an archive file (zip or tar) have paths below its own, as if it were a folder;
+    which it has, only :meth:`members` tells.
+
     Parameters
     ----------
     root : path
-        The archive's folder.
+        The archive's folder, or a file: then the only one, under its own name.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -114,8 +104,11 @@ class FolderSource:
         Raises
         ------
         StoppedError
-            If the root is no folder that can be listed.
+            If the root is no folder that can be listed, and no file.
         """
+        if self.root.is_file():
+            yield _stated(os.fsencode(self.root.name), self.root.stat(follow_symlinks=False))
+            return
         base = os.fsencode(self.root)
         try:
             entries = _listed(base)
@@ -147,7 +140,7 @@ class FolderSource:
 
     @contextmanager
     def opened(self, path: str) -> Iterator[OpenFile]:
-        """Open a regular file below the root.
+        """Open a regular file below the root, or a member of an archive file.
 
         Every folder on the way is opened without following links, so a link put in place
         after the scan leads nowhere. Only what :meth:`scan` yields without a problem is to be
@@ -157,39 +150,106 @@ class FolderSource:
         ------
         Rejected
             ``E_VANISHED`` if it is gone, ``E_CHANGED`` if it or a folder on the way is a link or
-            of another kind now, or it has grown beyond 8 GiB, ``E_UNREADABLE`` if it cannot be
-            read or the path leaves the root.
+            of another kind now, ``E_UNREADABLE`` if it cannot be read or the path leaves the root;
+            of a member what is wrong with it, see :mod:`medpipe.archive.zips` and
+            :mod:`medpipe.archive.tars`.
         StoppedError
             If the root itself is gone: that says nothing about the file.
         """
-        parts = decode_path(path).split(b"/")
-        if any(part in {b"", b".", b".."} for part in parts):
+        with self._descriptor(path) as (file, found, inner):
+            if inner:
+                yield _member(file, inner)
+                return
+            with os.fdopen(os.dup(file), "rb", buffering=0) as stream:
+                yield OpenFile(stream, size=found.st_size, version=_version(found))
+
+    def members(self, path: str) -> tuple[list[Item], str]:
+        """Return what an archive file holds, in the order of the names' bytes, and why that may not be all.
+
+        Parameters
+        ----------
+        path : str
+
+        Returns
+        -------
+        list of Item
+            With their paths below the root; a problem where one must not be read.
+        str
+            A code, or an empty string.
+
+        Raises
+        ------
+        Rejected
+            As for :meth:`opened`; ``E_CHANGED`` if it is no archive file.
+        """
+        with self._descriptor(path) as (file, _, inner):
+            container = None if inner else container_of(file)
+            if container is None:
+                raise Rejected("E_CHANGED")
+            members, code = container.listing(file)
+        items = [
+            Item(path=f"{path}/{one.path}", size=one.size, version=one.version, problem=one.problem) for one in members
+        ]
+        return sorted(items, key=lambda item: path_order(item.path)), code
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a regular file below the root, or a member of an archive file.
+
+        Raises
+        ------
+        StoppedError
+            If the root itself is gone.
+        """
+        try:
+            with self._descriptor(path) as (file, _, inner):
+                return not inner or _found(file, inner) is not None
+        except Rejected:
+            return False
+
+    @contextmanager
+    def _descriptor(self, path: str) -> Iterator[tuple[int, os.stat_result, str]]:
+        """Open the file of a path; of a member, that of the archive file, with the member's path below it."""
+        parts = path.split("/")
+        names = [decode_path(part) for part in parts]
+        if any(name in {b"", b".", b".."} or b"/" in name or b"\0" in name for name in names):
             raise Rejected("E_UNREADABLE")
         try:
-            with os.fdopen(self._descriptor(parts), "rb", buffering=0) as stream:
-                found = os.fstat(stream.fileno())
-                if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+            file, depth = self._walked(names)
+            try:
+                found = os.fstat(file)
+                if not stat.S_ISREG(found.st_mode):
                     raise Rejected("E_CHANGED")
-                yield OpenFile(stream, size=found.st_size, version=_version(found))
+                yield file, found, "/".join(parts[depth:])
+            finally:
+                os.close(file)
         except OSError as error:
             raise Rejected(_code(error)) from None
 
-    def _descriptor(self, parts: list[bytes]) -> int:
+    def _walked(self, names: list[bytes]) -> tuple[int, int]:
+        """Return a descriptor of what lies where folders end, and how many parts of the path lead there."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = self._opened_root()
+        folder = self._opened_root(names[0])
         try:
-            for part in parts[:-1]:
-                inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
+            for depth, name in enumerate(names[:-1], 1):
+                try:
+                    inner = os.open(name, flags | os.O_DIRECTORY, dir_fd=folder)
+                except NotADirectoryError:
+                    return os.open(name, flags | os.O_NONBLOCK, dir_fd=folder), depth
                 os.close(folder)
                 folder = inner
             # without O_NONBLOCK, opening a pipe waits for a writer that may never come
-            return os.open(parts[-1], flags | os.O_NONBLOCK, dir_fd=folder)
+            return os.open(names[-1], flags | os.O_NONBLOCK, dir_fd=folder), len(names)
         finally:
             os.close(folder)
 
-    def _opened_root(self) -> int:
+    def _opened_root(self, first: bytes) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return os.open(self.root, flags)
+        except NotADirectoryError:
+            if first != os.fsencode(self.root.name):
+                raise Rejected("E_VANISHED") from None
+            return os.open(self.root.parent, flags)
         except OSError as error:
             raise StoppedError(
                 f"archive {self.root}: its folder cannot be opened ({_name(error)}): check that it is mounted and "
@@ -237,6 +297,12 @@ class Opener(Protocol):
 class Archive(Opener, Source, Protocol):
     """An archive: it lists its files and opens them."""
 
+    def members(self, path: str) -> tuple[list[Item], str]:
+        """Return what an archive file in it holds, and why that may not be all; raises ``Rejected``."""
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file."""
+
 
 class Loader:
     """Reads files one after the other into the same memory.
@@ -283,20 +349,58 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def _item(relative: bytes, entry: os.DirEntry[bytes]) -> Item:
-    path = encode_path(relative)
     try:
-        found = entry.stat(follow_symlinks=False)
+        return _stated(relative, entry.stat(follow_symlinks=False))
     except OSError:
-        return Item(path=path, size=0, version="", problem="E_UNREADABLE")
-    version = _version(found)
+        return Item(path=encode_path(relative), size=0, version="", problem="E_UNREADABLE")
+
+
+def _stated(relative: bytes, found: os.stat_result) -> Item:
     problem = None
     if stat.S_ISLNK(found.st_mode):
         problem = "E_SYMLINK"
     elif not stat.S_ISREG(found.st_mode):
         problem = "E_SPECIAL_FILE"
-    elif found.st_size > MAX_FILE_BYTES:
-        problem = "E_TOO_LARGE"
-    return Item(path=path, size=found.st_size, version=version, problem=problem)
+    return Item(path=encode_path(relative), size=found.st_size, version=_version(found), problem=problem)
+
+
+def _found(file: int, inner: str) -> Member | None:
+    container = container_of(file)
+    if container is None:
+        raise Rejected("E_CHANGED")
+    return container.find(file, inner)
+
+
+def _member(file: int, inner: str) -> OpenFile:
+    member, container = _found(file, inner), container_of(file)
+    if member is None or container is None:
+        raise Rejected("E_VANISHED")
+    if member.problem is not None or member.size > MAX_FILE_BYTES:
+        raise Rejected("E_CHANGED")
+    return OpenFile(_Unread(container, file, member), size=member.size, version=member.version, is_member=True)
+
+
+class _Unread(RawIOBase):
+    """The bytes of a member, which nobody has asked for yet."""
+
+    def __init__(self, container: Container, file: int, member: Member) -> None:
+        self._read: Callable[[], bytes] = lambda: container.read(file, member)
+        self._bytes: BytesIO | None = None
+
+    @property
+    def _stream(self) -> BytesIO:
+        if self._bytes is None:
+            self._bytes = BytesIO(self._read())
+        return self._bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._stream.read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._stream.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
 
 
 def changed_at(version: str) -> str:

@@ -16,7 +16,8 @@ ARCHIVES = Annotated[
     list[Path],
     typer.Argument(
         readable=False,
-        help="folders of images, in any order and with any names; or case lists (CSV with columns Image and Mask)",
+        help="folders of images, in any order and with any names; zip and tar files; or case lists (CSV with columns "
+        "Image and Mask)",
     ),
 ]
 LAKE = Annotated[

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from medpipe.archive.containers import is_archive
+from medpipe.archive.dicomdir import lacks_files
 from medpipe.archive.header import Header
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.other.door import read_any
 from medpipe.archive.pixels import pixel_digest
-from medpipe.archive.source import Archive
+from medpipe.archive.source import MAX_FILE_BYTES, Archive, OpenFile
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
 
@@ -27,11 +30,11 @@ class ScanSession:
 
     def __init__(self, source: Archive, *, file_bytes: int) -> None:
         self._source = source
-        self._file_bytes = file_bytes
+        self._file_bytes = min(file_bytes, MAX_FILE_BYTES)
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
-        """Work through ``payload["items"]``: kind ``headers``, ``whole`` or ``pixels``."""
-        each = {"headers": self._header, "whole": self._whole, "pixels": self._pixels}[kind]
+        """Work through ``payload["items"]``: kind ``headers``, ``members``, ``whole`` or ``pixels``."""
+        each = {"headers": self._header, "members": self._members, "whole": self._whole, "pixels": self._pixels}[kind]
         results = []
         for item in payload["items"]:
             mark(kind, item["token"])
@@ -40,14 +43,34 @@ class ScanSession:
 
     def _header(self, item: Json) -> Json:
         place = {"path": item["path"], "size": item["size"], "version": item["version"]}
-        if item["size"] > self._file_bytes:
-            return Header(**place, code="E_TOO_LARGE").to_json()
         try:
             with self._source.opened(item["path"]) as file:
                 # of the file as it is open, not as it was listed: the next scan sees what changed between
-                return read_any(file.whole(), **place).to_json()
+                if item["size"] > self._file_bytes:
+                    header = Header(**place, code="E_TOO_LARGE")
+                else:
+                    header = read_any(file.whole(), **place)
+                code = self._code(header, file)
+                return (header if code == header.code else replace(header, code=code)).to_json()
         except Rejected as rejected:
             return Header(**place, code=rejected.code).to_json()
+
+    def _code(self, header: Header, file: OpenFile) -> str:
+        """Return the code of a header, if it is no archive file and no directory of a medium."""
+        if header.code == "E_NOT_DICOM" and file.is_member and is_archive(file.head):
+            return "E_ARCHIVE_NESTED"
+        if header.code in {"E_NOT_DICOM", "E_TOO_LARGE"} and not file.is_member and is_archive(file.head):
+            return "S_ARCHIVE"
+        if header.code == "E_DICOMDIR" and lacks_files(file.whole(), header.path, self._source.has):
+            return "S_DICOMDIR_LACKS"
+        return header.code
+
+    def _members(self, item: Json) -> Json:
+        try:
+            found, code = self._source.members(item["path"])
+        except Rejected as rejected:
+            return {"members": [], "code": rejected.code}
+        return {"members": [[one.path, one.size, one.version, one.problem] for one in found], "code": code}
 
     def _whole(self, item: Json) -> Json:
         return _looked(lambda: bytes_digest(self._source.open(item["path"])))

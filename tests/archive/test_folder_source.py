@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medpipe.archive.source import FolderSource, decode_path, encode_path, path_order
+from medpipe.archive.encoding import decode_path, encode_path, path_order
+from medpipe.archive.source import FolderSource
 from medpipe.errors import Rejected, StoppedError
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import pydicom
 
+from medpipe.archive.encoding import decode_path
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.source import FolderSource, decode_path
+from medpipe.archive.source import FolderSource
 from tests.bench.paired import Bench, Skipped
 
 _TEXT, _WHOLE = str, int

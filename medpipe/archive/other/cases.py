@@ -17,10 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from medpipe.archive.containers import begins_like_archive
+from medpipe.archive.encoding import decode_path, encode_path, path_order
 from medpipe.archive.other.identity import Role, is_uid
-from medpipe.archive.source import MAX_FILE_BYTES, FolderSource, OpenFile, decode_path, encode_path, path_order
+from medpipe.archive.source import MAX_FILE_BYTES, FolderSource, OpenFile
+from medpipe.archive.tars import BLOCK
 from medpipe.contracts.protocols import Item
-from medpipe.errors import StoppedError
+from medpipe.errors import Rejected, StoppedError
 from medpipe.keys import digest
 
 MAX_LIST_BYTES: Final = 64 << 20
@@ -81,9 +84,24 @@ class ListedSource:
 
     def opened(self, path: str) -> AbstractContextManager[OpenFile]:
         """Open a file; see :meth:`medpipe.archive.source.FolderSource.opened`."""
+        folder, inner = self._folder(path)
+        return folder.opened(inner)
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file."""
+        folder, inner = self._folder(path)
+        return folder.has(inner)
+
+    def members(self, path: str) -> tuple[list[Item], str]:
+        """Return nothing, and why: a list names images and masks, not archive files."""
+        if not self.has(path):
+            raise Rejected("E_VANISHED")
+        return [], "E_ARCHIVE_NESTED"
+
+    def _folder(self, path: str) -> tuple[FolderSource, str]:
         if path.startswith("/"):
-            return FolderSource("/").opened(path[1:])
-        return FolderSource(self.path.parent).opened(path)
+            return FolderSource("/"), path[1:]
+        return FolderSource(self.path.parent), path
 
     def read(self) -> CaseList:
         """Return the list, read once.
@@ -168,9 +186,15 @@ def is_case_list(path: Path) -> bool:
 
 
 def source_at(root: str | Path) -> FolderSource | ListedSource:
-    """Return what an archive is read by: a folder, or the files a case list names."""
+    """Return what an archive is read by: a folder, an archive file, or the files a case list names."""
     path = Path(root)
-    return ListedSource(path) if path.is_file() else FolderSource(path)
+    return ListedSource(path) if path.is_file() and not is_archive_file(path) else FolderSource(path)
+
+
+def is_archive_file(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a zip or a tar."""
+    with path.open("rb") as file:
+        return begins_like_archive(file.read(BLOCK))
 
 
 def _text(path: Path, most_bytes: int, *, whole: bool = True) -> str | None:

@@ -1,0 +1,32 @@
+"""Names of files as text, and the order they are listed in."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+
+
+def encode_path(raw: bytes) -> str:
+    """Return a file name's bytes as text that JSON and UTF-8 can hold.
+
+    Names in valid UTF-8 stay as they are, except that ``%`` becomes ``%25``; bytes that are
+    not UTF-8 become ``%XX``. :func:`decode_path` is the inverse.
+    """
+    text = raw.decode("utf-8", "surrogateescape").replace("%", "%25")
+    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text)
+
+
+def decode_path(path: str) -> bytes:
+    """Return the file name's bytes that :func:`encode_path` wrote as text."""
+    parts = _ESCAPE.split(path)
+    return b"".join(
+        bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
+        for place, part in enumerate(parts)
+    )
+
+
+def path_order(path: str) -> bytes:
+    """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
+    raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
+    return raw.replace(b"/", b"\0")
