@@ -12,6 +12,7 @@ from typing import Any
 from medpipe.archive.assemble import Assembly, Outcome
 from medpipe.archive.closed import standard_uid
 from medpipe.archive.header import Header
+from medpipe.archive.reconstruction import reconstruction_facts
 from medpipe.archive.series import series_facts
 from medpipe.archive.source import decode_path
 from medpipe.archive.stacks import Stack
@@ -113,7 +114,7 @@ def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) ->
         "instances": [_instance_row(naming, header, assembly.outcomes[header.path]) for header in headers],
         "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack)],
         "series": [row for row, _ in series],
-        "volumes": [_volume_row(naming, key, stack) for key, stack in volumes.items()],
+        "volumes": [_volume_row(naming, key, stack, by_path) for key, stack in volumes.items()],
     }
     return IndexedRows(
         tables=tables,
@@ -175,7 +176,7 @@ def _member_rows(naming: Naming, key: str, stack: Stack) -> Iterator[Row]:
         }
 
 
-def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
+def _volume_row(naming: Naming, key: str, stack: Stack, headers: Mapping[str, Header]) -> Row:
     return {
         "volume_key": key,
         "series_key": naming.series(stack),
@@ -203,6 +204,9 @@ def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
         "padding": None if stack.padding is None else list(stack.padding),
         "real_world_map": stack.real_world_map,
         "monochrome1": stack.monochrome1,
+        **reconstruction_facts([headers[path] for path in stack.paths]),
+        "chosen_instead": None,
+        "decided_by": None,
     }
 
 

@@ -115,7 +115,7 @@ SERIES = TableSchema(
 
 VOLUMES = TableSchema(
     "volumes",
-    2,
+    3,
     "a volume, or a refusal to make one",
     (
         Field("volume_key", "string", "identity of the volume"),
@@ -157,6 +157,11 @@ VOLUMES = TableSchema(
         ),
         Field("real_world_map", "bool", "a header maps stored numbers to real-world values; not applied"),
         Field("monochrome1", "bool", "a header says that low values are shown bright; values keep their polarity"),
+        Field("thickness_mm", "float64", "nominal slice thickness of its images; null where not said"),
+        Field("kernel_class", "string", "soft (tissue, head) or sharp (lung, bone); null where neither or not known"),
+        Field("derived", "bool", "made of other images (ImageType DERIVED); false: ORIGINAL; null where not said"),
+        Field("chosen_instead", "string", "volume that the recipe's select takes instead of it; null where none does"),
+        Field("decided_by", "string", "preference that decided so, or key where all of them found both equal"),
     ),
     ("modality", "series_key", "volume_key"),
 )
@@ -288,7 +293,7 @@ CASES = TableSchema(
 
 RUNS = TableSchema(
     "runs",
-    1,
+    2,
     "a run that ended with a snapshot",
     (
         Field("run", "string", "id of the run"),
@@ -305,6 +310,8 @@ RUNS = TableSchema(
         Field("skipped", "int64", "volumes left out by a rule"),
         Field("versions", "string", "library versions, JSON"),
         Field("privacy", "string", "pseudonymized or identified"),
+        Field("cohort", "string", "keyed digest of the cohort the run was limited to, or null"),
+        Field("cohort_entries", "int64", "patients, studies and series the cohort names, or null"),
     ),
     ("started", "run"),
 )
