@@ -237,6 +237,11 @@ REASONS: dict[str, Reason] = {
         "an instance of this UID is read from another archive",
         "nothing to do: it is read once; find out which one is right if the two differ",
     ),
+    "S_NOT_CHOSEN": _info(
+        "the recipe takes another volume of the study or patient instead",
+        "chosen_instead and decided_by say which and why; change the recipe's select to take another",
+    ),
+    "S_COHORT": _info("not in the cohort the run was limited to", "run without the cohort, or with a larger one"),
     "S_LIMIT": _info("left out by --limit or --only", "run again without it"),
     "E_GRID": _error("the segmentation does not lie on the image's grid", "resample it or make it again"),
     "E_COMPANION": _error("a companion object cannot be read", "export the segmentation again"),

@@ -9,13 +9,28 @@ import json
 import sys
 from pathlib import Path
 
+from medpipe.archive.kernels import known_kernels
 from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, Field, TableSchema
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.reasons import REASONS
+from medpipe.recipe.preferences import named_preferences
 from medpipe.recipe.schema import recipe_schema
+from medpipe.recipe.shape import WhereTable
 
 HERE = Path(__file__).parent
+SELECT_RULES = (
+    "A selection takes one volume of all that stand for choice together: that have what `one_per` names in common (`study`",
+    "or `patient`, perhaps `modality` and `route`; `study` and `modality` if not said) and fit its `where`. Only volumes that",
+    "a route takes stand for choice, each in the first selection that fits; one that fits none is not touched.",
+    "",
+    "Preferences are gone through in order. Each keeps the volumes that are as good as the best of those left; the next one",
+    "decides among these. Lengths within 0.01 mm are equal, extents within 5 % of the longest too. A number that the header",
+    "does not say comes last; a kernel, a contrast agent or an origin that it does not say comes between the two. What is",
+    "equal in everything is told apart by the keys of series and volume, which depend on their identifiers alone.",
+    "A localizer is chosen among localizers alone, whatever is preferred (`no_localizer` in `decided_by`).",
+    '`keep = "series"` takes the other volumes of the best one\'s series too.',
+)
 FAMILIES: dict[Family, str] = {"image": "Image ops", "regions": "Region sources", "features": "Extractors"}
 
 
@@ -53,6 +68,21 @@ def reasons_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def select_page() -> str:
+    lines = ["# Preferences of `select`", "", *SELECT_RULES, ""]
+    lines += ["| preference | what is better |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, (_, meaning) in named_preferences().items()]
+    lines += ["| `{ thickness_mm = 2.5 }` | the thickness nearest to the number |", ""]
+    lines += ["## Conditions", "", "Of routes and selections (`where`); every one given must hold.", ""]
+    lines += ["| condition | meaning |", "| --- | --- |"]
+    lines += [f"| `{name}` | {field.description} |" for name, field in WhereTable.model_fields.items()]
+    lines += ["| `route` | routes that take them (selections only) |", ""]
+    lines += ["## Kernels", "", "Classes of convolution kernels (`volumes.kernel_class`).", ""]
+    lines += ["| maker | soft | sharp |", "| --- | --- | --- |"]
+    lines += [f"| {maker} | {soft} | {sharp} |" for maker, soft, sharp in known_kernels()]
+    return "\n".join([*lines, ""])
+
+
 def ops_page() -> str:
     lines = ["# Ops", "", "Every registered op with its parameters, as a recipe names them.", ""]
     for family, title in FAMILIES.items():
@@ -79,7 +109,13 @@ def schema_page() -> str:
     return json.dumps(recipe_schema(), indent=1, sort_keys=True) + "\n"
 
 
-PAGES = {"tables.md": tables_page, "reasons.md": reasons_page, "ops.md": ops_page, "recipe.schema.json": schema_page}
+PAGES = {
+    "tables.md": tables_page,
+    "reasons.md": reasons_page,
+    "ops.md": ops_page,
+    "select.md": select_page,
+    "recipe.schema.json": schema_page,
+}
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.opened import OpenTables
 from medpipe.lake.query import open_tables
 from medpipe.lake.runs import Run
+from medpipe.recipe.preferences import coverage_mm, thickness_mm
 
 Row = dict[str, Any]
 
@@ -45,6 +46,7 @@ def explain_key(root: Path, key: str, *, column: str | None = None) -> dict[str,
     if kind == "region_key":
         facts["region"] = row
         facts["features"] = _features(tables, row, column)
+    facts |= _choice(tables, volume)
     facts["read from"] = _origin(tables, volume)
     facts["computed by"] = _computation(lake, tables, volume)
     facts["scores"] = _scores(tables, kind, row)
@@ -92,6 +94,34 @@ def _features(tables: OpenTables, region: Row, column: str | None) -> dict[str, 
     if column is not None and not facts:
         raise ConfigError(f"column {column!r}: no extraction of this region has it (see feature_dictionary)")
     return facts
+
+
+def _choice(tables: OpenTables, volume: Row) -> dict[str, Any]:
+    """Return which volume was chosen instead of one, what decided, and what both of them are."""
+    if volume["chosen_instead"] is None:
+        return {}
+    # the chosen one may be of another study of the patient, in another range
+    found = tables.rows("volumes", {"volume_key": volume["chosen_instead"]})
+    sides = {"this one": volume, **({"the chosen one": found[0]} if found else {})}
+    return {
+        "not chosen": {
+            "chosen instead": volume["chosen_instead"],
+            "decided by": volume["decided_by"],
+            **{side: _measures(tables, one) for side, one in sides.items()},
+        }
+    }
+
+
+def _measures(tables: OpenTables, volume: Row) -> dict[str, Any]:
+    series = tables.rows("series", {"series_key": volume["series_key"]})
+    row = {**(series[0] if series else {}), **volume}
+    said = ("kernel", "kernel_class", "contrast", "derived", "study_day", "lossy", "verdict", "n_missing")
+    return {
+        "thickness_mm": thickness_mm(row),
+        "coverage_mm": coverage_mm(row),
+        "slices": volume["shape"][-3],
+        **{name: row.get(name) for name in said},
+    }
 
 
 def _origin(tables: OpenTables, volume: Row) -> dict[str, Any]:

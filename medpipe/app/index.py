@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -18,6 +18,9 @@ from medpipe.plan.cases import Case
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.ranges import Range
 from medpipe.work.payload import case_payload
+
+OF_SERIES = ("study_key", "patient_key", "body_part", "contrast", "study_day")
+"""What a recipe or a cohort may choose a volume by that its series says."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,12 +46,15 @@ class Index:
 
     def candidates(self) -> list[Row]:
         """Return the volumes with what a recipe may choose them by, and what reading their companions takes."""
-        parts = {row["series_key"]: row["body_part"] for row in self.series}
+        said = {row["series_key"]: {name: row[name] for name in OF_SERIES} for row in self.series}
+        nothing = dict.fromkeys(OF_SERIES)
+        segmented = {key for key, one in self.locators.items() if one.get("companions")}
         reading = {key: one.get("companion_bytes", 0) for key, one in self.locators.items()}
         return [
             {
                 **row,
-                "body_part": parts.get(row["series_key"]),
+                **said.get(row["series_key"], nothing),
+                "is_segmented": row["volume_key"] in segmented,
                 "companion_bytes": reading.get(row["volume_key"], 0),
             }
             for row in self.volumes
@@ -102,6 +108,12 @@ class LakeIndex:
         """
         facts = [[one.state.source, *one.facts(within, self._first_days)] for one in self._sources]
         return digest(facts if self._joiner is None else [facts, self._joiner.facts(within)])
+
+    def series_keys(self, within: Range) -> Iterator[Row]:
+        """Yield the keys of the series of a range, of their studies and patients; one of two sources twice."""
+        for source in self._sources:
+            for row in source.rows("series", within):
+                yield {name: row[name] for name in ("series_key", "study_key", "patient_key")}
 
     def load(self, within: Range) -> Index:
         """Return the rows and locators of a range, as if all sources were one archive.

@@ -30,7 +30,12 @@ def volume_row(row: Row, one: Ended | None, plan: Plan) -> Row:
     """Return the row of a volume with what its case stored of it."""
     row = {**row, **{name: _rounded(row.get(name)) for name in _LENGTHS}}
     if one is None:
-        return {**row, "code": row["code"] or plan.skipped.get(row["volume_key"])}
+        row = {**row, "code": row["code"] or plan.skipped.get(row["volume_key"])}
+        lost = plan.lost.get(row["volume_key"])
+        if lost is None:
+            return row
+        flags = [*(row.get("flags") or ()), "S_NOT_CHOSEN"]
+        return {**row, "flags": flags, "chosen_instead": lost.winner, "decided_by": lost.by}
     if not one.products:
         flags = [one.record.code, *(flag for flag in row.get("flags") or () if flag != one.record.code)]
         return {**row, "route": one.case.route, "verdict": "refused", "code": one.record.code, "flags": flags}

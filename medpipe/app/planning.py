@@ -10,17 +10,22 @@ from functools import cached_property
 from typing import Any
 
 from medpipe.app.away import Away
+from medpipe.app.cohort import Limited
 from medpipe.app.index import LakeIndex
 from medpipe.app.publish import RangeEnding
 from medpipe.app.tables import basis_of
+from medpipe.errors import IntegrityError, LakeError
 from medpipe.keys import digest
 from medpipe.lake.lake import Lake
+from medpipe.lake.opened import OpenTables
 from medpipe.lake.publication import PublishedRanges
+from medpipe.lake.query import open_tables
 from medpipe.lake.results import Results, stored_listing
 from medpipe.lake.snapshot import range_cases
 from medpipe.lake.summaries import RangeSummary
 from medpipe.lake.tables import published_state
 from medpipe.plan.cases import PASSING, Case, Plan, Planner
+from medpipe.plan.choice import Losers, Lost
 from medpipe.plan.shards import Full, Packer, shard_size
 from medpipe.ranges import Range, all_ranges, bits_for
 from medpipe.recipe.lock import LockedRecipe
@@ -41,6 +46,10 @@ class Totals:
         Volumes left out, by code.
     refused : Counter
         Stacks that are no volume, by code, of the ranges looked at.
+    decided : Counter
+        Volumes another was chosen for, by what decided, of the ranges looked at.
+    leaving : Counter
+        Volumes with rows in the published tables that the plan leaves out, by code.
     largest_bytes : int
     """
 
@@ -52,6 +61,8 @@ class Totals:
     why: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    decided: Counter[str] = field(default_factory=Counter)
+    leaving: Counter[str] = field(default_factory=Counter)
     largest_bytes: int = 0
     unchanged_ranges: int = 0
 
@@ -60,6 +71,7 @@ class Totals:
         self.planned += len(plan.cases)
         self.by_route.update(plan.by_route())
         self.skipped.update(plan.skipped.values())
+        self.decided.update(one.by for one in plan.lost.values())
         for case in plan.pending:
             if case.work is None:
                 continue
@@ -92,6 +104,10 @@ class RangePlans:
     planner : Planner
     chosen : frozenset of str or None
         Volumes a partial run takes.
+    losers : callable
+        Returns what choices over whole patients leave out; asked for when first needed.
+    limited : Limited or None
+        The cohort the run is limited to.
     last : PublishedRanges or None
         What the recipe published last.
     away : Away
@@ -104,6 +120,8 @@ class RangePlans:
     results: Results
     planner: Planner
     chosen: frozenset[str] | None
+    losers: Callable[[], Losers]
+    limited: Limited | None
     last: PublishedRanges | None
     away: Away
     privacy: str
@@ -119,7 +137,9 @@ class RangePlans:
 
     def state(self, one: Range) -> str:
         """Return a digest of all that the tables of a range depend on."""
-        return digest([self.index.digest_of(one), self.results.digest_of(one), self._terms])[:32]
+        facts = [self.index.digest_of(one), self.results.digest_of(one), self._terms]
+        lost = self._lost(one)
+        return digest([*facts, sorted(lost.items())] if lost else facts)[:32]
 
     @cached_property
     def state_at_start(self) -> str:
@@ -147,8 +167,32 @@ class RangePlans:
     def load(self, one: Range) -> RangeEnding:
         """Plan a range with what is committed now."""
         index, committed = self.index.load(one), self.results.load(one)
-        plan = self.planner.plan(index.candidates(), index.versions, committed, chosen=self.chosen)
+        plan = self.planner.plan(
+            index.candidates(), index.versions, committed, chosen=self.chosen, lost=self._lost(one)
+        )
         return RangeEnding(index=index, plan=plan, committed=committed)
+
+    def leaving(self, one: Range, plan: Plan) -> Counter[str]:
+        """Count the volumes of a range whose rows leave the published tables, by the code they are left out for."""
+        if self._tables_before is None or not plan.skipped:
+            return Counter()
+        try:
+            before = self._tables_before.within("cases", one, columns=["volume_key"])
+        except IntegrityError:
+            return Counter()  # what cannot be read any more is derived anew
+        return Counter(plan.skipped[key] for key in {row["volume_key"] for row in before} if key in plan.skipped)
+
+    @cached_property
+    def _tables_before(self) -> OpenTables | None:
+        if self.last is None:
+            return None
+        try:
+            return open_tables(self.results.lake, self.lock.name)
+        except (IntegrityError, LakeError):
+            return None
+
+    def _lost(self, one: Range) -> dict[str, Lost]:
+        return self.losers().within(one)
 
     @cached_property
     def basis(self) -> str:
@@ -169,7 +213,8 @@ class RangePlans:
     def _terms(self) -> list[Any]:
         terms = self.planner.terms
         chosen = None if self.chosen is None else digest(sorted(self.chosen))
-        return [self.basis, terms.numeric_class, terms.conditions, chosen]
+        cohort = None if self.limited is None else self.limited.cohort.digest
+        return [self.basis, terms.numeric_class, terms.conditions, chosen, cohort]
 
 
 def may_pass(summary: RangeSummary) -> bool:
@@ -227,7 +272,7 @@ class PlanWriter:
                 if self._snapshots is not None:
                     self._snapshots.append(summary.snapshot)
             else:
-                self._plan(plans.load(one))
+                self._plan(one, plans.load(one))
             self._on_range()
         if self._write is not None:
             plans.away.refuse()
@@ -245,8 +290,9 @@ class PlanWriter:
             return False  # equal cases under other names, routes or columns
         return self._snapshots == list(last.snapshots())
 
-    def _plan(self, ending: RangeEnding) -> None:
+    def _plan(self, one: Range, ending: RangeEnding) -> None:
         self.totals.add(ending.plan)
+        self.totals.leaving.update(self._plans.leaving(one, ending.plan))
         if ending.plan.pending:
             self._snapshots = None
         elif self._snapshots is not None:

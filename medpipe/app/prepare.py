@@ -6,11 +6,21 @@ import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from medpipe.app.archives import check_archives
 from medpipe.app.away import Away
+from medpipe.app.cohort import (
+    Limited,
+    check_cohort_sql,
+    cohort_line,
+    limit_to_file,
+    limit_to_keys,
+    limit_to_query,
+    read_cohort,
+)
 from medpipe.app.conditions import conditions_of
 from medpipe.app.index import LakeIndex
 from medpipe.app.lakes import open_or_create
@@ -19,7 +29,7 @@ from medpipe.app.models import check_models, resolver
 from medpipe.app.planning import PlanWriter, RangePlans
 from medpipe.app.progress import Progress
 from medpipe.app.scan import ScanReport, scan_into
-from medpipe.app.select import Wish, check_condition, chosen_volumes
+from medpipe.app.select import Wish, check_condition, chosen_volumes, patient_losers
 from medpipe.app.site import Site
 from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.errors import ConfigError, LakeError
@@ -27,9 +37,10 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.publication import read_ranges
 from medpipe.lake.results import Results
 from medpipe.lake.retention import shown_run
-from medpipe.lake.runs import Run, run_names
+from medpipe.lake.runs import Run, run_before, run_names
 from medpipe.plan.cases import Planner, Terms
 from medpipe.plan.changes import recipe_changes
+from medpipe.plan.cohort import Cohort
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.privacy.secret import Secret, load_secret
 from medpipe.reasons import REASONS
@@ -55,6 +66,12 @@ class RunRequest:
         So many volumes the recipe takes, the same ones each time.
     limit : int or None
         At most so many volumes, in the order of their keys.
+    cohort : Path or None
+        File of the patients, studies and series to take.
+    cohort_sql : str or None
+        Query over the index tables ``series`` and ``volumes`` that gives their keys.
+    frozen : Cohort or None
+        What one of the two gave when it was asked before; then neither is asked again.
     retry : tuple of str
         Reason codes whose cases run again although they ended so before: after a limit was
         raised, or a codec installed.
@@ -72,6 +89,9 @@ class RunRequest:
     only: str | None = None
     sample: int | None = None
     limit: int | None = None
+    cohort: Path | None = None
+    cohort_sql: str | None = None
+    frozen: Cohort | None = None
     retry: tuple[str, ...] = ()
     accept_deletions: bool = False
     settled: Settled | None = None
@@ -89,6 +109,8 @@ class RunRequest:
             "only": self.only,
             "sample": self.sample,
             "limit": self.limit,
+            "cohort": None if self.cohort is None else str(self.cohort.absolute()),
+            "cohort_sql": self.cohort_sql,
             # the key is named by who opens the lake, or this could not be read
             "site": self.site.model_dump(mode="json", exclude={"key_file"}),
         }
@@ -113,6 +135,7 @@ def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prep
             raise ConfigError(f"--retry: {code!r} is no reason code (they are in docs/reference/reasons.md)")
     if request.only is not None:
         check_condition(request.only)
+    _check_cohort(request)
     device = resolve_device(request.site.device)
     check_models(recipe, request.lake)
     lake, secret = open_or_create(request.lake, request.site, progress)
@@ -136,23 +159,32 @@ def scan(request: RunRequest, prepared: Prepared, progress: Progress) -> ScanRep
     )
 
 
-def plans_of(request: RunRequest, lock: LockedRecipe, prepared: Prepared, scanned: ScanReport) -> RangePlans:
+def plans_of(
+    request: RunRequest, lock: LockedRecipe, prepared: Prepared, scanned: ScanReport, progress: Progress
+) -> RangePlans:
     """Open what a plan is made of; the caller is the driver."""
     results = Results.open(prepared.lake)
     results.absorb()
-    index = LakeIndex.open(prepared.lake, Pseudonyms(prepared.secret))
+    pseudonyms = Pseudonyms(prepared.secret)
+    index = LakeIndex.open(prepared.lake, pseudonyms)
+    limited = _limited(request, index, pseudonyms)
+    for line in () if limited is None else limited.lines():
+        progress.say(line)
     terms = Terms(
         numeric_class=prepared.numeric_class,
         conditions=conditions_of(request.site.limits),
         retry=frozenset(request.retry),
     )
-    planner = Planner(lock, terms)
+    planner = Planner(lock, terms, None if limited is None else limited.cohort)
+    losers = cache(partial(patient_losers, index, planner))
     return RangePlans(
         lock=lock,
         index=index,
         results=results,
         planner=planner,
-        chosen=chosen_volumes(index, planner, request.wish),
+        chosen=chosen_volumes(index, planner, request.wish, losers),
+        losers=losers,
+        limited=limited,
         last=read_ranges(prepared.lake, lock.name),
         away=Away(prepared.lake, lock, share=request.site.deletions_share, scanned=scanned.away),
         privacy=prepared.lake.privacy,
@@ -164,11 +196,12 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
     lock, prepared = prepare(request, progress)
     with prepared.lake.driver():
         scanned = scan(request, prepared, progress)
-        plans = plans_of(request, lock, prepared, scanned)
+        plans = plans_of(request, lock, prepared, scanned, progress)
         progress.stage("plan", 1 << plans.bits)
         writer = PlanWriter(plans, None, progress.advance)
         writer.run()
-        changes = _changes(prepared.lake, lock)
+        before = run_before(prepared.lake, lock.name)
+        changes, cohort = _changes(before, lock), _cohort_facts(before, plans.limited)
     totals = writer.totals
     facts: dict[str, Any] = {
         "recipe": lock.name,
@@ -182,9 +215,14 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
         "features to compute (at most)": dict(sorted(totals.named.items())),
         "largest case, MB": totals.largest_bytes >> 20,
         "left out": dict(sorted(totals.skipped.items())),
+        "not chosen, by what decided (in the ranges looked at)": dict(sorted(totals.decided.items())),
         "refused (in the ranges looked at)": dict(sorted(totals.refused.items())),
         "ranges looked at": f"{(1 << plans.bits) - totals.unchanged_ranges} of {1 << plans.bits}",
     }
+    if totals.leaving:
+        facts["rows that leave the tables, by why"] = dict(sorted(totals.leaving.items()))
+    if cohort:
+        facts["cohort"] = cohort
     if scanned.proposed_deletions:
         facts["proposed deletions"] = scanned.proposed_deletions
     if plans.away.cases:
@@ -214,7 +252,13 @@ class LastRequest:
         if self.passed:
             yield f"retry: run {self.passed} is newer, but readers do not have its tables: it is not taken up"
         archives = ", ".join(map(str, self.request.archives))
-        parts = {"only": self.request.only, "sample": self.request.sample, "limit": self.request.limit}
+        cohort = None if self.request.frozen is None else self.request.frozen.digest[:16]
+        parts = {
+            "only": self.request.only,
+            "sample": self.request.sample,
+            "limit": self.request.limit,
+            "cohort": cohort,
+        }
         chosen = "".join(f", {name} {value}" for name, value in parts.items() if value is not None)
         case_s = self.request.site.limits.case_s
         yield f"retry: recipe {self.request.recipe} over {archives}{chosen}, as run {self.run}; {case_s:g} s a case"
@@ -248,6 +292,11 @@ def last_request(root: Path, codes: tuple[str, ...], *, site: Site, takes_site: 
     newest = run_names(lake)[-1]
     archives = tuple(Path(archive) for archive in kept.pop("archives"))
     before = kept.pop("site", None)
+    frozen = Run(lake, shown).cohort()
+    if kept.get("cohort") is not None:
+        kept["cohort"] = Path(kept["cohort"])
+    if frozen is not None:
+        kept["frozen"] = Cohort.from_json(frozen)
     if before is not None and not takes_site:
         site = Site.model_validate_json(json.dumps(before)).model_copy(update={"key_file": site.key_file})
     return LastRequest(
@@ -257,10 +306,35 @@ def last_request(root: Path, codes: tuple[str, ...], *, site: Site, takes_site: 
     )
 
 
-def _changes(lake: Lake, lock: LockedRecipe) -> list[str]:
+def _check_cohort(request: RunRequest) -> None:
+    if request.cohort is not None and request.cohort_sql is not None:
+        raise ConfigError("--cohort and --cohort-sql: a run is limited to one cohort; give one of the two")
+    if request.frozen is not None:
+        return
+    if request.cohort is not None:
+        read_cohort(request.cohort)
+    if request.cohort_sql is not None:
+        check_cohort_sql(request.cohort_sql)
+
+
+def _limited(request: RunRequest, index: LakeIndex, pseudonyms: Pseudonyms) -> Limited | None:
+    """Return the cohort a run is limited to, as it is from now on."""
+    if request.frozen is not None:
+        return limit_to_keys(request.frozen, index)
+    if request.cohort is not None:
+        return limit_to_file(read_cohort(request.cohort), index, pseudonyms)
+    return None if request.cohort_sql is None else limit_to_query(request.cohort_sql, index)
+
+
+def _cohort_facts(before: Run | None, limited: Limited | None) -> dict[str, Any]:
+    """Return what the plan is limited to, and what the recipe's run before was limited to where that is another."""
+    facts = {} if limited is None else limited.facts()
+    known = {} if before is None else before.info()
+    if before is None or known.get("cohort") == facts.get("digest"):
+        return facts
+    return {**facts, "run before": cohort_line(known)}
+
+
+def _changes(before: Run | None, lock: LockedRecipe) -> list[str]:
     """Return what the recipe changed since its run before."""
-    for name in reversed(run_names(lake)):
-        run = Run(lake, name)
-        if run.info().get("recipe") == lock.name:
-            return recipe_changes(tomllib.loads(run.lock()), tomllib.loads(lock.to_toml()))
-    return []
+    return [] if before is None else recipe_changes(tomllib.loads(before.lock()), tomllib.loads(lock.to_toml()))

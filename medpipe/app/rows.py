@@ -14,6 +14,7 @@ from medpipe.archive.closed import standard_uid
 from medpipe.archive.companions import Reference
 from medpipe.archive.encoding import decode_path
 from medpipe.archive.header import Header
+from medpipe.archive.reconstruction import reconstruction_facts
 from medpipe.archive.series import series_facts
 from medpipe.archive.stacks import Stack
 from medpipe.keys import digest
@@ -114,7 +115,7 @@ def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) ->
         "instances": [_instance_row(naming, header, assembly.outcomes[header.path]) for header in headers],
         "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack)],
         "series": [row for row, _ in series],
-        "volumes": [_volume_row(naming, key, stack) for key, stack in volumes.items()],
+        "volumes": [_volume_row(naming, key, stack, by_path) for key, stack in volumes.items()],
     }
     return IndexedRows(
         tables=tables,
@@ -179,7 +180,7 @@ def _member_rows(naming: Naming, key: str, stack: Stack) -> Iterator[Row]:
         }
 
 
-def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
+def _volume_row(naming: Naming, key: str, stack: Stack, headers: Mapping[str, Header]) -> Row:
     return {
         "volume_key": key,
         "series_key": naming.series(stack),
@@ -208,6 +209,9 @@ def _volume_row(naming: Naming, key: str, stack: Stack) -> Row:
         "real_world_map": stack.real_world_map,
         "monochrome1": stack.monochrome1,
         **_uptake(stack),
+        **reconstruction_facts([headers[path] for path in stack.paths]),
+        "chosen_instead": None,
+        "decided_by": None,
     }
 
 

@@ -22,7 +22,7 @@ from medpipe.app.run_report import RunReport
 from medpipe.engine import Engine, EngineSpec, Event, Task
 from medpipe.engine.renewed import RenewedEngine
 from medpipe.errors import StoppedError
-from medpipe.lake.runs import EventRecord, Run, new_run_name, now
+from medpipe.lake.runs import EventRecord, Run, new_run_name, now, run_before
 from medpipe.lake.snapshot import has_snapshot, is_recorded
 from medpipe.lake.tables import is_readable, published_state, set_published_state, show_tables
 from medpipe.recipe.lock import LockedRecipe
@@ -62,7 +62,7 @@ def begin_run(request: RunRequest, progress: Progress) -> Iterator[ActiveRun]:
             request=request,
             lock=lock,
             prepared=prepared,
-            plans=plans_of(request, lock, prepared, scanned),
+            plans=plans_of(request, lock, prepared, scanned, progress),
             proposed_deletions=scanned.proposed_deletions,
             run=Run(prepared.lake, new_run_name(prepared.lake)),
             progress=progress,
@@ -138,7 +138,7 @@ class ActiveRun:
         writer = PlanWriter(self.plans, self._write_shard, self.progress.advance)
         self.shards = writer.run()
         self.totals = writer.totals
-        if not self.shards and writer.is_as_published() and self._has_same_index():
+        if not self.shards and writer.is_as_published() and self._has_same_index() and self._has_same_cohort():
             # another recipe or a removed volume changed the lake, and nothing of this recipe's
             set_published_state(self.prepared.lake, self.lock.name, self.plans.state_at_start)
             self.is_current = True
@@ -146,7 +146,8 @@ class ActiveRun:
         events = self._begun()
         self.run.write_info(self._info())
         counts = {"planned": self.totals.planned, "pending": self.totals.pending, "shards": len(self.shards)}
-        events.add("planned", {"recipe": self.lock.name, **counts, "why": dict(self.totals.why)})
+        leaving = {"leaving": dict(self.totals.leaving)} if self.totals.leaving else {}
+        events.add("planned", {"recipe": self.lock.name, **counts, "why": dict(self.totals.why), **leaving})
 
     def run_shard(self, shard: int) -> dict[str, int]:
         """Run the cases of one shard that have not ended; return how many ended how.
@@ -201,6 +202,8 @@ class ActiveRun:
             executed=self.totals.pending,
             proposed_deletions=self.proposed_deletions,
             is_partial=self.request.wish.is_partial,
+            leaving=dict(self.totals.leaving),
+            limited=None if self.plans.limited is None else self.plans.limited.facts(),
             seconds=time.monotonic() - self.started,
             published=published,
         )
@@ -217,6 +220,12 @@ class ActiveRun:
         state = published_state(self.prepared.lake, self.lock.name)
         return state is not None and f"-{self.plans.index_state()}-" in state and self._is_readable()
 
+    def _has_same_cohort(self) -> bool:
+        before = run_before(self.prepared.lake, self.lock.name)
+        limited = self.plans.limited
+        now = None if limited is None else limited.cohort.digest
+        return before is not None and before.info().get("cohort") == now
+
     def _is_readable(self) -> bool:
         last = self.plans.last
         lake = self.prepared.lake
@@ -229,6 +238,8 @@ class ActiveRun:
         if self.events is None:
             self.run.write_lock(self.lock.to_toml())
             self.run.write_request(self.request.kept())
+            if self.plans.limited is not None:
+                self.run.write_cohort(self.plans.limited.cohort.to_json())
             self.events = self.opened.enter_context(self.run.events(self.epoch))
             self.events.add("stage", {"stage": "plan"})
         return self.events
@@ -257,7 +268,12 @@ class ActiveRun:
             self._begun().add("progress", {**counts, "codes": dict(self._codes)})
 
     def _info(self) -> dict[str, Any]:
+        limited = self.plans.limited
+        cohort = (
+            {} if limited is None else {"cohort": limited.cohort.digest, "cohort_entries": limited.cohort.n_entries}
+        )
         return {
+            **cohort,
             "recipe": self.lock.name,
             "recipe_digest": self.lock.digest,
             "started": now(),

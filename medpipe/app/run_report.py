@@ -61,6 +61,10 @@ class RunReport:
         Files that are gone from the archive, and are taken for unreachable, not for deleted.
     is_partial : bool
         Whether a part of the volumes was chosen.
+    leaving : mapping of str to int
+        Volumes whose rows the tables had and have no more, by the code they are left out for.
+    limited : mapping or None
+        The cohort the run was limited to.
     """
 
     run: str
@@ -71,6 +75,8 @@ class RunReport:
     published: Published
     proposed_deletions: int = 0
     is_partial: bool = False
+    leaving: Mapping[str, int] = field(default_factory=dict)
+    limited: Mapping[str, Any] | None = None
 
     @property
     def planned(self) -> int:
@@ -106,6 +112,10 @@ class RunReport:
             "tables": str(found.tables),
             "note": self._note(),
         }
+        if self.leaving:
+            facts["rows that left the tables, by why"] = dict(self.leaving)
+        if self.limited is not None:
+            facts["cohort"] = dict(self.limited)
         if self.proposed_deletions:
             facts["proposed deletions"] = self.proposed_deletions
         return facts
@@ -115,6 +125,8 @@ class RunReport:
             return "nothing to do: everything was committed and published before"
         if self.is_partial or self.published.left_out.get("S_LIMIT"):
             return "complete for the part that was chosen: the published tables hold no more until a run without it"
+        if self.limited is not None:
+            return "complete for the cohort: the published tables hold no more until a run without it"
         return "complete"
 
     def exit_code(self, allowed_share: float = 0.0, *, known_is_fine: bool = False) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.lake.query import filter_rows
 from medpipe.plan.cases import Planner
+from medpipe.plan.choice import Losers, Lost, PatientChoices
 from medpipe.ranges import all_ranges, bits_for
 
 _QUERY = """
@@ -63,8 +64,22 @@ def check_condition(only: str) -> None:
     _matching([], [], only)
 
 
-def chosen_volumes(index: LakeIndex, planner: Planner, wish: Wish) -> frozenset[str] | None:
+def patient_losers(index: LakeIndex, planner: Planner) -> Losers:
+    """Return what the recipe's choices over whole patients leave out, over all ranges."""
+    if not any(one.is_per_patient for one in planner.selections):
+        return Losers.none()
+    choices = PatientChoices(planner.selections)
+    for one in all_ranges(bits_for(index.n_volumes)):
+        choices.add(planner.standing(index.load(one).candidates()))
+    return choices.chosen()
+
+
+def chosen_volumes(
+    index: LakeIndex, planner: Planner, wish: Wish, losers: Callable[[], Losers] = Losers.none
+) -> frozenset[str] | None:
     """Return the volume keys a wish chooses, or None where it chooses all.
+
+    A part is a part of the whole run: a recipe's selections are made first.
 
     Raises
     ------
@@ -75,39 +90,51 @@ def chosen_volumes(index: LakeIndex, planner: Planner, wish: Wish) -> frozenset[
     """
     if not wish.is_partial:
         return None
-    keys = _eligible(index, planner, wish)
+    keys = _eligible(index, planner, wish, losers)
     if wish.sample is not None:
         keys = iter(sorted(heapq.nsmallest(wish.sample, keys, key=lambda key: digest(["sample", key]))))
     chosen = frozenset(keys if wish.limit is None else islice(keys, wish.limit))
     if not chosen and wish.only is not None:
-        taken = "" if wish.sample is None else " that the recipe takes"
+        taken = " that the recipe takes" if _is_sifted(planner, wish) else ""
         raise ConfigError(f"no volume{taken} fits --only {wish.only!r}: nothing was run, the tables are as they were")
     return chosen
 
 
-def _eligible(index: LakeIndex, planner: Planner, wish: Wish) -> Iterator[str]:
+def _eligible(index: LakeIndex, planner: Planner, wish: Wish, losers: Callable[[], Losers]) -> Iterator[str]:
     """Yield the keys the condition takes, in order; of a sample only those that would be worked on."""
     whole = index.n_volumes <= AT_ONCE
     if wish.only is not None and not whole and re.search(r"\bselect\b", wish.only, re.IGNORECASE):
         raise ConfigError(f"--only: with more than {AT_ONCE} volumes a condition cannot hold a query of its own")
-    for volumes, series in _groups(index):
+    is_sifted = _is_sifted(planner, wish)
+    for volumes, series, lost in _groups(index, losers):
         taken = None if wish.only is None else set(_matching(volumes, series, wish.only))
+        worked_on = planner.sift(volumes, lost).taken if is_sifted else None
         for row in sorted(volumes, key=lambda row: (row["series_key"], row["volume_key"])):
-            if (taken is None or row["volume_key"] in taken) and (wish.sample is None or planner.takes(row)):
-                yield row["volume_key"]
+            key = row["volume_key"]
+            if (taken is None or key in taken) and (worked_on is None or key in worked_on):
+                yield key
 
 
-def _groups(index: LakeIndex) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+def _is_sifted(planner: Planner, wish: Wish) -> bool:
+    """Tell whether only volumes that are worked on count."""
+    return wish.sample is not None or bool(planner.selections) or planner.cohort is not None
+
+
+def _groups(
+    index: LakeIndex, losers: Callable[[], Losers]
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Lost]]]:
     volumes: list[dict[str, Any]] = []
     series: list[dict[str, Any]] = []
+    lost: dict[str, Lost] = {}
     for one in all_ranges(bits_for(index.n_volumes)):
         found: Index = index.load(one)
         volumes += found.candidates()
         series += found.series
+        lost |= losers().within(one)
         if len(volumes) >= AT_ONCE:
-            yield volumes, series
-            volumes, series = [], []
-    yield volumes, series
+            yield volumes, series, lost
+            volumes, series, lost = [], [], {}
+    yield volumes, series, lost
 
 
 def _matching(volumes: list[dict[str, Any]], series: list[dict[str, Any]], only: str) -> list[str]:

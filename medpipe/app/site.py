@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from medpipe.archive.other.identity import MaskRule, ModalityRule
 from medpipe.errors import ConfigError
 from medpipe.lake.retention import Retention
-from medpipe.recipe.recipe import checked
+from medpipe.recipe.checking import checked
 
 _Count = Annotated[int, Field(ge=1)]
 

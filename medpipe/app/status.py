@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.cohort import cohort_line
 from medpipe.errors import IntegrityError
 from medpipe.lake.lake import Lake
 from medpipe.lake.retention import publications, shown_publication, shown_run, snapshot_of
-from medpipe.lake.runs import Run, latest_run, run_names
+from medpipe.lake.runs import Run, latest_run, run_before, run_names
 from medpipe.lake.segments import results_in
 from medpipe.reasons import REASONS
 
@@ -67,6 +68,7 @@ def _facts(lake: Lake, run: Run, *, is_at_work: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "run": run.name,
         "recipe": _info(run).get("recipe"),
+        **_cohort(lake, run),
         "state": state,
         **_doing(events, is_at_work=is_at_work),
         "planned": planned.get("planned", 0),
@@ -82,6 +84,17 @@ def _facts(lake: Lake, run: Run, *, is_at_work: bool) -> dict[str, Any]:
         facts["what to do"] = {code: REASONS[code].remedy for code in codes if code in REASONS}
     summary = run.summary()
     return facts if summary is None else {**facts, "end": summary}
+
+
+def _cohort(lake: Lake, run: Run) -> dict[str, str]:
+    """Return what the run is limited to, and the recipe's run before it where that is another."""
+    info = _info(run)
+    earlier = run_before(lake, str(info.get("recipe")), run.name)
+    before = {} if earlier is None else _info(earlier)
+    if info.get("cohort") == before.get("cohort"):
+        return {} if info.get("cohort") is None else {"cohort": cohort_line(info)}
+    changed = {} if earlier is None else {"cohort of the run before": cohort_line(before)}
+    return {"cohort": cohort_line(info), **changed}
 
 
 def _info(run: Run) -> Mapping[str, Any]:

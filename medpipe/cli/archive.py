@@ -35,6 +35,16 @@ Limit = Annotated[
 Sample = Annotated[
     int | None, typer.Option(min=1, max=_MOST, help="so many volumes the recipe takes, drawn the same way each time")
 ]
+Cohort = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False, help="file of the patients, studies or series to take: a list, or a CSV with a header"
+    ),
+]
+CohortSql = Annotated[
+    str | None,
+    typer.Option(help='query for the keys of what to take, such as "SELECT series_key FROM series WHERE kvp > 100"'),
+]
 AcceptDeletions = Annotated[
     bool, typer.Option("--accept-deletions", help="take files out of the index although many are gone at once")
 ]
@@ -83,6 +93,8 @@ def plan(
     only: Only = None,
     sample: Sample = None,
     limit: Limit = None,
+    cohort: Cohort = None,
+    cohort_sql: CohortSql = None,
     accept_deletions: AcceptDeletions = False,
     as_json: JSON = False,
 ) -> int:
@@ -98,6 +110,8 @@ def plan(
         only=only,
         sample=sample,
         limit=limit,
+        cohort=cohort,
+        cohort_sql=cohort_sql,
         accept_deletions=accept_deletions,
     )
     with make_progress() as progress:
@@ -120,6 +134,8 @@ def run(
     only: Only = None,
     sample: Sample = None,
     limit: Limit = None,
+    cohort: Cohort = None,
+    cohort_sql: CohortSql = None,
     retry: Retry = None,
     accept_deletions: AcceptDeletions = False,
     allow_quarantined: AllowQuarantined = "0%",
@@ -140,6 +156,8 @@ def run(
         only=only,
         sample=sample,
         limit=limit,
+        cohort=cohort,
+        cohort_sql=cohort_sql,
         retry=tuple(retry or ()),
         accept_deletions=accept_deletions,
     )

@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         ignore_signals()
         code = _refused(INTERRUPTED, 4)
-    leave(code, at_once=is_interrupted or code == 4)
+    # a refusal has nothing left to do; what libraries do at the end of a short process aborted it now and then
+    leave(code, at_once=is_interrupted or code in (4, 5))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

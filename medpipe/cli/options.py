@@ -53,7 +53,7 @@ def site_with(
 ) -> Site:
     """Return a site with the command line's settings over its own."""
     from medpipe.app.site import Site
-    from medpipe.recipe.recipe import checked
+    from medpipe.recipe.checking import checked
 
     given = {"privacy": privacy, "device": device, "workers": workers, "engine": engine}
     changes = {name: value for name, value in given.items() if value is not None}

@@ -94,7 +94,7 @@ def leave(code: int, *, at_once: bool) -> None:
     code : int
     at_once : bool
         Whether nothing that libraries left for the end is done: after an interrupt that is
-        what was stopped half-way.
+        what was stopped half-way, after a refusal what has hardly begun.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -165,6 +165,11 @@ VOLUMES = TableSchema(
         ),
         Field("suv_code", "string", "reason why a PET has no such factor, or null"),
         Field("suv_flags", "list<string>", "reasons to doubt the factors to uptake of a PET; null for all else"),
+        Field("thickness_mm", "float64", "nominal slice thickness of its images; null where not said"),
+        Field("kernel_class", "string", "soft (tissue, head) or sharp (lung, bone); null where neither or not known"),
+        Field("derived", "bool", "made of other images (ImageType DERIVED); false: ORIGINAL; null where not said"),
+        Field("chosen_instead", "string", "volume that the recipe's select takes instead of it; null where none does"),
+        Field("decided_by", "string", "preference that decided so, or key where all of them found both equal"),
     ),
     ("modality", "series_key", "volume_key"),
 )
@@ -298,7 +303,7 @@ CASES = TableSchema(
 
 RUNS = TableSchema(
     "runs",
-    1,
+    2,
     "a run that ended with a snapshot",
     (
         Field("run", "string", "id of the run"),
@@ -315,6 +320,8 @@ RUNS = TableSchema(
         Field("skipped", "int64", "volumes left out by a rule"),
         Field("versions", "string", "library versions, JSON"),
         Field("privacy", "string", "pseudonymized or identified"),
+        Field("cohort", "string", "keyed digest of the cohort the run was limited to, or null"),
+        Field("cohort_entries", "int64", "patients, studies and series the cohort names, or null"),
     ),
     ("started", "run"),
 )

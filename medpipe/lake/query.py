@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from medpipe.contracts.tables import TableSchema
 from medpipe.errors import ConfigError, IntegrityError, LakeError
-from medpipe.lake.arrow import Row, to_table
+from medpipe.lake.arrow import Row, arrow_schema, to_table
+from medpipe.lake.durable import storage_faults
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.opened import OpenTables, Where
@@ -146,6 +150,39 @@ def filter_rows(tables: Mapping[str, tuple[TableSchema, Iterable[Row]]], text: s
     known = {name: to_table(schema, _only(schema, rows)) for name, (schema, rows) in tables.items()}
     found: list[dict[str, Any]] = _answer(known, text).to_pylist()
     return found
+
+
+def ask_parts(schemas: Mapping[str, TableSchema], parts: Iterable[Mapping[str, Iterable[Row]]], text: str) -> pa.Table:
+    """Return the answer to one SQL query over rows that come in parts, with the same limits as :func:`sql`.
+
+    The parts wait in a temporary folder, so that no more than one is in memory.
+
+    Parameters
+    ----------
+    schemas : mapping of str to TableSchema
+        Only the columns of a table's schema are seen.
+    parts : iterable of mapping of str to iterable of mapping
+        Rows by table.
+    text : str
+
+    Raises
+    ------
+    ConfigError
+        If the text is no query, or the query is wrong.
+    StoppedError
+        If the disk is full.
+    """
+    with tempfile.TemporaryDirectory(prefix="medpipe-sql-") as folder, storage_faults(folder):
+        places = {name: Path(folder) / f"{name}.parquet" for name in schemas}
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(pq.ParquetWriter(place, arrow_schema(schemas[name]), compression="zstd"))
+                for name, place in places.items()
+            }
+            for part in parts:
+                for name, rows in part.items():
+                    writers[name].write_table(to_table(schemas[name], _only(schemas[name], rows)))
+        return _answer({name: ds.dataset(place) for name, place in places.items()}, text)
 
 
 def _only(schema: TableSchema, rows: Iterable[Row]) -> list[Row]:

@@ -100,6 +100,18 @@ class Run:
         request: dict[str, Any] = json.loads(self.lake.private.get(name))
         return request
 
+    def write_cohort(self, cohort: Mapping[str, Any]) -> None:
+        """Keep the keys of what the run is limited to, sealed: they say who is in a cohort."""
+        self.lake.private.put(f"plan/{self.name}/cohort", json.dumps(dict(cohort)).encode())
+
+    def cohort(self) -> dict[str, Any] | None:
+        """Return what the run was limited to, or None where that was nothing; only with the lake's key."""
+        name = f"plan/{self.name}/cohort"
+        if not self.lake.private.exists(name):
+            return None
+        cohort: dict[str, Any] = json.loads(self.lake.private.get(name))
+        return cohort
+
     def events(self, epoch: int) -> EventRecord:
         """Open the event record of one driver of this run for appending."""
         return EventRecord(self.lake, self.lake.layout.run_events(self.name, epoch))
@@ -205,6 +217,12 @@ def latest_run(lake: Lake) -> Run:
     if not names:
         raise LakeError("nothing has run in this lake yet: medpipe run ARCHIVE --lake LAKE -r RECIPE")
     return Run(lake, names[-1])
+
+
+def run_before(lake: Lake, recipe: str, before: str | None = None) -> Run | None:
+    """Return the newest run of a recipe, or the newest before a run of that id; None where there is none."""
+    names = (name for name in reversed(run_names(lake)) if before is None or name < before)
+    return next((run for run in (Run(lake, name) for name in names) if run.info().get("recipe") == recipe), None)
 
 
 def now() -> str:

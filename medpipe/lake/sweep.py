@@ -159,8 +159,8 @@ def _private(lake: Lake, top: str, live: Live) -> Iterator[Found]:
 
 
 def _is_plan_kept(run: str, part: str, live: Live) -> bool:
-    """Tell whether a sealed part of a plan stays: shards of the newest run, requests of all kept ones."""
-    return run == live.kept.newest or (part == "request" and run in live.kept.runs)
+    """Tell whether a sealed part of a plan stays: shards of the newest run, requests and cohorts of all kept ones."""
+    return run == live.kept.newest or (part in ("request", "cohort") and run in live.kept.runs)
 
 
 def _models(lake: Lake, top: str, live: Live) -> Iterator[Found]:

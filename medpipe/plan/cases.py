@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from medpipe.contracts.records import CaseRecord
 from medpipe.keys import digest
+from medpipe.plan.choice import Lost, Standing, choose_locally, stand
+from medpipe.plan.cohort import Cohort
 from medpipe.plan.memory import projected_bytes
 from medpipe.plan.products import Content, Products, Wanted
 from medpipe.recipe.lock import LockedRecipe
@@ -24,6 +26,8 @@ PASSING = frozenset({"E_CHANGED", "E_VANISHED", "E_UNREADABLE"})
 
 MOST_TRIES = 3
 """Runs in a row that try a case again whose code may pass."""
+
+_NOBODY: Mapping[str, Lost] = {}
 
 Why = Literal["new", "files changed", "recipe changed", "tried again", "product is gone"]
 
@@ -131,10 +135,13 @@ class Plan:
         Every case the snapshot must account for, sorted by key of its series and volume.
     skipped : mapping of str to str
         Volume key to the reason code it is left out for.
+    lost : mapping of str to Lost
+        Of those of them that another was chosen for, by whom and why.
     """
 
     cases: tuple[Case, ...]
     skipped: Mapping[str, str]
+    lost: Mapping[str, Lost] = field(default_factory=dict)
 
     @cached_property
     def pending(self) -> tuple[Case, ...]:
@@ -165,6 +172,14 @@ class _Taken(NamedTuple):
     products: Products
 
 
+class Sifted(NamedTuple):
+    """Volumes by what becomes of them: taken by a route, or left out for a code, perhaps for another volume."""
+
+    taken: Mapping[str, _Taken]
+    skipped: Mapping[str, str]
+    lost: Mapping[str, Lost]
+
+
 class Planner:
     """Makes plans of a locked recipe; what does not depend on the volume is worked out once.
 
@@ -172,10 +187,14 @@ class Planner:
     ----------
     lock : LockedRecipe
     terms : Terms
+    cohort : Cohort, optional
+        Other series are left out.
     """
 
-    def __init__(self, lock: LockedRecipe, terms: Terms) -> None:
+    def __init__(self, lock: LockedRecipe, terms: Terms, cohort: Cohort | None = None) -> None:
         self.terms = terms
+        self.cohort = cohort
+        self.selections = lock.recipe.selections
         self._all_routes = lock.recipe.routes
         self._routes = [_Taken(route, lock.route_digest(route), Products(lock, route)) for route in lock.recipe.routes]
 
@@ -186,37 +205,75 @@ class Planner:
         history: History,
         *,
         chosen: frozenset[str] | None = None,
+        lost: Mapping[str, Lost] = _NOBODY,
     ) -> Plan:
         """Plan the cases of volumes.
 
         Parameters
         ----------
         volumes : iterable of dict
-            Rows of the index table ``volumes`` (refused ones included).
+            Rows of the index table ``volumes`` (refused ones included) with what their series
+            say, of whole studies.
         versions : mapping of str to str
             Source version by volume key.
         history : History
         chosen : frozenset of str, optional
             Volume keys to keep; others are left out by the user's own choice (``S_LIMIT``).
+        lost : mapping of str to Lost
+            What choices over whole patients left out.
         """
+        rows = sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"])))
+        sifted = self.sift(rows, lost)
+        skipped = dict(sifted.skipped)
         cases: list[Case] = []
-        skipped: dict[str, str] = {}
-        for volume in sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"]))):
+        for volume in rows:
             key = volume["volume_key"]
-            if volume["verdict"] == "refused":
-                continue
-            taken, why = self._route_of(volume)
+            taken = sifted.taken.get(key)
             if taken is None:
-                skipped[key] = why
-            elif chosen is not None and key not in chosen:
+                continue
+            if chosen is not None and key not in chosen:
                 skipped[key] = "S_LIMIT"
             else:
                 cases.append(self._case(taken, volume, versions[key], history))
-        return Plan(cases=tuple(cases), skipped=skipped)
+        return Plan(cases=tuple(cases), skipped=skipped, lost=sifted.lost)
 
-    def takes(self, volume: Mapping[str, Any]) -> bool:
-        """Tell whether a volume would be worked on."""
-        return volume["verdict"] != "refused" and self._route_of(volume)[0] is not None
+    def sift(self, volumes: Iterable[Mapping[str, Any]], lost: Mapping[str, Lost]) -> Sifted:
+        """Tell which volumes of whole studies are worked on, and why the others are not.
+
+        Parameters
+        ----------
+        volumes : iterable of dict
+        lost : mapping of str to Lost
+            What choices over whole patients left out.
+        """
+        taken, skipped, standing = self._routed(volumes)
+        found = {**lost, **choose_locally(self.selections, standing)} if self.selections else {}
+        found = {key: one for key, one in found.items() if key in taken}
+        left_out = {**skipped, **dict.fromkeys(found, "S_NOT_CHOSEN")}
+        return Sifted({key: one for key, one in taken.items() if key not in found}, left_out, found)
+
+    def standing(self, volumes: Iterable[Mapping[str, Any]]) -> list[Standing]:
+        """Return which volumes stand for choice, and with whom."""
+        return self._routed(volumes)[2]
+
+    def _routed(self, volumes: Iterable[Mapping[str, Any]]) -> tuple[dict[str, _Taken], dict[str, str], list[Standing]]:
+        taken: dict[str, _Taken] = {}
+        skipped: dict[str, str] = {}
+        standing: list[Standing] = []
+        for volume in volumes:
+            if volume["verdict"] == "refused":
+                continue
+            key = volume["volume_key"]
+            route, why = self._route_of(volume)
+            if route is None:
+                skipped[key] = why
+            elif self.cohort is not None and not self.cohort.has(volume):
+                skipped[key] = "S_COHORT"
+            else:
+                taken[key] = route
+                place = stand(self.selections, volume, route.route.name)
+                standing += [] if place is None else [place]
+        return taken, skipped, standing
 
     def _route_of(self, volume: Mapping[str, Any]) -> tuple[_Taken | None, str]:
         why = "S_NO_ROUTE"

@@ -15,7 +15,8 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
     ----------
     before, now : mapping
         Locks as read from TOML: ``resolved`` (by route: ``image``, ``regions``, ``features``,
-        ``keep``) and ``models`` (by route: name and digest).
+        ``keep``), ``models`` (by route: name and digest), and ``recipe`` with its ``select``, which
+        makes no other key but another choice.
 
     Returns
     -------
@@ -34,6 +35,9 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
             f"route {name}, {line}"
             for line in _model_changes(before["models"].get(name, []), now["models"].get(name, []))
         ]
+    chosen = [side.get("recipe", {}).get("select", []) for side in (before, now)]
+    if chosen[0] != chosen[1]:
+        lines.append(f"select: {'new' if not chosen[0] else 'gone' if not chosen[1] else 'changed'}")
     return lines
 
 

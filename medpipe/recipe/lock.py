@@ -66,17 +66,10 @@ class LockedRecipe:
 
     @property
     def digest(self) -> str:
-        """Digest of the whole recipe: routes in order, with what they take."""
-        return digest(
-            [
-                [
-                    route.name,
-                    {name: getattr(route.where, name) for name in route.where.__slots__},
-                    self.route_digest(route),
-                ]
-                for route in self.recipe.routes
-            ]
-        )
+        """Digest of the whole recipe: routes in order, with what they take, and selections."""
+        routes: list[Any] = [[route.name, route.where.spec(), self.route_digest(route)] for route in self.recipe.routes]
+        selections = [one.spec() for one in self.recipe.selections]
+        return digest([*routes, {"select": selections}] if selections else routes)
 
     def to_toml(self) -> str:
         """Return the lock as TOML text."""

@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
-from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable, WhereTable
-
-Shape = TypeVar("Shape", bound=BaseModel)
+from medpipe.recipe.checking import checked
+from medpipe.recipe.selection import Selection, parse_selections
+from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable
+from medpipe.recipe.where import Where, parse_where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,29 +43,6 @@ class Extraction:
     def spec(self, chain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what the numbers depend on beside image and region: op and image chain."""
         return {"op": spec_of(self.op), "image": list(chain) if self.image == "final" else []}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """Conditions of a route; empty tuples take everything."""
-
-    modality: tuple[str, ...] = ()
-    kind: tuple[str, ...] = ()
-    body_part: tuple[str, ...] = ()
-    verdict: tuple[str, ...] = ()
-    min_slices: int = 1
-    max_slices: int | None = None
-
-    def takes(self, volume: Mapping[str, Any]) -> str | None:
-        """Return None if a ``volumes`` row fits, else the reason code it does not."""
-        for name in ("modality", "kind", "body_part", "verdict"):
-            wanted = getattr(self, name)
-            if wanted and volume.get(name) not in wanted:
-                return "S_NO_ROUTE"
-        slices = volume["shape"][-3]
-        if slices < self.min_slices or (self.max_slices is not None and slices > self.max_slices):
-            return "S_TOO_FEW_SLICES" if slices < self.min_slices else "S_NO_ROUTE"
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +92,14 @@ class Recipe:
         In order; the first that takes a volume has it.
     source : dict
         The file's tables as read, for the lock.
+    selections : tuple of Selection
+        In order; the first that takes a volume of a route decides whether it is worked on.
     """
 
     name: str
     routes: tuple[Route, ...]
     source: dict[str, Any]
+    selections: tuple[Selection, ...] = ()
 
     def route(self, name: str) -> Route:
         """Return a route by name."""
@@ -161,7 +140,8 @@ def parse_recipe(tables: Mapping[str, Any]) -> Recipe:
     names = [route.name for route in routes]
     if len(set(names)) != len(names):
         raise ConfigError("route: two routes bear one name")
-    return Recipe(name=shape.name, routes=routes, source=dict(tables))
+    selections = parse_selections(shape.select, routes=names)
+    return Recipe(name=shape.name, routes=routes, source=dict(tables), selections=selections)
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -172,17 +152,6 @@ def shipped_recipes() -> dict[str, str]:
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith(".toml")
     }
-
-
-def checked(shape: type[Shape], tables: Mapping[str, Any], where: str) -> Shape:
-    """Validate tables against a pydantic shape, with medpipe's one-line errors."""
-    try:
-        return shape.model_validate(dict(tables))
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
-        what = "no such field" if first["type"] == "extra_forbidden" else first["msg"][:1].lower() + first["msg"][1:]
-        raise ConfigError(f"{path}: {what}") from None
 
 
 def _text(reference: str | Path) -> tuple[str, str]:
@@ -221,23 +190,12 @@ def _route(table: RouteTable, where: str) -> Route:
             raise ConfigError(f"{where}.image.{place}: {op.name} goes by values as they were read: it must come first")
     return Route(
         name=table.name,
-        where=_where(table.where),
+        where=parse_where(table.where, where),
         image=image,
         regions=regions,
         features=features,
         models=tuple(table.models),
         keep=tuple(sorted(set(table.keep))),
-    )
-
-
-def _where(table: WhereTable) -> Where:
-    return Where(
-        modality=tuple(table.modality),
-        kind=tuple(table.kind),
-        body_part=tuple(table.body_part),
-        verdict=tuple(table.verdict),
-        min_slices=table.min_slices,
-        max_slices=table.max_slices,
     )
 
 

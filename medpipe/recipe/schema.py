@@ -6,7 +6,8 @@ from typing import Any
 
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
-from medpipe.recipe.shape import ExtractionTable, RecipeTable
+from medpipe.recipe.preferences import named_preferences
+from medpipe.recipe.shape import ExtractionTable, NearestTable, RecipeTable
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -18,6 +19,13 @@ def recipe_schema() -> dict[str, Any]:
         definitions[f"{family}_op"] = {"oneOf": [_op_schema(family, name) for name in registered(family)]}
         place = definitions["RouteTable"]["properties"][family]
         place["items"] = {"$ref": f"#/$defs/{family}_op"}
+    definitions["NearestTable"] = NearestTable.model_json_schema()
+    words = [{"const": name, "description": meaning} for name, (_, meaning) in named_preferences().items()]
+    preferences = definitions["SelectTable"]["properties"]["prefer"]
+    preferences["items"] = {"oneOf": [*words, {"$ref": "#/$defs/NearestTable"}]}
+    select = schema["properties"]["select"]
+    listed = {"type": select.pop("type"), "items": select.pop("items")}
+    select["anyOf"] = [listed["items"], listed]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "medpipe recipe"
     return schema

@@ -6,7 +6,8 @@ knows each op's own; here an op is a table with a name.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -27,6 +28,18 @@ _WORDS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "str
 Words = Annotated[list[str], BeforeValidator(_as_list), WithJsonSchema(_WORDS)]
 """A list of words; one word may stand without brackets."""
 
+Group = Literal["study", "patient", "modality", "route"]
+KernelClass = Literal["soft", "sharp", "unknown"]
+
+
+def _one_or_more(words: Any, *, least: int) -> dict[str, Any]:
+    listed = {"type": "array", "items": {"enum": list(get_args(words))}, "minItems": least}
+    return {"anyOf": [{"enum": list(get_args(words))}, listed]}
+
+
+def _as_tables(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
 
 class WhereTable(_Table):
     """Which volumes a route takes; every condition given must hold."""
@@ -37,6 +50,47 @@ class WhereTable(_Table):
     verdict: Words = Field(default=[], description="geometry verdicts, such as regular")
     min_slices: int = Field(default=1, ge=1, description="fewest slices along z")
     max_slices: int | None = Field(default=None, ge=1, description="most slices along z")
+    kernel: Annotated[
+        list[KernelClass], BeforeValidator(_as_list), WithJsonSchema(_one_or_more(KernelClass, least=0))
+    ] = Field(default=[], description="classes of convolution kernels; unknown: neither, or not known")
+    min_thickness_mm: float | None = Field(
+        default=None, gt=0, description="least slice thickness; a volume that says none is not taken"
+    )
+    max_thickness_mm: float | None = Field(
+        default=None, gt=0, description="greatest slice thickness; a volume that says none is not taken"
+    )
+    min_coverage_mm: float | None = Field(default=None, gt=0, description="least extent along the slice normal")
+    contrast: bool | None = Field(
+        default=None, description="with, or without, a contrast agent, and the header says so"
+    )
+    derived: bool | None = Field(default=None, description="derived, or original, images, and the header says so")
+
+
+class SelectWhereTable(WhereTable):
+    """Which volumes stand for choice together; every condition given must hold."""
+
+    route: Words = Field(default=[], description="routes that take them")
+
+
+class SelectTable(_Table):
+    """Of volumes of a study or patient, one is taken: the first selection whose `where` fits has a volume."""
+
+    one_per: Annotated[list[Group], BeforeValidator(_as_list), WithJsonSchema(_one_or_more(Group, least=1))] = Field(
+        default=["study", "modality"],
+        min_length=1,
+        description="what volumes that stand for choice together have in common: study or patient, and what else",
+    )
+    where: SelectWhereTable = SelectWhereTable()
+    prefer: list[Any] = Field(min_length=1, description="in order: the next decides among those that are equal so far")
+    keep: Literal["volume", "series"] = Field(
+        default="volume", description="take the best volume, or with it the others of its series"
+    )
+
+
+class NearestTable(_Table):
+    """A preference for a number."""
+
+    thickness_mm: float = Field(gt=0, description="the thickness nearest to it")
 
 
 class RouteTable(_Table):
@@ -56,6 +110,9 @@ class RecipeTable(_Table):
 
     name: Name
     description: str = ""
+    select: Annotated[list[SelectTable], BeforeValidator(_as_tables)] = Field(
+        default=[], description="choices among the volumes that routes take"
+    )
     route: list[RouteTable] = Field(min_length=1)
 
 
