@@ -18,6 +18,8 @@ import pydicom
 import pydicom.config
 from pydicom.dataelem import RawDataElement
 
+from medpipe.archive.quick.dataset import HeadDataset
+
 Tag = str | tuple[int, int]
 """A keyword of the dictionary, or a (group, element) pair for a private element."""
 
@@ -45,6 +47,8 @@ def parse(data: bytes) -> Any:
 
 def value(dataset: Any, tag: Tag) -> Any:
     """Return an element's value, or None where it is absent, empty or cannot be converted."""
+    if isinstance(dataset, HeadDataset):
+        return dataset.plain_bytes(tag) or None
     try:
         found = dataset[tag].value
     except (KeyError, AttributeError):
@@ -58,6 +62,8 @@ def value(dataset: Any, tag: Tag) -> Any:
 
 def _is_too_long(dataset: Any, tag: Tag) -> bool:
     # before it is taken apart: half a million values where three belong cost seconds
+    if isinstance(dataset, HeadDataset):
+        return False
     try:
         held = dataset.get_item(tag)
     except (KeyError, AttributeError):
@@ -67,6 +73,8 @@ def _is_too_long(dataset: Any, tag: Tag) -> bool:
 
 def is_unreadable_number(dataset: Any, keyword: str, *, count: int = 1) -> bool:
     """Tell whether an element holds something other than so many finite numbers; absent or empty is nothing."""
+    if isinstance(dataset, HeadDataset):
+        return dataset.is_unreadable(keyword, count=count)
     if keyword not in dataset or len(numbers(dataset, keyword)) == count:
         return False
     # as it stands in the file: what cannot be converted has no value to ask for
@@ -83,12 +91,14 @@ def is_beyond_integers(dataset: Any, keyword: str) -> bool:
 
 def text(dataset: Any, tag: Tag) -> str:
     """Return an element's first value as text without padding; empty where there is none."""
-    values = texts(dataset, tag)
+    values = dataset.texts(tag) if type(dataset) is HeadDataset else texts(dataset, tag)
     return values[0] if values else ""
 
 
 def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
     """Return all values of an element as text without padding; none of one beyond 64 KiB."""
+    if isinstance(dataset, HeadDataset):
+        return dataset.texts(tag)
     found = None if _is_too_long(dataset, tag) else value(dataset, tag)
     if found is None:
         return ()
@@ -100,7 +110,7 @@ def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
 
 def number(dataset: Any, tag: Tag) -> float | None:
     """Return an element's first value as a finite float, or None."""
-    values = numbers(dataset, tag)
+    values = dataset.numbers(tag) if type(dataset) is HeadDataset else numbers(dataset, tag)
     return values[0] if values else None
 
 
@@ -115,6 +125,8 @@ def numbers(dataset: Any, tag: Tag, *, may_be_long: bool = False) -> tuple[float
 
     Empty, too, for an element beyond 64 KiB, unless it ``may_be_long``.
     """
+    if isinstance(dataset, HeadDataset):
+        return dataset.numbers(tag)
     found = None if not may_be_long and _is_too_long(dataset, tag) else value(dataset, tag)
     if found is None:
         return ()
@@ -146,6 +158,8 @@ def decimals(dataset: Any, keyword: str) -> tuple[float, ...]:
 
 def items(dataset: Any, tag: Tag) -> tuple[Any, ...]:
     """Return the items of a sequence; empty where it is absent or is no sequence."""
+    if isinstance(dataset, HeadDataset):
+        return dataset.items(tag)
     found = value(dataset, tag)
     if found is None or isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
         return ()

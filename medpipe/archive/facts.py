@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from medpipe.archive.elements import number, text
 
-_TEXTS: Final = {
+TEXTS: Final = {
     "manufacturer": "Manufacturer",
     "model": "ManufacturerModelName",
     "station": "StationName",
@@ -31,7 +31,7 @@ _TEXTS: Final = {
     "decay_correction": "DecayCorrection",
     "concatenation": "ConcatenationUID",
 }
-_NUMBERS: Final = {
+NUMBERS: Final = {
     "slice_thickness_mm": "SliceThickness",
     "kvp": "KVP",
     "field_t": "MagneticFieldStrength",
@@ -45,11 +45,11 @@ _NUMBERS: Final = {
 def read_facts(dataset: Any) -> dict[str, Any]:
     """Return what is there of the known values: texts and finite numbers."""
     found: dict[str, Any] = {}
-    for name, keyword in _TEXTS.items():
+    for name, keyword in TEXTS.items():
         said = text(dataset, keyword)
         if said:
             found[name] = said
-    for name, keyword in _NUMBERS.items():
+    for name, keyword in NUMBERS.items():
         measured = number(dataset, keyword)
         if measured is not None:
             found[name] = measured

@@ -13,6 +13,9 @@ import numpy as np
 from medpipe.archive.elements import integer, items, number, numbers, text, texts
 
 MAX_FRAMES: Final = 1_000_000
+TEMPORAL: Final = ("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime")
+"""Elements at the top that tell the phases of a series, the preferred first."""
+
 _UNIT_TOLERANCE: Final = 1e-3
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -112,7 +115,7 @@ def top_plane(dataset: Any) -> Plane:
         repetition_time_ms=number(dataset, "RepetitionTime"),
         inversion_time_ms=number(dataset, "InversionTime"),
         flip_angle_deg=number(dataset, "FlipAngle"),
-        temporal=_temporal(dataset, ("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime")),
+        temporal=_temporal(dataset, TEMPORAL),
     )
 
 

@@ -48,7 +48,9 @@ _PLACE: Final = (
     ("ImageOrientationPatient", 6, "E_ORIENTATION"),
     ("PixelSpacing", 2, "E_SPACING"),
 )
-_LEAST_SLOPE: Final = 1e-30
+LEAST_SLOPE: Final = 1e-30
+"""A smaller one has been lost."""
+
 _THREE: Final = ("RGB", "YBR", "HSV", "ARGB", "CMYK")
 # these two may hold either; the header or the other codec's flag decides
 _MAYBE_LOSSY: Final = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
@@ -275,9 +277,27 @@ def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:
             header = _placed(header, data, -1)
     except Exception:  # noqa: BLE001  # pydicom raises errors of 19 classes on damaged headers
         return replace(empty, code=layout.code or "E_HEADER", transfer_syntax=layout.transfer_syntax)
-    if layout.code:
-        return replace(header, code=layout.code)
-    return replace(header, code=_code(header, layout)) if not header.code else header
+    return replace(header, code=layout.code) if layout.code else judged(header, layout)
+
+
+def header_of(dataset: Any, layout: Layout, **given: Any) -> Header:
+    """Return the header of a data set that was read otherwise than by :func:`read_header`.
+
+    Parameters
+    ----------
+    dataset : pydicom.FileDataset or medpipe.archive.quick.dataset.HeadDataset
+    layout : Layout
+        Without a code.
+    given
+        Fields of the header that do not come from the data set.
+    """
+    return judged(_read(dataset, layout, Header(**given)), layout)
+
+
+def judged(header: Header, layout: Layout) -> Header:
+    """Return a header with the code that its pixel data earns, unless it has one."""
+    code = header.code or _code(header, layout)
+    return replace(header, code=code) if code else header
 
 
 def is_unchanged(header: Header, data: bytes | memoryview) -> bool:
@@ -300,7 +320,8 @@ def _placed(header: Header, data: bytes, pixel_offset: int) -> Header:
 def _read(dataset: Any, layout: Layout, empty: Header) -> Header:
     if text(dataset.file_meta, "MediaStorageSOPClassUID") == DICOMDIR or "DirectoryRecordSequence" in dataset:
         return replace(empty, code="E_DICOMDIR", transfer_syntax=layout.transfer_syntax)
-    return replace(_described(dataset, layout, empty), **_references(dataset))
+    header, referenced = _described(dataset, layout, empty), _references(dataset)
+    return replace(header, **referenced) if referenced else header
 
 
 def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
@@ -373,7 +394,7 @@ def _rescale_code(dataset: Any) -> str:
     slopes = (each[0] if each else None for each in values[::2])
     # colours and label maps are not rescaled, whatever their headers say
     is_rescaled = (integer(dataset, "SamplesPerPixel") or 1) == 1 and text(dataset, "SOPClassUID") not in SEG_CLASSES
-    lost = is_rescaled and any(slope is not None and abs(slope) < _LEAST_SLOPE for slope in slopes)
+    lost = is_rescaled and any(slope is not None and abs(slope) < LEAST_SLOPE for slope in slopes)
     return "E_RESCALE" if lost else ""
 
 

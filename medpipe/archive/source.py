@@ -63,6 +63,12 @@ class OpenFile:
             raise Rejected("E_CHANGED")
         return self.head(self.size)
 
+    def at(self, offset: int, n_bytes: int) -> bytes:
+        """Return bytes from within the file, fewer where it ends."""
+        if self.is_member:
+            return self.head(offset + n_bytes)[offset : offset + n_bytes]
+        return os.pread(self._stream.fileno(), n_bytes, offset)
+
     def into(self, place: memoryview) -> int:
         """Read the file from its beginning into a place of its size; return how many bytes there were."""
         self._stream.seek(0)

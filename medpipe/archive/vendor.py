@@ -19,6 +19,7 @@ from medpipe.archive.frames import Plane, check_plane, normal_of
 
 _TILE_SIZE = re.compile(r"^(\d+)[a-zA-Z]?\*(\d+)[a-zA-Z]?")
 _CSA_NAME_BYTES = 64
+_number = struct.Struct("<I").unpack_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,24 +150,25 @@ def _mosaic(size: tuple[int, int], n_tiles: int, columns: int, first: Any, step:
 
 def _csa_numbers(csa: bytes, name: str) -> tuple[float, ...]:
     """Return the numbers of a named element of a Siemens CSA2 header ("SV10")."""
-    if csa[:4] != b"SV10":
+    if csa[:4] != b"SV10" or len(csa) < 16:
         return ()
-    (count,) = struct.unpack_from("<I", csa, 8) if len(csa) >= 16 else (0,)
-    offset = 16
-    for _ in range(min(count, 1000)):
+    offset, wanted = 16, name.encode() + b"\0"
+    for _ in range(min(_number(csa, 8)[0], 1000)):
         if offset + _CSA_NAME_BYTES + 20 > len(csa):
             return ()
-        found = csa[offset : offset + _CSA_NAME_BYTES].partition(b"\0")[0]
-        (n_items,) = struct.unpack_from("<I", csa, offset + _CSA_NAME_BYTES + 12)
+        is_wanted = csa.startswith(wanted, offset)
+        n_items = min(_number(csa, offset + _CSA_NAME_BYTES + 12)[0], 10_000)
         offset += _CSA_NAME_BYTES + 20
         texts = []
-        for _ in range(min(n_items, 10_000)):
+        # there are a thousand items before the one that is wanted: they are passed by as quickly as may be
+        for _ in range(n_items):
             if offset + 16 > len(csa):
                 return ()
-            (size,) = struct.unpack_from("<I", csa, offset + 4)
-            texts.append(csa[offset + 16 : offset + 16 + size])
-            offset += 16 + (size + 3) // 4 * 4
-        if found == name.encode():
+            size = _number(csa, offset + 4)[0]
+            if is_wanted:
+                texts.append(csa[offset + 16 : offset + 16 + size])
+            offset += 16 + ((size + 3) & ~3)
+        if is_wanted:
             return _as_numbers(texts)
     return ()
 

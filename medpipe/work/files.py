@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from medpipe.archive.header import Header
-from medpipe.archive.other.door import read_any
+from medpipe.archive.heads import Heads
 from medpipe.archive.source import Loader, Opener
 from medpipe.errors import Rejected
 
@@ -20,9 +20,12 @@ class Files(Mapping[str, Header]):
     source : Opener
     contents : mapping of str to str
         By path, what the scan saw: :attr:`medpipe.archive.header.Header.content`.
+    heads : Heads, optional
+        What has read headers like these before.
     """
 
-    def __init__(self, source: Opener, contents: Mapping[str, str]) -> None:
+    def __init__(self, source: Opener, contents: Mapping[str, str], heads: Heads | None = None) -> None:
+        self._heads = heads or Heads()
         self._loader = Loader(source)
         self._contents = contents
         self._last = ("", memoryview(b""), "")
@@ -47,8 +50,8 @@ class Files(Mapping[str, Header]):
         Rejected
             ``E_CHANGED`` if the file is not what the scan saw, or why it cannot be opened.
         """
-        data = bytes(self.open(path))
-        header = read_any(data, path=path, size=len(data), version=self._last[2])
+        held = _Held(self.open(path))
+        header = self._heads.read(held, path=path, size=held.size, version=self._last[2])
         if header.content != self._contents[path]:
             raise Rejected("E_CHANGED")
         return header
@@ -58,3 +61,20 @@ class Files(Mapping[str, Header]):
 
     def __len__(self) -> int:
         return len(self._contents)
+
+
+class _Held:
+    """The bytes of a file in memory, as a file that is open."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def head(self, n_bytes: int) -> bytes:
+        return bytes(self._data[:n_bytes])
+
+    def at(self, offset: int, n_bytes: int) -> bytes:
+        return bytes(self._data[offset : offset + n_bytes])
+
+    def whole(self) -> bytes:
+        return bytes(self._data)

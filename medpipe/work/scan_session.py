@@ -9,12 +9,15 @@ from typing import Any
 from medpipe.archive.containers import is_archive
 from medpipe.archive.dicomdir import lacks_files
 from medpipe.archive.header import Header
+from medpipe.archive.heads import Heads
 from medpipe.archive.other.cases import source_at
-from medpipe.archive.other.door import read_any
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import MAX_FILE_BYTES, Archive, OpenFile
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
+
+QUICK_AFTER = 256
+"""Files read whole before the quick reader is loaded, which takes as long as reading about so many."""
 
 Json = dict[str, Any]
 Mark = Callable[[str, str], None]
@@ -31,6 +34,7 @@ class ScanSession:
     def __init__(self, source: Archive, *, file_bytes: int) -> None:
         self._source = source
         self._file_bytes = min(file_bytes, MAX_FILE_BYTES)
+        self._heads = Heads(after=QUICK_AFTER)
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
         """Work through ``payload["items"]``: kind ``headers``, ``members``, ``whole`` or ``pixels``."""
@@ -49,7 +53,7 @@ class ScanSession:
                 if item["size"] > self._file_bytes:
                     header = Header(**place, code="E_TOO_LARGE")
                 else:
-                    header = read_any(file.whole(), **place)
+                    header = self._heads.read(file, **place)
                 code = self._code(header, file)
                 return (header if code == header.code else replace(header, code=code)).to_json()
         except Rejected as rejected:

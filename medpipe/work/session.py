@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.archive.companions import load_companions
+from medpipe.archive.heads import Heads
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.source import FolderSources
 from medpipe.archive.stacks import Stack
@@ -30,6 +31,9 @@ from medpipe.types import Companions, Volume
 from medpipe.work.case import Mark, Reading, run_case
 from medpipe.work.files import Files
 from medpipe.work.payload import order_of
+
+QUICK_AFTER = 64
+"""Files read whole before the quick reader is loaded: half of what it takes is loaded with the kernels."""
 
 Json = dict[str, Any]
 
@@ -55,6 +59,7 @@ class CaseSession:
         self.run = run
         self.device = device
         self.lock = read_lock(run.lock())
+        self.heads = Heads(after=QUICK_AFTER)
         self._shard: tuple[int, list[Json]] = (-1, [])
         self.scorer: Callable[[str], Scorer] = cache(self._load_model)
 
@@ -116,7 +121,7 @@ class CaseRoom:
     def _files(self) -> Files:
         roots = self._locator.get("roots")
         source = source_at(self._locator["root"]) if roots is None else FolderSources(roots, source_at)
-        return Files(source, self._locator["digests"])
+        return Files(source, self._locator["digests"], self._session.heads)
 
     def read(self) -> Reading:
         """Read the primary volume, into a spool where it goes in slabs."""

@@ -1,8 +1,9 @@
-"""Reading headers of the reference archive, values typed.
+"""Reading headers, values typed: of the reference archive, and of ordinary slices.
 
-medpipe reads every file whole, takes its SHA-256, walks its structure and reads about sixty
-values and the functional groups; the peer stops before the pixels and reads twenty. Both start
-from the file's name.
+medpipe reads the first bytes of every file, and those that its quick reader leaves to the whole
+reading as a whole; it takes the SHA-256 of what comes before the pixels, walks the structure and
+makes a record of about sixty values and the functional groups. The peer stops before the pixels
+and reads twenty. Both start from the file's name; medpipe's reader is a new one in every round.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
 from medpipe.archive.encoding import decode_path
 from medpipe.archive.header import Header, read_header
+from medpipe.archive.quick.reader import FIRST_BYTES, QuickReader
 from medpipe.archive.source import FolderSource
+from tests.archive.conftest import make_slice
 from tests.bench.paired import Bench, Skipped
 
 _TEXT, _WHOLE = str, int
@@ -81,36 +88,180 @@ def given_by_us(header: Header) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in {None, "", ()}}
 
 
+class Read(NamedTuple):
+    """Headers by name, how many the quick reader left to the whole reading, and what it remembers, in bytes."""
+
+    headers: dict[str, Header]
+    handed_over: int
+
+
 def benches(folder: Path) -> Iterator[Bench | Skipped]:
-    """Yield the comparison over all files that pydicom reads without force."""
+    """Yield the comparisons over all files that pydicom reads without force."""
     root = archive_root()
     if root is None:
         yield Skipped(subject="headers", reason="no reference data beside the checkout or in MEDPIPE_TEST_DATA")
-        return
-    source = FolderSource(root)
-    items = list(source.scan())
-    names = {item.path: root / os.fsdecode(decode_path(item.path)) for item in items}
-    n_bytes = sum(item.size for item in items)
+    else:
+        source = FolderSource(root)
+        yield _bench(
+            "headers, archive", {item.path: root / os.fsdecode(decode_path(item.path)) for item in source.scan()}
+        )
+    yield _bench("headers, slices", write_slices(folder))
 
-    def ours() -> dict[str, Header]:
-        return {
-            item.path: read_header(source.open(item.path), path=item.path, size=item.size, version=item.version)
-            for item in items
-        }
 
-    yield Bench(
-        subject="headers",
-        size=f"{len(items)} files, {n_bytes >> 20} MB",
-        ours=ours,
+def _bench(subject: str, names: Mapping[str, Path]) -> Bench:
+    n_bytes = sum(name.stat().st_size for name in names.values())
+    return Bench(
+        subject=subject,
+        size=f"{len(names)} files, {n_bytes >> 20} MB",
+        ours=lambda: read_quickly(names),
         peer="pydicom, 20 values",
         theirs=lambda: read_by_pydicom(names),
-        difference=wrong,
-        items=len(items),
+        difference=lambda mine, other: wrong(mine.headers, other),
+        items=len(names),
         item="file",
-        remark=lambda mine, other: (
-            "values " + ", ".join(f"{len(found)} {name}" for name, found in compared(mine, other).items())
-        ),
+        remark=_remark,
     )
+
+
+def _remark(mine: Read, other: dict[str, dict[str, Any]]) -> str:
+    counts = ", ".join(f"{len(found)} {name}" for name, found in compared(mine.headers, other).items())
+    share = 100 * mine.handed_over / len(mine.headers)
+    return f"values {counts}; {mine.handed_over} files ({share:.1f} %) left to the whole reading"
+
+
+def read_quickly(names: Mapping[str, Path]) -> Read:
+    """Return the header of each file by a new quick reader, with the whole reading where that hands over."""
+    reader = QuickReader()
+    headers, handed_over = {}, 0
+    for path, name in names.items():
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            size = os.fstat(file).st_size
+            head, more = os.read(file, FIRST_BYTES), partial(_bytes_at, file)
+            header = reader.read(head, path=path, size=size, version="", more=more)
+            if header is None:
+                handed_over += 1
+                header = read_header(os.pread(file, size, 0), path=path, size=size, version="")
+        finally:
+            os.close(file)
+        headers[path] = header
+    return Read(headers, handed_over)
+
+
+def _bytes_at(file: int, offset: int, count: int) -> bytes:
+    return os.pread(file, count, offset)
+
+
+SERIES, SLICES = 6, 100
+
+
+def write_slices(folder: Path) -> dict[str, Path]:
+    """Write series of CT and MR slices, in turn explicit and implicit, with as many elements as scanners write."""
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(0, 4096, (128, 128)).astype(np.uint16)
+    names = {}
+    for series in range(SERIES):
+        syntax = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)[series % 2]
+        changes = _MR if series % 3 == 2 else {}
+        for k in range(SLICES):
+            dataset = make_slice(
+                pixels,
+                position=(-180.5, -170.25, -100 + 2.5 * k),
+                InstanceNumber=k + 1,
+                SeriesInstanceUID=f"1.2.826.0.1.3680043.8.498.{series}",
+                StudyInstanceUID=f"1.2.826.0.1.3680043.8.499.{series // 2}",
+                AcquisitionTime=f"1015{k // 60:02d}.{k:06d}",
+                SliceLocation=-100 + 2.5 * k,
+                **{**_ORDINARY, **changes},
+            )
+            _add_others(dataset, k)
+            dataset.file_meta.TransferSyntaxUID = syntax
+            path = f"{series}-{k:03d}.dcm"
+            names[path] = folder / path
+            dataset.save_as(names[path], enforce_file_format=True)
+    return names
+
+
+_ORDINARY: Mapping[str, Any] = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "InstanceCreationDate": "20240102",
+    "InstanceCreationTime": "101500.000000",
+    "StudyDate": "20240102",
+    "SeriesDate": "20240102",
+    "AcquisitionDate": "20240102",
+    "ContentDate": "20240102",
+    "StudyTime": "100000",
+    "SeriesTime": "101010.500000",
+    "ContentTime": "101500.000000",
+    "AccessionNumber": "A-1",
+    "Manufacturer": "MAKER",
+    "InstitutionName": "Clinic of the Town",
+    "ReferringPhysicianName": "A^B",
+    "StationName": "CT01",
+    "StudyDescription": "Thorax",
+    "SeriesDescription": "Thorax 2.5 B30f",
+    "ManufacturerModelName": "Model 64",
+    "PatientName": "Doe^Jane",
+    "PatientBirthDate": "19600101",
+    "PatientSex": "F",
+    "PatientAge": "064Y",
+    "PatientSize": 1.7,
+    "PatientWeight": 70.5,
+    "BodyPartExamined": "CHEST",
+    "KVP": 120,
+    "DataCollectionDiameter": 500,
+    "DeviceSerialNumber": "12345",
+    "SoftwareVersions": "V1.2.3",
+    "ProtocolName": "ThoraxRoutine",
+    "ReconstructionDiameter": 360,
+    "DistanceSourceToDetector": 1040,
+    "DistanceSourceToPatient": 570,
+    "GantryDetectorTilt": 0,
+    "TableHeight": 154.5,
+    "RotationDirection": "CW",
+    "ExposureTime": 500,
+    "XRayTubeCurrent": 200,
+    "Exposure": 100,
+    "FilterType": "0",
+    "GeneratorPower": 24,
+    "FocalSpots": 1.2,
+    "ConvolutionKernel": "B30f",
+    "PatientPosition": "HFS",
+    "StudyID": "1",
+    "SeriesNumber": 3,
+    "AcquisitionNumber": 1,
+    "PositionReferenceIndicator": "",
+    "ImageComments": "as it was made",
+    "PixelPaddingValue": 63536,
+    "WindowCenter": [40, -600],
+    "WindowWidth": [400, 1200],
+    "RescaleType": "HU",
+}
+_MR: Mapping[str, Any] = {
+    "SOPClassUID": MRImageStorage,
+    "Modality": "MR",
+    "ScanningSequence": "SE",
+    "SequenceVariant": "SK",
+    "MRAcquisitionType": "2D",
+    "RepetitionTime": 500.0,
+    "EchoTime": 12.0,
+    "MagneticFieldStrength": 1.5,
+    "FlipAngle": 90,
+    "SpacingBetweenSlices": 2.5,
+    "EchoTrainLength": 1,
+    "PixelBandwidth": 130,
+    "KVP": None,
+    "RescaleType": None,
+}
+
+
+def _add_others(dataset: Dataset, k: int) -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, f"1.2.3.{k}"
+    dataset.ReferencedImageSequence = [item] * 3
+    block = dataset.private_block(0x0029, "MAKER HEADER", create=True)
+    for place in range(10):
+        block.add_new(place, "LO", f"private {place}")
 
 
 def archive_root() -> Path | None:
@@ -120,7 +271,7 @@ def archive_root() -> Path | None:
     return root / "archive" if (root / "expected.json").is_file() else None
 
 
-def read_by_pydicom(names: dict[str, Path]) -> dict[str, dict[str, Any]]:
+def read_by_pydicom(names: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Return the twenty values of each file that pydicom reads without force."""
     found = {}
     with warnings.catch_warnings():

@@ -1,0 +1,158 @@
+"""What all slices of a series have in common, and what each has of its own.
+
+A pattern is the header of one slice, made by the functions of the whole reading. Another slice
+whose wanted elements are byte for byte the same, but for the varying ones, gets the same header
+with its own values in their places. Where a value would change more than its place (a slope of
+zero, a position of two numbers), there is no pattern and no use of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from medpipe.archive.elements import integer, number, text
+from medpipe.archive.facts import TEXTS
+from medpipe.archive.frames import TEMPORAL, Plane
+from medpipe.archive.header import LEAST_SLOPE, Header
+from medpipe.archive.quick.dataset import HeadDataset
+from medpipe.archive.quick.wanted import OWN, SELDOM, VARYING
+from medpipe.kernels.dicom_walk import SLOTS
+
+_FIELDS: Final = tuple(Header.__dataclass_fields__)
+_PLANE_FIELDS: Final = tuple(Plane.__dataclass_fields__)
+_PLACES: Final = {name: place for place, name in enumerate(_FIELDS)}
+_PLANE_PLACES: Final = {name: place for place, name in enumerate(_PLANE_FIELDS)}
+# slots are filled one by one: the initializer of a frozen class takes twice as long
+_PUT: Final = tuple(getattr(Header, name).__set__ for name in _FIELDS)
+_PUT_IN_PLANE: Final = tuple(getattr(Plane, name).__set__ for name in _PLANE_FIELDS)
+_header_values = attrgetter(*_FIELDS)
+_plane_values = attrgetter(*_PLANE_FIELDS)
+_FACTS: Final = {keyword: name for name, keyword in TEXTS.items() if keyword in VARYING}
+_OWN_FACTS: Final = tuple((name, keyword) for keyword, name in _FACTS.items() if keyword in OWN)
+_SELDOM_FACTS: Final = tuple((name, keyword) for keyword, name in _FACTS.items() if keyword in SELDOM)
+_SCALE: Final = ("RescaleSlope", "RescaleIntercept")
+
+
+class Pattern(NamedTuple):
+    """The header of a slice, and how those of others are made of it.
+
+    Attributes
+    ----------
+    header, plane : sequence
+        Values of the header's fields and of its plane's.
+    own, seldom : tuple of (str, str, int)
+        Of the varying elements that are there: keyword, type and place in the result of a pass.
+    dataset : HeadDataset
+        Of the encoding of the slice; holds what varies of one slice at a time.
+    """
+
+    header: Sequence[Any]
+    plane: Sequence[Any]
+    own: tuple[tuple[str, str, int], ...]
+    seldom: tuple[tuple[str, str, int], ...]
+    dataset: HeadDataset
+
+
+def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
+    """Return a header as a pattern for others, or None where values of its own change it as a whole."""
+    # the code of encapsulated pixels depends on their bytes: it is found anew for each slice
+    is_coded = header.n_fragments >= 0 and bool(header.code)
+    # of a directory of files nothing else is read
+    is_coded = is_coded or header.code == "E_DICOMDIR"
+    if (
+        header.is_mosaic
+        or header.n_groups
+        or header.pet is not None
+        or is_coded
+        or not (_has_place(dataset) and _has_scale(dataset))
+    ):
+        return None
+    leaves = dataset.leaves
+    kinds = [(name, leaves[name][0], SLOTS + 2 * place) for place, name in enumerate(VARYING) if name in leaves]
+    return Pattern(
+        header=_header_values(header),
+        plane=_plane_values(header.top),
+        own=tuple([kind for kind in kinds if kind[0] in OWN]),
+        seldom=tuple([kind for kind in kinds if kind[0] in SELDOM]),
+        dataset=dataset.alike(),
+    )
+
+
+def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
+    """Return a pattern with the values of other seldom varying elements, or None where they change more."""
+    facts = _facts(pattern, seldom, _SELDOM_FACTS)
+    if facts is None or not _has_scale(seldom):
+        return None
+    slope, intercept = (seldom.numbers(keyword) for keyword in _SCALE)
+    temporal = [(keyword, seldom.numbers(keyword)) for keyword in TEMPORAL if keyword in seldom.leaves]
+    plane = {
+        "slope": slope[0] if slope else None,
+        "intercept": intercept[0] if intercept else None,
+        "echo_time_ms": number(seldom, "EchoTime"),
+        "temporal": tuple([(keyword, values[0]) for keyword, values in temporal if values]),
+    }
+    header = {
+        "acquisition_number": integer(seldom, "AcquisitionNumber"),
+        "facts": facts,
+    }
+    return pattern._replace(
+        header=_changed(pattern.header, _PLACES, header), plane=_changed(pattern.plane, _PLANE_PLACES, plane)
+    )
+
+
+def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header | None:
+    """Return the header of a slice that fits a pattern, or None where its own values change more than their place.
+
+    Parameters
+    ----------
+    pattern : Pattern
+    own : HeadDataset
+        What varies always, of the slice.
+    given
+        Fields of the header that are known otherwise.
+    """
+    facts = _facts(pattern, own, _OWN_FACTS)
+    if facts is None or not _has_place(own):
+        return None
+    plane = _changed(pattern.plane, _PLANE_PLACES, {"position": own.numbers("ImagePositionPatient")})
+    given["sop_instance_uid"] = text(own, "SOPInstanceUID")
+    given["instance_number"] = integer(own, "InstanceNumber")
+    given["top"] = top = object.__new__(Plane)
+    given["facts"] = facts
+    for put, value in zip(_PUT_IN_PLANE, plane, strict=True):
+        put(top, value)
+    header = object.__new__(Header)
+    for put, value in zip(_PUT, _changed(pattern.header, _PLACES, given), strict=True):
+        put(header, value)
+    return header
+
+
+def _changed(values: Sequence[Any], places: Mapping[str, int], changes: Mapping[str, Any]) -> list[Any]:
+    found = list(values)
+    for name, value in changes.items():
+        found[places[name]] = value
+    return found
+
+
+def _facts(pattern: Pattern, dataset: HeadDataset, keywords: tuple[tuple[str, str], ...]) -> dict[str, Any] | None:
+    """Return the pattern's facts with other values, or None where others are there: their order must stay."""
+    facts = dict(pattern.header[_PLACES["facts"]])
+    for name, keyword in keywords:
+        said = text(dataset, keyword)
+        if bool(said) != (name in facts):
+            return None
+        if said:
+            facts[name] = said
+    return facts
+
+
+def _has_place(dataset: HeadDataset) -> bool:
+    return "ImagePositionPatient" not in dataset.leaves or len(dataset.numbers("ImagePositionPatient")) == 3
+
+
+def _has_scale(dataset: HeadDataset) -> bool:
+    said = [dataset.numbers(keyword) for keyword in _SCALE if keyword in dataset.leaves]
+    slope = dataset.numbers("RescaleSlope")
+    return all(len(values) == 1 for values in said) and (not slope or abs(slope[0]) >= LEAST_SLOPE)

@@ -1,0 +1,247 @@
+"""A header out of a file's first bytes, equal to what :func:`medpipe.archive.header.read_header` makes of the file.
+
+Only what is surely understood is read; for anything else :meth:`QuickReader.read` returns None and
+the whole reading decides. What is read goes through the functions of the whole reading, once for
+all slices that differ in nothing but their place and time; see :mod:`medpipe.archive.quick.pattern`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from medpipe.archive.gate import Layout
+from medpipe.archive.header import Header, head_digest, header_of, judged
+from medpipe.archive.quick.dataset import HeadDataset, Known, Tag
+from medpipe.archive.quick.doubt import Doubt
+from medpipe.archive.quick.extent import Extent, pixel_extent
+from medpipe.archive.quick.pattern import Pattern, header_of_slice, pattern_of, variant_of
+from medpipe.archive.quick.values import encoding_of
+from medpipe.archive.quick.wanted import KINDS, KNOWN_SEQUENCES, NUMBERED, ROLES, TAGS
+from medpipe.kernels import dicom_walk as walk
+from medpipe.kernels.dicom_bytes import LONG, SHORT, type_number
+
+More = Callable[[int, int], bytes]
+"""Returns bytes of the file: of an offset, so many."""
+
+FIRST_BYTES: Final = 16 << 10
+"""What a head should be read with: nearly all headers are shorter."""
+
+MOST_HEAD_BYTES: Final = 4 << 20
+_MOST_PATTERNS: Final = 4096
+_MOST_VARIANTS: Final = 256
+_MOST_ENCODINGS: Final = 1024
+_FORGET_EVERY: Final = 1024
+"""Headers between two looks at how much is remembered."""
+_SYNTAX: Final = re.compile(rb"([0-9.]+)[\0 ]*")
+_META: Final[Mapping[Tag, object]] = {"MediaStorageSOPClassUID": None}
+_ENTRIES: Final = tuple(zip(TAGS, ROLES.values(), KINDS, strict=True))
+# an implicit encoding gives no type
+_KIND_OF: Final = {0: "UN"} | {type_number(kind): kind for kind in (*LONG, *SHORT)}
+
+
+class _Head(NamedTuple):
+    """The bytes of a head, and what the pass over it found."""
+
+    data: bytes
+    found: list[int]
+
+    def at(self, place: int) -> bytes:
+        """Return the bytes of which the pass gives the offset here and the length in the next place."""
+        begin = self.found[place]
+        return self.data[begin : begin + self.found[place + 1]]
+
+
+class QuickReader:
+    """Reads headers one after the other; remembers values and slices alike, so keep it for an archive."""
+
+    def __init__(self) -> None:
+        self._walk = walk.HeadWalk(NUMBERED, tuple(ROLES.values()), KNOWN_SEQUENCES)
+        self._known = Known()
+        self._patterns: dict[tuple[object, ...], dict[bytes, Pattern]] = {}
+        self._encodings: dict[bytes, str] = {}
+        self._count = 0
+
+    def read(
+        self,
+        head: bytes,
+        *,
+        path: str,
+        size: int,
+        version: str,
+        more: More,
+    ) -> Header | None:
+        """Return the header of a file, or None where the whole file must be read to tell.
+
+        Parameters
+        ----------
+        head : bytes
+            The file's first bytes, best :data:`FIRST_BYTES` of them.
+        path, size, version : str, int, str
+            Kept in the result; ``size`` is that of the file.
+        more : callable
+            Returns bytes of the file: of an offset, so many. Asked for what the head lacks:
+            headers up to 4 MiB, what follows the pixels up to 64 KiB, where fragments begin.
+        """
+        try:
+            walked = self._whole_head(head, size, more)
+            header = self._read(walked, size, more, path=path, version=version, **_placed(walked, size))
+            if header.is_segmentation or not header.sop_instance_uid:
+                # copies of them are told by their bytes alone
+                header = replace(
+                    header, head_bytes=size, head_digest=head_digest(_whole(walked.data, size, more), size)
+                )
+        except Exception:  # noqa: BLE001  # what damage raises in reading values is judged where all of it is
+            return None
+        self._count += 1
+        if self._count % _FORGET_EVERY == 0:
+            self._forget()
+        return header
+
+    def _forget(self) -> None:
+        self._known.forget()
+        for known, most in ((self._patterns, _MOST_PATTERNS), (self._encodings, _MOST_ENCODINGS)):
+            if len(known) > most:
+                known.clear()
+
+    def _whole_head(self, head: bytes, size: int, more: More) -> _Head:
+        found = self._walk.file(head, size)
+        while found[walk.STATUS] == walk.MORE:
+            end = min(max(found[walk.NEED], 4 * len(head)), size)
+            if not len(head) < end <= MOST_HEAD_BYTES:
+                raise Doubt
+            head += more(len(head), end - len(head))
+            if len(head) != end:
+                raise Doubt
+            found = self._walk.file(head, size)
+        if found[walk.STATUS] != walk.COMPLETE:
+            raise Doubt
+        return _Head(head, found)
+
+    def _read(self, head: _Head, size: int, more: More, **given: Any) -> Header:
+        found = head.found
+        extent = pixel_extent(head.data, found, size, more, self._walk)
+        # what does not fit into a key has no pattern
+        key = self._key(head, extent) if found[walk.KEY_BYTES] > 0 else None
+        patterns = self._patterns.get(key) if key is not None else None
+        pattern = self._pattern(patterns, head) if patterns is not None else None
+        if pattern is not None:
+            own = _varying(head, pattern.dataset, pattern.own)
+            known = {**given, "pixel_offset": found[walk.PIXEL_AT] if extent.keyword else -1}
+            if extent.n_fragments >= 0:
+                known |= {"pixel_bytes": extent.pixel_bytes, "n_fragments": extent.n_fragments}
+            header = header_of_slice(pattern, own, size=size, **known)
+            if header is not None:
+                return judged(header, _layout(head, extent)) if extent.n_fragments >= 0 else header
+        dataset = self._dataset(head)
+        header = header_of(dataset, _layout(head, extent), size=size, **given)
+        if key is not None and pattern is None:
+            made = pattern_of(header, dataset)
+            if made is not None:
+                self._patterns.setdefault(key, {})[self._walk.seldom(found[walk.SELDOM_BYTES])] = made
+        return header
+
+    def _pattern(self, patterns: dict[bytes, Pattern], head: _Head) -> Pattern | None:
+        """Return the pattern for what varies seldom, made of another one if need be."""
+        seldom = self._walk.seldom(head.found[walk.SELDOM_BYTES])
+        pattern = patterns.get(seldom)
+        if pattern is None:
+            other = next(iter(patterns.values()))
+            pattern = variant_of(other, _varying(head, other.dataset, other.seldom))
+            if pattern is not None and len(patterns) < _MOST_VARIANTS:
+                patterns[seldom] = pattern
+        return pattern
+
+    def _key(self, head: _Head, extent: Extent) -> tuple[object, ...]:
+        found = head.found
+        return (
+            self._walk.key(found[walk.KEY_BYTES]),
+            head.at(walk.SYNTAX_AT),
+            head.at(walk.CLASS_AT),
+            found[walk.IMPLICIT],
+            extent if extent.n_fragments < 0 else extent.keyword,
+        )
+
+    def _dataset(self, head: _Head) -> HeadDataset:
+        """Return the wanted elements of a data set, those of items among them."""
+        data, found = head
+        implicit = bool(found[walk.IMPLICIT])
+        records = self._walk.records(found[walk.RECORDS])
+        top = HeadDataset(
+            listed=ROLES,
+            known=self._known,
+            encoding=self._encoding(_character_sets(data, records)),
+            is_big=bool(found[walk.BIG]),
+        )
+        holders: dict[int, HeadDataset] = {-1: top}
+        sequences: dict[int, list[HeadDataset]] = {}
+        for row, (place, kind, at, length, parent) in enumerate(records):
+            if place < 0:
+                holders[row] = item = top.alike()
+                sequences[parent].append(item)
+                continue
+            tag, role, own_kind = _ENTRIES[place]
+            if role == walk.SEQUENCE:
+                if implicit and isinstance(tag, tuple):
+                    raise Doubt
+                holders[parent].sequences[tag] = sequences[row] = []
+            elif role == walk.PRESENCE:
+                holders[parent].leaves[tag] = ("SQ", b"")
+            else:
+                said = _KIND_OF[kind]
+                holders[parent].leaves[tag] = (own_kind if said == "UN" else said, data[at : at + length])
+        top.file_meta = HeadDataset(listed=_META, known=self._known, encoding="ascii", is_big=False)
+        top.file_meta.leaves["MediaStorageSOPClassUID"] = ("UI", head.at(walk.CLASS_AT))
+        return top
+
+    def _encoding(self, sets: bytes) -> str:
+        found = self._encodings.get(sets)
+        if found is None:
+            found = self._encodings[sets] = encoding_of(sets)
+        return found
+
+
+def _whole(head: bytes, size: int, more: More) -> bytes:
+    found = head + more(len(head), size - len(head)) if len(head) < size else head
+    if len(found) != size:
+        raise Doubt
+    return found
+
+
+def _placed(head: _Head, size: int) -> dict[str, object]:
+    end = head.found[walk.END]
+    return {
+        "head_bytes": end,
+        "head_digest": head_digest(head.data[:end], size),
+    }
+
+
+def _varying(head: _Head, empty: HeadDataset, kinds: tuple[tuple[str, str, int], ...]) -> HeadDataset:
+    data, found = head
+    # the next slice puts its own in their place
+    empty.leaves = {keyword: (kind, data[found[slot] : found[slot] + found[slot + 1]]) for keyword, kind, slot in kinds}
+    return empty
+
+
+def _character_sets(data: bytes, records: list[list[int]]) -> bytes:
+    # it has the lowest tag of all
+    if not records or TAGS[records[0][walk.TAG]] != "SpecificCharacterSet":
+        return b""
+    at = records[0][walk.AT]
+    return data[at : at + records[0][walk.LENGTH]]
+
+
+def _layout(head: _Head, extent: Extent) -> Layout:
+    syntax = _SYNTAX.fullmatch(head.at(walk.SYNTAX_AT))
+    if syntax is None:
+        raise Doubt
+    return Layout(
+        transfer_syntax=syntax[1].decode("ascii"),
+        pixel_keyword=extent.keyword,
+        pixel_bytes=extent.pixel_bytes,
+        pixel_offset=head.found[walk.PIXEL_AT] if extent.keyword else -1,
+        n_fragments=extent.n_fragments,
+        cut=extent.cut,
+    )
