@@ -42,4 +42,5 @@ def exp_of_negative(x: np.float32) -> np.float32:
     value = value * rest + np.float32(6.9314698e-1)
     value = value * rest + np.float32(1.0)
     power_of_two: np.float32 = _as_float((np.int32(whole) + np.int32(127)) << np.int32(23))
-    return value * power_of_two
+    result: np.float32 = value * power_of_two
+    return result
