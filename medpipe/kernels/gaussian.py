@@ -1,9 +1,20 @@
-"""Gaussian smoothing with a width in mm."""
+"""Gaussian smoothing with a width in mm.
+
+The window is separable and symmetric. On the host one plane of the result at a time is made:
+sums along z over the planes around it, then along y and x while that plane is in the cache, so
+that the volume is read from memory once and written once.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
 from medpipe.types import Array
-from medpipe.xp import backend_of
+from medpipe.xp import backend_of, is_cupy
+
+Floats = NDArray[np.float32]
 
 TRUNCATE = 4.0
 """The window ends after this many standard deviations."""
@@ -41,9 +52,56 @@ def gaussian(x: Array, /, *, sigma_mm: float, spacing_mm: tuple[float, float, fl
     Notes
     -----
     ``w_k ~ exp(-(k s / sigma)^2 / 2)`` for ``|k|`` up to :func:`gaussian_radius`, normalised to
-    sum 1, one axis after the other. It is the library's own filter: SciPy and CuPy are as fast
-    as their memory here.
+    sum 1, one axis after the other, in float32.
     """
-    backend = backend_of(x)
     sigma = [sigma_mm / step for step in spacing_mm]
-    return backend.ndi.gaussian_filter(x, sigma, output=backend.xp.float32, mode="nearest", truncate=TRUNCATE)
+    if is_cupy(x):
+        backend = backend_of(x)
+        return backend.ndi.gaussian_filter(x, sigma, output=backend.xp.float32, mode="nearest", truncate=TRUNCATE)
+    radius = gaussian_radius(sigma_mm=sigma_mm, spacing_mm=spacing_mm)
+    along_z, along_y, along_x = (_half_window(one, reach) for one, reach in zip(sigma, radius, strict=True))
+    result = np.empty(x.shape, np.float32)
+    _gaussian(np.ascontiguousarray(x, np.float32), (along_z, along_y, along_x), result)
+    return result
+
+
+def _half_window(sigma: float, radius: int) -> Floats:
+    """Return the weights from the middle of a window to its end."""
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray((weights / weights.sum())[radius:], np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _gaussian(x: Floats, windows: tuple[Floats, Floats, Floats], result: Floats) -> None:
+    n_z, n_y, n_x = x.shape
+    along_z, along_y, along_x = windows
+    reach = along_x.size - 1
+    plane = np.empty((n_y, n_x), np.float32)
+    row = np.empty(n_x + 2 * reach, np.float32)
+    middle = row[reach : reach + n_x]
+    for z in range(n_z):
+        for y in range(n_y):
+            _begin(x[z, y], along_z[0], plane[y])
+            for k in range(1, along_z.size):
+                _add(x[max(z - k, 0), y], x[min(z + k, n_z - 1), y], along_z[k], plane[y])
+        for y in range(n_y):
+            _begin(plane[y], along_y[0], middle)
+            for k in range(1, along_y.size):
+                _add(plane[max(y - k, 0)], plane[min(y + k, n_y - 1)], along_y[k], middle)
+            row[:reach] = middle[0]
+            row[reach + n_x :] = middle[n_x - 1]
+            _begin(middle, along_x[0], result[z, y])
+            for k in range(1, along_x.size):
+                _add(row[reach - k :], row[reach + k :], along_x[k], result[z, y])
+
+
+@njit(cache=True, nogil=True)
+def _begin(x: Floats, weight: np.float32, out: Floats) -> None:
+    for place in range(out.size):
+        out[place] = weight * x[place]
+
+
+@njit(cache=True, nogil=True)
+def _add(before: Floats, after: Floats, weight: np.float32, out: Floats) -> None:
+    for place in range(out.size):
+        out[place] += weight * (before[place] + after[place])

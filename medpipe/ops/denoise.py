@@ -22,7 +22,7 @@ class Gaussian:
     """Smooths with a Gaussian window of a width in mm; refuses a volume without spacing."""
 
     name: ClassVar[str] = "gaussian"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     sigma_mm: float = parameter(doc="Standard deviation of the window.", unit="mm", above=0.0, high=100.0)
 
@@ -33,7 +33,7 @@ class Gaussian:
         return gaussian_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 result; the passes write to it."""
+        """Return the bytes of the float32 result; beside it there is one plane."""
         return result_bytes(geometry, beside=0)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed

@@ -1,0 +1,59 @@
+"""Non-local means against the definition, cube by cube."""
+
+import numpy as np
+import pytest
+
+from medpipe.kernels.nlm import by_shifts, non_local_means
+
+
+def noisy(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return (np.indices(shape).sum(0) // 9 + rng.normal(0, 0.3, shape)).astype(np.float32)
+
+
+def by_definition(x, *, patch_size, distance, h, sigma):
+    x = x.astype(np.float64)
+    half = [patch_size // 2 if n > 1 else 0 for n in x.shape]
+    reach = [distance if n > 1 else 0 for n in x.shape]
+    padded = np.pad(x, [(a + b,) * 2 for a, b in zip(half, reach, strict=True)], mode="reflect")
+    result = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        cubes = {}
+        for shift in np.ndindex(*(2 * one + 1 for one in reach)):
+            low = [p + s for p, s in zip(place, shift, strict=True)]
+            cubes[shift] = padded[tuple(slice(a, a + 2 * b + 1) for a, b in zip(low, half, strict=True))]
+        own = cubes[tuple(reach)]
+        middle = tuple(half)
+        weights = {
+            shift: np.exp(-max(np.mean((own - cube) ** 2) - 2 * sigma**2, 0) / h**2) for shift, cube in cubes.items()
+        }
+        result[place] = sum(weights[shift] * cube[middle] for shift, cube in cubes.items()) / sum(weights.values())
+    return result
+
+
+@pytest.mark.parametrize(("patch_size", "distance"), [(3, 1), (3, 2), (5, 1)])
+@pytest.mark.parametrize("shape", [(7, 8, 9), (1, 9, 10), (3, 40, 5)])
+def test_it_is_the_mean_of_what_looks_alike(patch_size, distance, shape):
+    x = noisy(shape)
+    settings = {"patch_size": patch_size, "distance": distance, "h": 0.4, "sigma": 0.3}
+    expected = by_definition(x, **settings)
+    for body in (non_local_means, by_shifts):
+        found = body(x, **settings, rician=False)
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() < 1e-4 * np.ptp(x)
+
+
+def test_tiles_leave_no_seam():
+    x = noisy((20, 40, 33))
+    settings = {"patch_size": 3, "distance": 2, "h": 0.4, "sigma": 0.3, "rician": False}
+    assert np.abs(non_local_means(x, **settings) - by_shifts(x, **settings)).max() < 1e-5 * np.ptp(x)
+
+
+def test_the_bias_of_a_magnitude_is_taken_off():
+    rng = np.random.default_rng(3)
+    sigma = 1.0
+    clean = np.full((16, 32, 32), 2.0)
+    x = np.hypot(clean + rng.normal(0, sigma, clean.shape), rng.normal(0, sigma, clean.shape)).astype(np.float32)
+    settings = {"patch_size": 3, "distance": 2, "h": 1.0, "sigma": sigma}
+    plain, corrected = (non_local_means(x, **settings, rician=rician).mean() for rician in (False, True))
+    assert abs(corrected - 2.0) < 0.05 < abs(plain - 2.0)
