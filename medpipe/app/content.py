@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from medpipe.app.rows import Naming
 from medpipe.archive.header import Header
+from medpipe.archive.told import Told
 from medpipe.keys import digest
 
 Json = dict[str, Any]
 
 _UNIT_DIGITS = 16
+_REMEMBERED = 4096
 _VERSION = 2
 
 
 class Edit(NamedTuple):
-    """A change in a range: what, of which file, and the header of one that comes in."""
+    """A change in a range: what, of which file; of one that comes in, the header as text and its unit."""
 
     kind: str
     path: str
-    header: Json | None = None
+    text: str | None = None
+    unit: str = ""
 
     def to_line(self) -> bytes:
         """Return the edit as a line."""
@@ -33,27 +37,27 @@ REMOVE, BURY, REVIVE, PUT = "remove", "bury", "revive", "put"
 """Take a header out; the same and leave a tombstone; lift a tombstone; put a header in."""
 
 
-def unit_of(header: Mapping[str, Any]) -> str:
+def unit_of(header: Told) -> str:
     """Return the unit of a file: what makes rows of one never depends on the files of another.
 
     Files that may be copies of each other, stacks of one series and rows of one series key are
     in one unit. The same UID makes one of series of several studies; all series of a study that
     have no UID are one, and so is all that names neither.
-
-    Parameters
-    ----------
-    header : mapping
-        As JSON values.
     """
-    series, study = header.get("series_uid", ""), header.get("study_uid", "")
-    is_image = bool(header.get("pixel_keyword")) and not header.get("code")
-    if series or study:
-        own = ["series", series] if series else ["study", study]
-    elif header.get("patient_id") or is_image:
-        own = ["nameless"]
+    is_image = header.has_pixels and not header.code
+    if header.series_uid or header.study_uid:
+        own = ("series", header.series_uid) if header.series_uid else ("study", header.study_uid)
+    elif header.patient_id or is_image:
+        own = ("nameless", "")
     else:
-        own = ["file", header["path"]]
-    return digest(own)[:_UNIT_DIGITS]
+        own = ("file", header.path)
+    return _unit(own)
+
+
+@lru_cache(_REMEMBERED)
+def _unit(own: tuple[str, str]) -> str:
+    # files of a series come one after the other
+    return digest(["nameless"] if own == ("nameless", "") else own)[:_UNIT_DIGITS]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,8 +85,6 @@ class Content:
     wholes: dict[str, list[str]] = field(default_factory=dict)
     pixels: dict[str, list[str]] = field(default_factory=dict)
     tombstones: dict[str, list[Any]] = field(default_factory=dict)
-    # of headers that came in as values; none is parsed twice
-    _fresh: dict[str, Json] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the content as bytes, to be sealed."""
@@ -106,7 +108,7 @@ class Content:
         if "content_version" not in head:
             content = cls(pixels=head["pixels"], tombstones=head["tombstones"])
             for header in head["headers"]:
-                content.put(header)
+                content.take(Told.of(Header.from_json(header)))
             return content
         paths = head["paths"]
         return cls(
@@ -118,16 +120,16 @@ class Content:
             tombstones=head["tombstones"],
         )
 
-    def put(self, header: Json) -> None:
+    def take(self, header: Told) -> None:
         """Put a header in, or in the place of the one before."""
-        path = header["path"]
-        self.lines[path], self.units[path] = _text(header), unit_of(header)
-        self._fresh[path] = header
+        self._put(header.path, header.text, unit_of(header))
+
+    def _put(self, path: str, text: str, unit: str) -> None:
+        self.lines[path], self.units[path] = text.encode(), unit
 
     def header(self, path: str) -> Header:
         """Return a header."""
-        found = self._fresh.get(path)
-        return Header.from_json(json.loads(self.lines[path]) if found is None else found)
+        return Header.from_json(json.loads(self.lines[path]))
 
     def headers(self, units: Collection[str] | None = None) -> list[Header]:
         """Return the headers of some units, or all, in the order of paths."""
@@ -140,30 +142,29 @@ class Content:
         for edit in edits:
             if edit.path in self.units and edit.kind != REVIVE:
                 found.add(self.units[edit.path])
-            if edit.header is not None:
-                found.add(unit_of(edit.header))
+            if edit.text is not None:
+                found.add(edit.unit)
         return found
 
     def apply(self, edits: Iterable[Edit], naming: Naming, *, scan: int) -> None:
         """Make edits; ``scan`` is the number of the scan that makes them."""
-        coming: list[Json] = []
+        coming: list[Edit] = []
         # a file that changed within the range goes out before it comes in
         for edit in edits:
             if edit.kind == REVIVE:
                 self.tombstones.pop(naming.instance(edit.path), None)
-            elif edit.header is not None:
-                coming.append(edit.header)
+            elif edit.text is not None:
+                coming.append(edit)
             elif edit.path in self.lines:
                 if edit.kind == BURY:
                     series = naming.series(self.header(edit.path))
                     self.tombstones[naming.instance(edit.path)] = [series, scan]
                 self._remove(edit.path)
-        for header in coming:
-            self.put(header)
+        for edit in coming:
+            self._put(edit.path, str(edit.text), edit.unit)
 
     def _remove(self, path: str) -> None:
         del self.lines[path], self.units[path]
-        self._fresh.pop(path, None)
 
 
 @dataclass(slots=True, kw_only=True)

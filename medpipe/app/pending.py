@@ -6,18 +6,16 @@ import heapq
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan_state import blob_prefix
 from medpipe.archive.encoding import path_order
+from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.lake.private import Private
 
 PIECE_HEADERS = 4096
 """Headers in a sealed piece; a scan that reads fewer leaves none."""
-
-Json = dict[str, Any]
 
 
 class Pending:
@@ -39,10 +37,10 @@ class Pending:
         for name in private.names(f"{self._prefix}-"):
             self._earlier[name.split("-")[1]].append(name)
         self._attempt = max((int(attempt) for attempt in self._earlier), default=0) + 1
-        self._held: list[Json] = []
+        self._held: list[Told] = []
         self._pieces = 0
 
-    def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Json | None]]:
+    def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Told | None]]:
         """Yield items, which come in order, each with its header if it was read at this version before."""
         earlier = self.earlier()
         for item in items:
@@ -52,7 +50,7 @@ class Pending:
         """Return what was read before, to be gone through once."""
         return Earlier(heapq.merge(*(self._headers(names) for names in self._earlier.values()), key=_order))
 
-    def add(self, header: Json) -> None:
+    def add(self, header: Told) -> None:
         """Keep a header, once it has company."""
         self._held.append(header)
         if len(self._held) >= PIECE_HEADERS:
@@ -61,19 +59,19 @@ class Pending:
             self._pieces += 1
             self._held = []
 
-    def _headers(self, names: Sequence[str]) -> Iterator[Json]:
+    def _headers(self, names: Sequence[str]) -> Iterator[Told]:
         for name in names:
-            yield from json.loads(self._private.get(name))
+            yield from (Told(*one) for one in json.loads(self._private.get(name)))
 
 
 class Earlier:
     """Headers that were read before, asked for in the order of paths."""
 
-    def __init__(self, headers: Iterator[Json]) -> None:
+    def __init__(self, headers: Iterator[Told]) -> None:
         self._rest = headers
         self._head = next(headers, None)
 
-    def find(self, item: Item) -> Json | None:
+    def find(self, item: Item) -> Told | None:
         """Return the header of an item, if it was read at this version."""
         place = path_order(item.path)
         found = None
@@ -84,9 +82,9 @@ class Earlier:
         return found
 
 
-def _is_of(header: Json, item: Item) -> bool:
-    return (header["path"], header["version"], header["size"]) == (item.path, item.version, item.size)
+def _is_of(header: Told, item: Item) -> bool:
+    return (header.path, header.version, header.size) == (item.path, item.version, item.size)
 
 
-def _order(header: Json) -> bytes:
-    return path_order(header["path"])
+def _order(header: Told) -> bytes:
+    return path_order(header.path)

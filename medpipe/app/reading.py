@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from medpipe.app.site import Site
 from medpipe.archive.encoding import path_order
 from medpipe.archive.header import Header
+from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
 from medpipe.engine.replies import Death
@@ -20,8 +22,8 @@ from medpipe.keys import digest
 
 Json = dict[str, Any]
 
-Asked = tuple[Item, Json | None]
-"""An item, and its header as JSON values if it was read before."""
+Asked = tuple[Item, Told | None]
+"""An item, and its header if it was read before."""
 
 BATCH = 64
 HEADER_S = 20.0
@@ -70,8 +72,8 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
-    def headers(self, items: Iterable[Asked]) -> Iterator[tuple[Header, dict[str, Any]]]:
-        """Yield the header of each item, in order, and as JSON values.
+    def headers(self, items: Iterable[Asked]) -> Iterator[Told]:
+        """Yield the header of each item, in order.
 
         What must not be opened is not, nor what comes with the header that was read before.
         """
@@ -131,19 +133,22 @@ class Reader:
                 if item.problem is None and known is None
             ]
 
-    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[tuple[Header, Json]]:
+    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[Told]:
         results = iter(found)
         for item, known in batch:
             code = item.problem
             if code is None:
-                result = next(results) if known is None else known
-                if not isinstance(result, Death):
-                    named = self._identify(result)
-                    yield Header.from_json(named), named
+                answer = next(results) if known is None else known
+                if not isinstance(answer, Death):
+                    yield self._identified(Told(*answer))
                     continue
-                code = _code_of(result)
-            header = Header(path=item.path, size=item.size, version=item.version, code=code)
-            yield header, header.to_json()
+                code = _code_of(answer)
+            yield Told.of(Header(path=item.path, size=item.size, version=item.version, code=code))
+
+    def _identified(self, told: Told) -> Told:
+        if not told.format:
+            return told
+        return Told.of(Header.from_json(self._identify(json.loads(told.text))))
 
 
 def _code_of(death: Death) -> str:

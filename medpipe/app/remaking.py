@@ -23,6 +23,7 @@ from medpipe.archive.companions import Reference, each_once, matched, references
 from medpipe.archive.duplicates import Looks, to_look_into
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
+from medpipe.archive.told import Told
 from medpipe.errors import Rejected
 from medpipe.keys import digest
 from medpipe.lake.index import TOMBSTONES, Generation, edit_shard, put_shard
@@ -169,9 +170,9 @@ class Remaker:
 
     def _add_part(self, content: Content, held: Content, within: Range) -> None:
         for path in held.lines:
-            header = json.loads(held.lines[path])
-            if range_of(self._naming.place(Header.from_json(header)), within.bits) == within:
-                content.put(header)
+            header = Told.of(held.header(path))
+            if range_of(self._naming.place(header), within.bits) == within:
+                content.take(header)
         content.wholes |= held.wholes
         content.pixels |= held.pixels
         for key, one in held.tombstones.items():

@@ -17,6 +17,7 @@ from medpipe.archive.header import Header
 from medpipe.archive.reconstruction import reconstruction_facts
 from medpipe.archive.series import series_facts
 from medpipe.archive.stacks import Stack
+from medpipe.archive.told import Told
 from medpipe.keys import digest
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.ranges import placed
@@ -71,7 +72,7 @@ class Naming:
         """Return the key of a file."""
         return self.pseudonyms.key("instance", self.source, path)
 
-    def series(self, thing: Header | Stack) -> str | None:
+    def series(self, thing: Header | Told | Stack) -> str | None:
         """Return the key of a series; None for a file that names none and is no image.
 
         All images of a source that name neither patient nor study nor series are one series.
@@ -86,7 +87,7 @@ class Naming:
         key = self.pseudonyms.key("series", *own)
         return placed(key, self.pseudonyms.key("study", study_uid)) if study_uid else key
 
-    def place(self, header: Header) -> str:
+    def place(self, header: Header | Told) -> str:
         """Return the key that says in which range a file lies."""
         return self.series(header) or self.instance(header.path)
 
@@ -145,7 +146,7 @@ def day_of(date: str) -> int | None:
         return None
 
 
-def _is_image(header: Header) -> bool:
+def _is_image(header: Header | Told) -> bool:
     return header.has_pixels and not header.code
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from medpipe.app.archives import empty_archive, missing_archive
 from medpipe.app.away import not_mounted, path_token
-from medpipe.app.content import BURY, PUT, REMOVE, REVIVE, Edit
+from medpipe.app.content import BURY, PUT, REMOVE, REVIVE, Edit, unit_of
 from medpipe.app.deletions import Deletions
 from medpipe.app.indexing import Indexer, bits_of
 from medpipe.app.listing import CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
@@ -25,10 +25,10 @@ from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_states, remove_garbage
 from medpipe.app.site import Site
 from medpipe.app.unpacking import Unpacking
-from medpipe.archive.header import Header
 from medpipe.archive.other.cases import ListedSource, source_at
 from medpipe.archive.other.identity import Identity
 from medpipe.archive.source import FolderSource
+from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.keys import digest
 from medpipe.lake.index import point_to
@@ -214,7 +214,7 @@ class SourceScan:
             reader=reader, pending=Pending(self.lake.private, before.source), comparison=self.comparison
         )
         taken = unpacking.take(_changes(spools.changes), _changes(spools.changes))
-        for (item, old, is_late, _), header, plain, has_lost in taken:
+        for (item, old, is_late, _), header, has_lost in taken:
             if item is None or header is None:
                 is_kept = is_late or (old is not None and self.comparison.may_be_renamed(old))
                 if not is_kept:
@@ -228,7 +228,9 @@ class SourceScan:
             if old is not None:
                 kind = REVIVE if old.note == GONE else REMOVE
                 spools.edits.add(range_of(old.key, bits).number, Edit(kind, old.path).to_line())
-            spools.edits.add(range_of(entry.key, bits).number, Edit(PUT, entry.path, plain).to_line())
+            spools.edits.add(
+                range_of(entry.key, bits).number, Edit(PUT, entry.path, header.text, unit_of(header)).to_line()
+            )
             deletions.saw(entry.content)
             spools.resolved.add(0, _line(entry, None))
             self.progress.advance()
@@ -292,7 +294,7 @@ class SourceScan:
             layout=self._layout,
         )
 
-    def _entry(self, naming: Naming, item: Item, header: Header, *, has_lost: bool) -> Entry:
+    def _entry(self, naming: Naming, item: Item, header: Told, *, has_lost: bool) -> Entry:
         note = CLOSED if is_closed(item) else AGAIN if has_lost else self.retrying.note(header.code)
         key, content = naming.place(header)[:_KEY_DIGITS], header.head_digest[:_CONTENT_DIGITS]
         return Entry(item.path, item.version, key, content, note)

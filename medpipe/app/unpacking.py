@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from medpipe.app.listing import Change, Comparison, Entry
 from medpipe.app.pending import Earlier, Pending
 from medpipe.app.reading import Reader
 from medpipe.app.refused import CONDITIONAL, PASSING
-from medpipe.archive.header import Header
-
-Json = dict[str, Any]
+from medpipe.archive.told import Told
 
 _MAY_HAVE_MEMBERS = (PASSING | CONDITIONAL) - {"E_TOO_LARGE", "E_UNSUPPORTED_TS", "S_DICOMDIR_LACKS"}
 """Codes that leave open what a file holds that was an archive file before."""
@@ -24,15 +22,13 @@ class Taken(NamedTuple):
     Attributes
     ----------
     change : Change
-    header, plain : Header and dict, or None
-        As a record and as JSON values.
+    header : Told or None
     has_lost : bool
         The list has members of the file that are not there: as long as they are kept, it is listed again.
     """
 
     change: Change
-    header: Header | None = None
-    plain: Json | None = None
+    header: Told | None = None
     has_lost: bool = False
 
 
@@ -68,25 +64,25 @@ class Unpacking:
             if change.item is None:
                 yield Taken(change)
                 continue
-            header, plain = next(headers)
-            self._keep(header, plain)
+            header = next(headers)
+            self._keep(header)
             if header.code == "S_ARCHIVE":
                 yield from self._members(change, header, inner, of_members)
                 continue
             held = [entry for entry in inner if entry.is_held]
-            yield Taken(change, header, plain, has_lost=bool(held))
+            yield Taken(change, header, has_lost=bool(held))
             yield from self._former(held, header.code)
 
-    def _members(self, change: Change, header: Header, known: Sequence[Entry], earlier: Earlier) -> Iterator[Taken]:
+    def _members(self, change: Change, header: Told, known: Sequence[Entry], earlier: Earlier) -> Iterator[Taken]:
         items, code = self.reader.members(header.path)
-        header = replace(header, code=code or header.code)
+        header = header.with_code(code or header.code)
         if code in _MAY_HAVE_MEMBERS:
-            yield Taken(change, header, header.to_json())
+            yield Taken(change, header)
             yield from self._former([entry for entry in known if entry.is_held], code)
             return
         within = Comparison(retrying=self.comparison.retrying, read_all=self.comparison.read_all, has_members=False)
         changes = list(within.changes(items, iter(known)))
-        yield Taken(change, header, header.to_json(), has_lost=within.gone > 0)
+        yield Taken(change, header, has_lost=within.gone > 0)
         self.comparison.listed += within.listed
         self.comparison.fresh += within.fresh
         self.comparison.gone += within.gone
@@ -95,9 +91,9 @@ class Unpacking:
             if one.item is None:
                 yield Taken(one)
                 continue
-            found, plain = next(headers)
-            self._keep(found, plain)
-            yield Taken(one, found, plain)
+            found = next(headers)
+            self._keep(found)
+            yield Taken(one, found)
 
     def _former(self, known: Sequence[Entry], code: str) -> Iterator[Taken]:
         """Yield what becomes of the members of a file that could not be read, or is no archive file now."""
@@ -109,9 +105,9 @@ class Unpacking:
         if self.comparison.read_all:
             yield from (Taken(Change(None, entry, is_late=True)) for entry in known)
 
-    def _keep(self, header: Header, plain: Json) -> None:
+    def _keep(self, header: Told) -> None:
         if header.code not in PASSING | CONDITIONAL:
-            self.pending.add(plain)
+            self.pending.add(header)
 
 
 def _with_inner(changes: Iterable[Change]) -> Iterator[tuple[Change, list[Entry]]]:

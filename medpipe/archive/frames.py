@@ -5,12 +5,13 @@ Lookup order: per-frame group, shared group, top level (DICOM PS3.3 C.7.6.16).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from medpipe.archive.elements import integer, items, number, numbers, text, texts
+from medpipe.archive.slotted import Slotted
 
 MAX_FRAMES: Final = 1_000_000
 TEMPORAL: Final = ("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime")
@@ -70,15 +71,19 @@ class Plane:
         return 1.0 if self.slope is None else self.slope, 0.0 if self.intercept is None else self.intercept
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plane as JSON values."""
-        return asdict(self)
+        """Return the plane as JSON values; fields at their default are left out."""
+        return PLANES.told(self)
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Plane:
         """Read what :meth:`to_json` wrote."""
-        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
-        plain["temporal"] = tuple((name, when) for name, when in found["temporal"])
-        return cls(**plain)
+        temporal = found.get("temporal")
+        if temporal:
+            found = {**found, "temporal": tuple([(name, when) for name, when in temporal])}
+        return PLANES.read(found)
+
+
+PLANES: Final = Slotted(Plane, Plane())
 
 
 def check_plane(plane: Plane) -> str:

@@ -31,6 +31,7 @@ from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decode
 from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
+from medpipe.archive.slotted import Slotted
 from medpipe.archive.source import changed_at
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 
@@ -208,8 +209,7 @@ class Header:
 
     def to_json(self) -> dict[str, Any]:
         """Return the header as JSON values; fields at their default are left out."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain = {name: item for name, item in values.items() if name not in _DEFAULTS or item != _DEFAULTS[name]}
+        plain = {"path": self.path, "size": self.size, "version": self.version, **HEADERS.told(self)}
         plain["top"] = self.top.to_json()
         if self.mosaic is not None:
             plain["mosaic"] = self.mosaic.to_json()
@@ -224,29 +224,23 @@ class Header:
     def from_json(cls, found: dict[str, Any]) -> Header:
         """Read what :meth:`to_json` wrote, or its copy through JSON."""
         # a field of an earlier version is passed over: what it was read from is read again
-        known = ((name, item) for name, item in found.items() if name in cls.__dataclass_fields__)
-        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in known}
-        plain["top"] = Plane.from_json(found["top"])
-        plain["frames"] = tuple(Plane.from_json(plane) for plane in found["frames"])
-        plain["structures"] = tuple(
-            Named(number, name, tuple(codes), frame) for number, name, codes, frame in found.get("structures", ())
-        )
+        plain = {**found, "top": Plane.from_json(found["top"])}
+        plain["frames"] = tuple([Plane.from_json(plane) for plane in found["frames"]])
+        if "structures" in found:
+            plain["structures"] = tuple(
+                [Named(number, name, tuple(codes), frame) for number, name, codes, frame in found["structures"]]
+            )
         if found.get("mosaic") is not None:
             plain["mosaic"] = Mosaic.from_json(found["mosaic"])
         if found.get("pet") is not None:
             plain["pet"] = Pet.from_json(found["pet"])
         if found.get("block") is not None:
             plain["block"] = Block.from_json(found["block"])
-        return cls(**plain)
+        return HEADERS.read(plain)
 
 
 _CONTENT_DIGITS: Final = 32
-_EMPTY: Final = Header(path="", size=0, version="")
-_DEFAULTS: Final = {
-    name: getattr(_EMPTY, name)
-    for name in Header.__dataclass_fields__
-    if name not in {"path", "size", "version", "top", "frames"}
-}
+HEADERS: Final = Slotted(Header, Header(path="", size=0, version=""))
 
 
 def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:

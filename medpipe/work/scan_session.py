@@ -13,6 +13,7 @@ from medpipe.archive.heads import Heads
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import MAX_FILE_BYTES, Archive, OpenFile
+from medpipe.archive.told import Told
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
 
@@ -38,14 +39,19 @@ class ScanSession:
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
         """Work through ``payload["items"]``: kind ``headers``, ``members``, ``whole`` or ``pixels``."""
-        each = {"headers": self._header, "members": self._members, "whole": self._whole, "pixels": self._pixels}[kind]
-        results = []
+        each: Callable[[Json], Any] = {
+            "headers": self._header,
+            "members": self._members,
+            "whole": self._whole,
+            "pixels": self._pixels,
+        }[kind]
+        results: list[Any] = []
         for item in payload["items"]:
             mark(kind, item["token"])
             results.append(each(item))
         return {"results": results}
 
-    def _header(self, item: Json) -> Json:
+    def _header(self, item: Json) -> Told:
         place = {"path": item["path"], "size": item["size"], "version": item["version"]}
         try:
             with self._source.opened(item["path"]) as file:
@@ -55,9 +61,9 @@ class ScanSession:
                 else:
                     header = self._heads.read(file, **place)
                 code = self._code(header, file)
-                return (header if code == header.code else replace(header, code=code)).to_json()
+                return Told.of(header if code == header.code else replace(header, code=code))
         except Rejected as rejected:
-            return Header(**place, code=rejected.code).to_json()
+            return Told.of(Header(**place, code=rejected.code))
 
     def _code(self, header: Header, file: OpenFile) -> str:
         """Return the code of a header, if it is no archive file and no directory of a medium."""

@@ -9,26 +9,16 @@ zero, a position of two numbers), there is no pattern and no use of one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from medpipe.archive.elements import integer, number, text
 from medpipe.archive.facts import TEXTS
-from medpipe.archive.frames import TEMPORAL, Plane
-from medpipe.archive.header import LEAST_SLOPE, Header
+from medpipe.archive.frames import PLANES, TEMPORAL
+from medpipe.archive.header import HEADERS, LEAST_SLOPE, Header
 from medpipe.archive.quick.dataset import HeadDataset
 from medpipe.archive.quick.wanted import OWN, SELDOM, VARYING
 from medpipe.kernels.dicom_walk import SLOTS
 
-_FIELDS: Final = tuple(Header.__dataclass_fields__)
-_PLANE_FIELDS: Final = tuple(Plane.__dataclass_fields__)
-_PLACES: Final = {name: place for place, name in enumerate(_FIELDS)}
-_PLANE_PLACES: Final = {name: place for place, name in enumerate(_PLANE_FIELDS)}
-# slots are filled one by one: the initializer of a frozen class takes twice as long
-_PUT: Final = tuple(getattr(Header, name).__set__ for name in _FIELDS)
-_PUT_IN_PLANE: Final = tuple(getattr(Plane, name).__set__ for name in _PLANE_FIELDS)
-_header_values = attrgetter(*_FIELDS)
-_plane_values = attrgetter(*_PLANE_FIELDS)
 _FACTS: Final = {keyword: name for name, keyword in TEXTS.items() if keyword in VARYING}
 _OWN_FACTS: Final = tuple((name, keyword) for keyword, name in _FACTS.items() if keyword in OWN)
 _SELDOM_FACTS: Final = tuple((name, keyword) for keyword, name in _FACTS.items() if keyword in SELDOM)
@@ -72,8 +62,8 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
     leaves = dataset.leaves
     kinds = [(name, leaves[name][0], SLOTS + 2 * place) for place, name in enumerate(VARYING) if name in leaves]
     return Pattern(
-        header=_header_values(header),
-        plane=_plane_values(header.top),
+        header=HEADERS.values(header),
+        plane=PLANES.values(header.top),
         own=tuple([kind for kind in kinds if kind[0] in OWN]),
         seldom=tuple([kind for kind in kinds if kind[0] in SELDOM]),
         dataset=dataset.alike(),
@@ -98,7 +88,7 @@ def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
         "facts": facts,
     }
     return pattern._replace(
-        header=_changed(pattern.header, _PLACES, header), plane=_changed(pattern.plane, _PLANE_PLACES, plane)
+        header=_changed(pattern.header, HEADERS.places, header), plane=_changed(pattern.plane, PLANES.places, plane)
     )
 
 
@@ -116,17 +106,12 @@ def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header 
     facts = _facts(pattern, own, _OWN_FACTS)
     if facts is None or not _has_place(own):
         return None
-    plane = _changed(pattern.plane, _PLANE_PLACES, {"position": own.numbers("ImagePositionPatient")})
+    plane = _changed(pattern.plane, PLANES.places, {"position": own.numbers("ImagePositionPatient")})
     given["sop_instance_uid"] = text(own, "SOPInstanceUID")
     given["instance_number"] = integer(own, "InstanceNumber")
-    given["top"] = top = object.__new__(Plane)
+    given["top"] = PLANES.make(plane)
     given["facts"] = facts
-    for put, value in zip(_PUT_IN_PLANE, plane, strict=True):
-        put(top, value)
-    header = object.__new__(Header)
-    for put, value in zip(_PUT, _changed(pattern.header, _PLACES, given), strict=True):
-        put(header, value)
-    return header
+    return HEADERS.make(_changed(pattern.header, HEADERS.places, given))
 
 
 def _changed(values: Sequence[Any], places: Mapping[str, int], changes: Mapping[str, Any]) -> list[Any]:
@@ -138,7 +123,7 @@ def _changed(values: Sequence[Any], places: Mapping[str, int], changes: Mapping[
 
 def _facts(pattern: Pattern, dataset: HeadDataset, keywords: tuple[tuple[str, str], ...]) -> dict[str, Any] | None:
     """Return the pattern's facts with other values, or None where others are there: their order must stay."""
-    facts = dict(pattern.header[_PLACES["facts"]])
+    facts = dict(pattern.header[HEADERS.places["facts"]])
     for name, keyword in keywords:
         said = text(dataset, keyword)
         if bool(said) != (name in facts):
