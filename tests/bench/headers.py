@@ -18,14 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medpipe.archive.encoding import decode_path
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.quick.reader import FIRST_BYTES, QuickReader
 from medpipe.archive.source import FolderSource
-from tests.archive.conftest import make_slice
+from tests.bench.ordinary import MR, ordinary_slice
 from tests.bench.paired import Bench, Skipped
 
 _TEXT, _WHOLE = str, int
@@ -162,106 +161,20 @@ def write_slices(folder: Path) -> dict[str, Path]:
     names = {}
     for series in range(SERIES):
         syntax = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)[series % 2]
-        changes = _MR if series % 3 == 2 else {}
+        changes = MR if series % 3 == 2 else {}
         for k in range(SLICES):
-            dataset = make_slice(
+            dataset = ordinary_slice(
                 pixels,
-                position=(-180.5, -170.25, -100 + 2.5 * k),
-                InstanceNumber=k + 1,
+                k,
                 SeriesInstanceUID=f"1.2.826.0.1.3680043.8.498.{series}",
                 StudyInstanceUID=f"1.2.826.0.1.3680043.8.499.{series // 2}",
-                AcquisitionTime=f"1015{k // 60:02d}.{k:06d}",
-                SliceLocation=-100 + 2.5 * k,
-                **{**_ORDINARY, **changes},
+                **changes,
             )
-            _add_others(dataset, k)
             dataset.file_meta.TransferSyntaxUID = syntax
             path = f"{series}-{k:03d}.dcm"
             names[path] = folder / path
             dataset.save_as(names[path], enforce_file_format=True)
     return names
-
-
-_ORDINARY: Mapping[str, Any] = {
-    "SpecificCharacterSet": "ISO_IR 100",
-    "InstanceCreationDate": "20240102",
-    "InstanceCreationTime": "101500.000000",
-    "StudyDate": "20240102",
-    "SeriesDate": "20240102",
-    "AcquisitionDate": "20240102",
-    "ContentDate": "20240102",
-    "StudyTime": "100000",
-    "SeriesTime": "101010.500000",
-    "ContentTime": "101500.000000",
-    "AccessionNumber": "A-1",
-    "Manufacturer": "MAKER",
-    "InstitutionName": "Clinic of the Town",
-    "ReferringPhysicianName": "A^B",
-    "StationName": "CT01",
-    "StudyDescription": "Thorax",
-    "SeriesDescription": "Thorax 2.5 B30f",
-    "ManufacturerModelName": "Model 64",
-    "PatientName": "Doe^Jane",
-    "PatientBirthDate": "19600101",
-    "PatientSex": "F",
-    "PatientAge": "064Y",
-    "PatientSize": 1.7,
-    "PatientWeight": 70.5,
-    "BodyPartExamined": "CHEST",
-    "KVP": 120,
-    "DataCollectionDiameter": 500,
-    "DeviceSerialNumber": "12345",
-    "SoftwareVersions": "V1.2.3",
-    "ProtocolName": "ThoraxRoutine",
-    "ReconstructionDiameter": 360,
-    "DistanceSourceToDetector": 1040,
-    "DistanceSourceToPatient": 570,
-    "GantryDetectorTilt": 0,
-    "TableHeight": 154.5,
-    "RotationDirection": "CW",
-    "ExposureTime": 500,
-    "XRayTubeCurrent": 200,
-    "Exposure": 100,
-    "FilterType": "0",
-    "GeneratorPower": 24,
-    "FocalSpots": 1.2,
-    "ConvolutionKernel": "B30f",
-    "PatientPosition": "HFS",
-    "StudyID": "1",
-    "SeriesNumber": 3,
-    "AcquisitionNumber": 1,
-    "PositionReferenceIndicator": "",
-    "ImageComments": "as it was made",
-    "PixelPaddingValue": 63536,
-    "WindowCenter": [40, -600],
-    "WindowWidth": [400, 1200],
-    "RescaleType": "HU",
-}
-_MR: Mapping[str, Any] = {
-    "SOPClassUID": MRImageStorage,
-    "Modality": "MR",
-    "ScanningSequence": "SE",
-    "SequenceVariant": "SK",
-    "MRAcquisitionType": "2D",
-    "RepetitionTime": 500.0,
-    "EchoTime": 12.0,
-    "MagneticFieldStrength": 1.5,
-    "FlipAngle": 90,
-    "SpacingBetweenSlices": 2.5,
-    "EchoTrainLength": 1,
-    "PixelBandwidth": 130,
-    "KVP": None,
-    "RescaleType": None,
-}
-
-
-def _add_others(dataset: Dataset, k: int) -> None:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, f"1.2.3.{k}"
-    dataset.ReferencedImageSequence = [item] * 3
-    block = dataset.private_block(0x0029, "MAKER HEADER", create=True)
-    for place in range(10):
-        block.add_new(place, "LO", f"private {place}")
 
 
 def archive_root() -> Path | None:
