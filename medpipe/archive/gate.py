@@ -61,6 +61,8 @@ class Layout:
         Fragments of encapsulated pixel data, without the offset table; -1 if it is native.
     cut : bool
         The file ends before an element it declares does.
+    doubled : bool
+        There is pixel data of two kinds, or twice.
     """
 
     code: str = ""
@@ -71,6 +73,7 @@ class Layout:
     pixel_offset: int = -1
     n_fragments: int = -1
     cut: bool = False
+    doubled: bool = False
 
 
 def inspect(data: bytes) -> Layout:
@@ -114,6 +117,7 @@ def inspect(data: bytes) -> Layout:
         pixel_offset=walk.pixel_offset if whole is data else -1,
         n_fragments=walk.n_fragments,
         cut=walk.cut,
+        doubled=walk.doubled,
     )
 
 
@@ -202,6 +206,7 @@ class _Walk:
         self.pixel_keyword = ""
         self.pixel_bytes = 0
         self.pixel_offset = -1
+        self.doubled = False
         self.pixels = slice(len(data), len(data))
         self.n_fragments = -1
 
@@ -281,6 +286,7 @@ class _Walk:
             self.code = "E_DEPTH"
 
     def _pixels(self, tag: int, length: int) -> None:
+        self.doubled = bool(self.pixel_keyword)
         self.pixel_keyword, self.pixel_offset = _PIXEL_TAGS[tag], self.offset
         if length != _UNDEFINED:
             there = min(length, len(self.data) - self.offset)

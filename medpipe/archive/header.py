@@ -49,6 +49,12 @@ _PLACE: Final = (
     ("ImageOrientationPatient", 6, "E_ORIENTATION"),
     ("PixelSpacing", 2, "E_SPACING"),
 )
+_STORED: Final = (
+    "Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"
+)  # fmt: skip
+_STORED_AT_LEAST: Final = {"SamplesPerPixel": 1, "BitsStored": 1, "PixelRepresentation": 0}
+"""What must be there, and what it is at least; the sides and the bits allocated are judged with the pixels."""
+
 LEAST_SLOPE: Final = 1e-30
 """A smaller one has been lost."""
 
@@ -328,7 +334,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     mosaic = is_mosaic(dataset, plane)
     return replace(
         empty,
-        code=_unreadable_code(dataset) if layout.pixel_keyword else "",
+        code=_unreadable_code(dataset, layout) if layout.pixel_keyword else "",
         transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
         sop_class_uid=text(dataset, "SOPClassUID"),
         sop_instance_uid=text(dataset, "SOPInstanceUID"),
@@ -371,10 +377,25 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     )
 
 
-def _unreadable_code(dataset: Any) -> str:
+def _unreadable_code(dataset: Any, layout: Layout) -> str:
     """Refuse numbers that cannot be used and would change voxels or their place silently."""
     frames = "E_FRAME_COUNT" if is_beyond_integers(dataset, "NumberOfFrames") else ""
-    return _rescale_code(dataset) or frames or _place_code(dataset)
+    code = _rescale_code(dataset) or frames or _place_code(dataset)
+    # of a file that was cut, that says more
+    is_judged = layout.pixel_keyword == "PixelData" and not layout.cut
+    return code or ("E_DIMENSIONS" if is_judged and not _says_how_it_is_stored(dataset) else "")
+
+
+def _says_how_it_is_stored(dataset: Any) -> bool:
+    """Tell whether it is said of whole pixels, in one number each, how they are stored (PS3.3 C.7.6.3)."""
+    for keyword in _STORED:
+        found = numbers(dataset, keyword)
+        least = _STORED_AT_LEAST.get(keyword)
+        if len(found) > 1 or (least is not None and not found):
+            return False
+        if any(value != int(value) or value < (least or 0) for value in found):
+            return False
+    return integer(dataset, "PixelRepresentation") in {0, 1}
 
 
 def _rescale_code(dataset: Any) -> str:
@@ -423,6 +444,8 @@ def _code(header: Header, layout: Layout) -> str:
         return "E_TRUNCATED" if layout.cut else ""
     if layout.cut:
         return "E_TRUNCATED"
+    if layout.doubled:
+        return "E_DIMENSIONS"
     if header.transfer_syntax.startswith(_VIDEO_SYNTAXES):
         return "S_VIDEO"
     code = check_pixels(

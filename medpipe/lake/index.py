@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES, Field, TableSchema
 from medpipe.errors import IntegrityError, LakeError
@@ -28,6 +27,7 @@ from medpipe.lake.arrow import (
     place_of,
     readable,
     refuse_identifiers,
+    table_from,
     to_table,
 )
 from medpipe.lake.lake import Lake
@@ -262,7 +262,7 @@ def read_shard(
     if bytes_digest(data)[:_DIGITS] != found:
         raise _damaged(source)
     with readable(f"index of {source}"):
-        table = pq.read_table(pa.BufferReader(data), partitioning=None)
+        table = table_from(data)
     return table if within is None or within.bits <= own.bits else _cut(schema, table, within)
 
 

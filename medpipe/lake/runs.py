@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from medpipe.errors import LakeError
 from medpipe.keys import bytes_digest
+from medpipe.lake.arrow import table_from
 from medpipe.lake.durable import ensure_folder, storage_faults
 from medpipe.lake.lake import Lake
 from medpipe.lake.sums import line_with_sum, read_with_sum, text_with_sum, with_sum
@@ -80,7 +81,7 @@ class Run:
     def shard_rows(self, shard: int) -> list[dict[str, Any]]:
         """Return a shard's public rows."""
         data = self.lake.store.get(self.lake.layout.run_plan(self.name, shard))
-        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
+        rows: list[dict[str, Any]] = table_from(data).to_pylist()
         return rows
 
     def shard_payloads(self, shard: int) -> list[dict[str, Any]]:

@@ -184,7 +184,10 @@ def test_without_a_word_from_the_site_nothing_goes_that_any_snapshot_reaches(pla
     assert objects(place) == before
     place.put(1, version=0)
     place.change_recipe(2.0)
-    assert place.run().executed == 0
+    # the files are younger than they were, so one volume is decoded; what is made of it is there
+    made = place.run()
+    assert made.executed == 1
+    assert {path.split("/")[0] for path in objects(place) - before} <= {"segments", "snapshots"}
 
 
 def reached(place, snapshot):

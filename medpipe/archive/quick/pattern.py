@@ -55,6 +55,9 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
         header.is_mosaic
         or header.n_groups
         or header.pet is not None
+        # what structures and segments say of themselves is read from elements that no key holds
+        or header.is_structure_set
+        or header.is_segmentation
         or is_coded
         or not (_has_place(dataset) and _has_scale(dataset))
     ):
