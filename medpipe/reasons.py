@@ -54,7 +54,8 @@ REASONS: dict[str, Reason] = {
     ),
     "E_CASE_FILE": _error("the case list names a file that is not there", "correct the path in the list"),
     "E_CASE_ROW": _error(
-        "a row of the case list names no image, or a label that is none, or takes a file for image and mask",
+        "a row of the case list names no image, or a label that is none, or takes a file for image and mask, or the rows "
+        "of its image name two cases or modalities",
         "correct the row",
     ),
     "E_DICOMDIR": _info("the file is a directory index of a medium", "nothing to do: files are found by reading them"),
@@ -141,6 +142,10 @@ REASONS: dict[str, Reason] = {
     ),
     "E_MOSAIC": _error("a mosaic without the elements to unpack it", "export with the private elements kept"),
     "W_LOCALIZER": _info("a localizer", "nothing to do"),
+    "W_ENDINGS": _warning(
+        "another volume has the same name with another ending: both are one series, with the same masks",
+        "remove the copy, or give each a name of its own",
+    ),
     "W_LOSSY": _warning("pixels went through lossy compression", "prefer the original for texture features"),
     "W_UNEVEN": _warning("the steps between slices are uneven", "resample if an op needs even steps"),
     "W_COUNT": _warning("the header counts other slices than were found", "transfer the missing instances"),

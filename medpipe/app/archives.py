@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from medpipe.archive.other.cases import is_archive_file, is_case_list, source_at
+from medpipe.archive.other.cases import check_case_list, is_archive_file, is_case_list, source_at
 from medpipe.errors import ConfigError, StoppedError
 from medpipe.lake.lake import is_lake
 
@@ -20,7 +20,8 @@ def check_archives(archives: Sequence[Path], lake: Path) -> None:
     Raises
     ------
     ConfigError
-        If an archive is neither a folder nor an archive file, is empty, lies in another one, or holds the lake or lies in it.
+        If an archive is neither a folder nor an archive file, is a case list that is not in UTF-8, is empty, lies in
+        another one, or holds the lake or lies in it.
     StoppedError
         If an archive cannot be looked into.
     """
@@ -74,7 +75,10 @@ def missing_archive(archive: Path) -> ConfigError:
 
 def _is_there(archive: Path) -> bool:
     try:
-        if archive.is_dir() or (archive.is_file() and is_case_list(archive)):
+        if archive.is_dir():
+            return True
+        if archive.is_file() and is_case_list(archive):
+            check_case_list(archive)
             return True
         is_there = archive.exists()
         if is_there and archive.is_file() and is_archive_file(archive):

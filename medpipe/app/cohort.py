@@ -39,7 +39,7 @@ _COLUMNS: dict[str, tuple[Kind, bool]] = {
     "series": ("series", False),
     "serieskey": ("series", True),
 }
-"""Names of columns, by their letters alone: what they name, and whether that is a key."""
+"""Names of columns, in lower case without blanks, hyphens and underscores: what they name, and whether that is a key."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _NAMED = "patient_id, study_instance_uid, series_instance_uid, patient_key, study_key or series_key"
@@ -55,6 +55,13 @@ class Entry(NamedTuple):
     is_key: bool = False
 
 
+class Listed(NamedTuple):
+    """What a cohort file names; and of a file of one column the line that was taken for its header, or None."""
+
+    entries: list[Entry]
+    header: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limited:
     """A cohort held against the index.
@@ -66,11 +73,14 @@ class Limited:
         Series of the lake that are in it.
     unmatched : tuple of int
         Lines of the file that name nothing the lake has.
+    header : int or None
+        Line of a file of one column that was taken for its header.
     """
 
     cohort: Cohort
     n_series: int
     unmatched: tuple[int, ...] = ()
+    header: int | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return the cohort as plain values."""
@@ -82,7 +92,9 @@ class Limited:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person should know: which lines name nothing, by number alone."""
+        """Yield what a person should know: which lines are a header or name nothing, by number alone."""
+        if self.header is not None:
+            yield f"cohort: line {self.header} is taken for the name of the column, not for an identifier"
         if self.unmatched:
             shown = ", ".join(map(str, self.unmatched[:_SHOWN_LINES]))
             more = ", ..." if len(self.unmatched) > _SHOWN_LINES else ""
@@ -96,7 +108,7 @@ def cohort_line(info: Mapping[str, Any]) -> str:
     return f"{info['cohort']} ({info['cohort_entries']} entries)"
 
 
-def read_cohort(path: Path) -> list[Entry]:
+def read_cohort(path: Path) -> Listed:
     """Read a cohort file: one identifier or key a line, or a table (CSV) with a header.
 
     Columns are set apart by tabs, semicolons or commas. Of a row with several identifiers the
@@ -109,7 +121,9 @@ def read_cohort(path: Path) -> list[Entry]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError("--cohort: the file cannot be read: it is not in UTF-8; save it as UTF-8") from None
+    except OSError as error:
         raise ConfigError(f"--cohort: the file cannot be read ({type(error).__name__})") from None
     try:
         rows = list(_rows(text))
@@ -117,17 +131,20 @@ def read_cohort(path: Path) -> list[Entry]:
         raise ConfigError(f"--cohort: the file is no table: {error}") from None
     if not rows:
         raise ConfigError("--cohort: the file is empty: nothing was run")
-    _, first = rows[0]
-    columns = {place: _COLUMNS[name] for place, name in enumerate(map(_letters, first)) if name in _COLUMNS}
+    header, first = rows[0]
+    columns = {place: _COLUMNS[name] for place, name in enumerate(map(_column, first)) if name in _COLUMNS}
     if columns:
         entries = [entry for line, cells in rows[1:] if (entry := _narrowest(line, cells, columns)) is not None]
     elif any(len(cells) > 1 for _, cells in rows):
-        raise ConfigError(f"--cohort: of several columns none is named {_NAMED}")
+        raise ConfigError(
+            f"--cohort: of several columns none is named {_NAMED} (an identifier with a comma, a semicolon or a tab "
+            "in it wants double quotes around it)"
+        )
     else:
         entries = [Entry(line, cells[0]) for line, cells in rows]
     if not entries:
         raise ConfigError("--cohort: the file names nothing: nothing was run")
-    return entries
+    return Listed(entries, header if columns and len(first) == 1 else None)
 
 
 def check_cohort_sql(text: str) -> None:
@@ -140,8 +157,8 @@ def check_cohort_sql(text: str) -> None:
     _key_column(_asked(text, ()).column_names)
 
 
-def limit_to_file(entries: Iterable[Entry], index: LakeIndex, pseudonyms: Pseudonyms) -> Limited:
-    """Turn the entries of a file into keys and hold them against the index.
+def limit_to_file(listed: Listed, index: LakeIndex, pseudonyms: Pseudonyms) -> Limited:
+    """Turn what a file names into keys and hold them against the index.
 
     Raises
     ------
@@ -151,7 +168,7 @@ def limit_to_file(entries: Iterable[Entry], index: LakeIndex, pseudonyms: Pseudo
     keys: dict[tuple[str, str], set[int]] = {}
     lines: dict[int, set[tuple[str, str]]] = {}
     texts = set()
-    for entry in entries:
+    for entry in listed.entries:
         texts.add(entry[1:])
         lines[entry.line] = set(_keys(entry, pseudonyms))
         for key in lines[entry.line]:
@@ -162,7 +179,7 @@ def limit_to_file(entries: Iterable[Entry], index: LakeIndex, pseudonyms: Pseudo
     cohort = Cohort(patients=named["patient"], studies=named["study"], series=named["series"], n_entries=len(texts))
     n_series, matched = _held_against(cohort, index)
     unmatched = sorted(line for line, own in lines.items() if not own & matched)
-    return Limited(cohort=cohort, n_series=n_series, unmatched=tuple(unmatched))
+    return Limited(cohort=cohort, n_series=n_series, unmatched=tuple(unmatched), header=listed.header)
 
 
 def limit_to_query(text: str, index: LakeIndex) -> Limited:
@@ -219,8 +236,8 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, plain
 
 
-def _letters(name: str) -> str:
-    return re.sub("[^a-z]", "", name.lower())
+def _column(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower())
 
 
 def _narrowest(line: int, cells: list[str], columns: Mapping[int, tuple[Kind, bool]]) -> Entry | None:

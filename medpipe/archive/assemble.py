@@ -20,7 +20,7 @@ from medpipe.archive.duplicates import Looks, sift
 from medpipe.archive.frames import Plane, check_plane
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import Lattice, by_position, by_time, lattice_of, without_tail
-from medpipe.archive.other.stack import block_stack
+from medpipe.archive.other.stack import block_stacks
 from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
@@ -128,6 +128,7 @@ def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
 
 def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) -> list[Stack]:
     stacks: list[Stack] = []
+    files: list[Header] = []
     sheets: list[Header] = []
     lone: list[Header] = []
     placed: list[Slice] = []
@@ -136,11 +137,12 @@ def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) ->
         if slices:
             placed.extend(slices)
         elif header.block is not None:
-            stacks.append(block_stack(header))
+            files.append(header)
         elif header.is_mosaic and header.path not in conflicting:
             sheets.append(header)
         else:
             lone.append(header)
+    stacks.extend(block_stacks(files))
     kinds = {_picture_kind(one.header) for one in placed}
     stacks.extend(_lone_stack(header, conflicting, kinds) for header in lone)
     stacks.extend(mosaic_stacks(sheets))

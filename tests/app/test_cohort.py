@@ -96,6 +96,30 @@ def test_a_file_names_patients_studies_and_series_in_many_ways(place, archive):
     }
 
 
+@pytest.mark.parametrize("first", ["Patient001", "PATIENT-01", "Study 1", "series_7", "patient_é", "Patient.", "CARL"])
+def test_a_first_line_that_only_resembles_a_name_of_a_column_is_an_identifier(tmp_path, first):
+    path = tmp_path / "cohort.txt"
+    path.write_text(f"{first}\nPatient002\n", encoding="utf-8")
+    entries, header = read_cohort(path)
+    assert [(entry.line, entry.text, entry.kind) for entry in entries] == [(1, first, None), (2, "Patient002", None)]
+    assert header is None
+
+
+@pytest.mark.parametrize("first", ["patient_id", "PatientID", "Patient ID", "patient-id", "PATIENT", '"Patient ID"'])
+def test_a_header_is_told_by_its_line(tmp_path, first):
+    path = tmp_path / "cohort.txt"
+    path.write_text(f"\n{first}\nPatient002\n", encoding="utf-8")
+    entries, header = read_cohort(path)
+    assert [(entry.line, entry.text, entry.kind) for entry in entries] == [(3, "Patient002", "patient")]
+    assert header == 2
+
+
+def test_a_table_of_several_columns_has_its_header(tmp_path):
+    path = tmp_path / "cohort.csv"
+    path.write_text("patient_id,age\nA,61\n")
+    assert read_cohort(path).header is None
+
+
 def test_what_is_not_in_the_cohort_has_a_row_and_counts_add_up(place, archive):
     report = place.run(archive, recipe=RECIPE, **cohort_of(place, "CARL\n"))
     assert report.published.snapshot.counts == {"planned": 5, "committed": 1, "quarantined": 0, "skipped": 4}
@@ -118,7 +142,10 @@ def test_what_matches_nothing_is_told_by_line_and_nowhere_written(place, archive
     heard = Heard()
     request = place.request(archive, recipe=RECIPE, **cohort_of(place, "patient_id\nCARL\nDOE^JANE\nNOBODY\n"))
     report = run_archive(request, heard)
-    assert heard.lines == ["cohort: 2 of its entries match nothing in the lake (lines 3, 4)"]
+    assert heard.lines == [
+        "cohort: line 1 is taken for the name of the column, not for an identifier",
+        "cohort: 2 of its entries match nothing in the lake (lines 3, 4)",
+    ]
     told = report.facts()["cohort"]
     assert (told["entries"], told["entries that match nothing"], told["series"]) == (3, 2, 1)
     for path in place.lake.rglob("*"):
@@ -136,6 +163,7 @@ def test_what_matches_nothing_is_told_by_line_and_nowhere_written(place, archive
         ("\n  \n", "the file is empty"),
         ("patient_id\n\n", "names nothing"),
         ("ANNA,61\nCARL,70\n", "none is named patient_id"),
+        ("A,B\n", "double quotes"),
         ('patient_id,age\n"ANNA,61\n', "no table"),
         ("NOBODY\n", "no series of the lake is in the cohort"),
     ],
@@ -150,9 +178,10 @@ def test_a_cohort_of_nothing_is_refused_and_readers_keep_their_tables(place, arc
 
 def test_a_file_that_cannot_be_read_and_two_cohorts_are_refused_before_a_lake_is_made(place, archive):
     path = place.folder / "cohort.bin"
-    path.write_bytes(b"\xff\xfe\x00A")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_cohort(path)
+    for encoding in ("utf-16", "latin-1"):
+        path.write_bytes("Müller\n".encode(encoding))
+        with pytest.raises(ConfigError, match=r"cannot be read.*save it as UTF-8"):
+            read_cohort(path)
     for wishes in (
         {"cohort": place.folder / "missing.csv"},
         {"cohort": path, "cohort_sql": "SELECT series_key FROM series"},

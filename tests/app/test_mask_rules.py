@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 from pydicom import dcmread
 
 from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
 from medpipe.app.run import run_archive
 from medpipe.app.site import Limits, Site, load_site
+from medpipe.archive.other.cases import ListedSource
 from medpipe.errors import ConfigError, StoppedError
 from tests.app.phantom import rows
 from tests.archive.other_files import AFFINE, nifti, nrrd, placed, voxels
@@ -147,6 +150,55 @@ def test_a_mask_that_changes_or_goes_changes_the_regions(place):
     assert rows(place.lake, "regions") == []
 
 
+def flags(place):
+    """Return kind and flags of the volumes by the path of their file."""
+    paths = {row["instance_key"]: row["path"] for row in rows(place.lake, "instances")}
+    files = {row["volume_key"]: paths[row["instance_key"]] for row in rows(place.lake, "members")}
+    return {files[row["volume_key"]]: (row["kind"], list(row["flags"] or ())) for row in rows(place.lake, "volumes")}
+
+
+def snapshot():
+    held = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(held, "png")
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_a_picture_beside_a_volume_is_a_series_of_its_own(place, is_listed):
+    image = voxels()
+    place.put("ct.nii", nifti(image))
+    place.put("ct.png", snapshot())
+    place.put("ct_mask.nii", nifti(labels()))
+    listed = place.base / "archive" / "cases.csv"
+    listed.write_text("Image,Mask\nct.nii,ct_mask.nii\nct.png,\n")
+    if is_listed:
+        place.run(listed, masks=())
+    else:
+        place.run()
+    assert place.measured() == {
+        "ct.nii": [("roi_1", mean(image, labels() == 1)), ("roi_2", mean(image, labels() == 2))]
+    }
+    assert len({row["series_key"] for row in rows(place.lake, "series")}) == 3
+    found = flags(place)
+    assert {path: kind for path, (kind, _) in found.items()} == {
+        "ct.nii": "enhanced",
+        "ct.png": "planar",
+        "ct_mask.nii": "segmentation",
+    }
+    assert not any("W_ENDINGS" in told for _, told in found.values())
+
+
+def test_two_volumes_of_one_name_are_told(place):
+    place.put("ct.nii", nifti(voxels()))
+    place.put("ct.nii.gz", nifti(voxels(dtype=np.float32), packed=True))
+    place.put("ct_mask.nii", nifti(labels()))
+    place.put("other.nii", nifti(voxels()))
+    place.run()
+    told = {path for path, (_, told) in flags(place).items() if "W_ENDINGS" in told}
+    assert told == {"ct.nii", "ct.nii.gz"}
+    assert set(place.measured()) == {"ct.nii", "ct.nii.gz"}
+
+
 def test_a_rule_says_of_which_modality_files_are(place):
     place.put("ct/x.nii", nifti(voxels()))
     place.put("mr/x.nii", nifti(voxels()))
@@ -217,8 +269,8 @@ def test_a_case_list(place):
                 "p3,../data/gone.nii,../elsewhere/gone.nii,,,",
                 "p4,bad.nii,,,,",
                 ",,../data/a.nii,,,",
-                "p5,../data/a.nii,../data/b.nii,,,",
-                "p6,../data/a.nii,../elsewhere/gtv.nii,many,,",
+                "p1,../data/a.nii,../data/b.nii,,,",
+                "p1,../data/a.nii,../elsewhere/gtv.nii,many,,",
                 "",
             ]
         ).encode(),
@@ -275,6 +327,50 @@ def test_a_case_list_for_series_of_another_archive(place):
     place.run(place.archive, listed)
     (region,) = rows(place.lake, "regions")
     assert (region["n_voxels"], region["source"]) == ((labels(shape=(64, 64, 4)) == 2).sum(), "mask")
+
+
+def listed_roles(place, *lines):
+    found = ListedSource(place.put("cases.csv", "\n".join(["ID,Image,Mask,Label,Modality", *lines]).encode())).read()
+    return {path: (role.case, role.modality) for path, role in found.roles.items()}, found.bad_rows
+
+
+def test_an_image_of_two_cases_or_modalities_is_refused_in_all_its_rows(place):
+    assert listed_roles(
+        place,
+        "p1,a.nii,m1.nii,,CT",
+        "p2,b.nii,m2.nii,,CT",
+        "p3,a.nii,m3.nii,,CT",
+        "p4,c.nii,m4.nii,,CT",
+        "p4,./c.nii,m5.nii,,MR",
+        "p5,1.2.840.113619.2.5,m6.nii,,",
+        "p6,1.2.840.113619.2.5,m6.nii,,",
+    ) == ({"b.nii": ("p2", "CT"), "m2.nii": ("p2", "CT")}, (2, 4, 5, 6, 7, 8))
+
+
+def test_what_one_row_says_of_an_image_counts_whichever_it_is(place):
+    roles, bad = listed_roles(place, ",a.nii,m1.nii,,", "p1,a.nii,m2.nii,,", ",a.nii,,,ct")
+    assert (roles["a.nii"], bad) == (("p1", "CT"), ())
+
+
+def test_labels_that_no_mask_can_hold_are_told(place):
+    labels = ["inf", "-inf", "nan", "1e300", "2147483648", "0", "0.5", "x"]
+    _, bad = listed_roles(place, *(f",a.nii,m.nii,{label}," for label in [*labels, "2147483647", "-1", "2.0"]))
+    assert bad == tuple(range(2, 2 + len(labels)))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_case_list_in_another_encoding_is_refused_at_the_start(place, encoding):
+    place.put("a.nii", nifti(voxels()))
+    listed = place.put("cases.csv", "ID,Image,Mask\nMüller,a.nii,\n".encode(encoding))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        place.run(listed)
+    assert not place.lake.exists()
+    listed.write_text("ID,Image,Mask\nMüller,a.nii,\n", encoding="utf-8")
+    place.run(listed)
+    assert [row["patient_id"] for row in rows(place.lake, "series")] == ["Müller"]
+    listed.write_bytes("ID,Image,Mask\nMüller,a.nii,\n".encode(encoding))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        place.run(listed)
 
 
 def test_links_in_a_list_are_not_followed(place):

@@ -7,11 +7,12 @@ image and one of its masks. ``Image`` may be the SeriesInstanceUID of a series i
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +24,14 @@ from medpipe.archive.other.identity import Role, is_uid
 from medpipe.archive.source import MAX_FILE_BYTES, FolderSource, OpenFile
 from medpipe.archive.tars import BLOCK
 from medpipe.contracts.protocols import Item
-from medpipe.errors import Rejected, StoppedError
+from medpipe.errors import ConfigError, Rejected, StoppedError
 from medpipe.keys import digest
 
 MAX_LIST_BYTES: Final = 64 << 20
 _HEAD_BYTES: Final = 4096
+_MOST_LABEL: Final = 1 << 31
 _PATIENTS: Final = ("id", "patient", "patientid", "case")
+_NOT_UTF8: Final = "is not in UTF-8: save it as UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class CaseList:
     roles : dict of str to Role
         By path: relative to the list's folder, or absolute for what lies elsewhere.
     bad_rows : tuple of int
-        Numbers of the rows that name no image, or a label that is none.
+        Numbers of the rows that name no image, or a label that is none; and all rows of an image
+        of which they say two cases or two modalities.
     """
 
     roles: dict[str, Role]
@@ -116,31 +120,47 @@ class ListedSource:
         return self._cases
 
     def _read(self) -> CaseList:
-        text = _text(self.path, MAX_LIST_BYTES)
+        try:
+            text = _text(self.path, MAX_LIST_BYTES)
+        except UnicodeDecodeError:
+            raise StoppedError(f"case list {self.path}: {_NOT_UTF8}") from None
         table = None if text is None else _table(text)
         if table is None:
             raise StoppedError(f"case list {self.path}: cannot be read as CSV with the columns Image and Mask")
-        roles: dict[str, Role] = {}
         bad: list[int] = []
+        named: list[tuple[int, str, dict[str, str]]] = []
+        sayings: dict[str, set[Role]] = {}
         for number, row in table:
             try:
-                self._add(row, roles)
+                image = self._image(row)
             except ValueError:
                 bad.append(number)
-        return CaseList(roles=roles, bad_rows=tuple(bad))
+                continue
+            named.append((number, image, row))
+            sayings.setdefault(image, set()).add(_said(row))
+        agreed = {image: _agreed(said) for image, said in sayings.items()}
+        roles: dict[str, Role] = {}
+        for number, image, row in named:
+            try:
+                self._add(image, agreed[image], row, roles)
+            except ValueError:
+                bad.append(number)
+        return CaseList(roles=roles, bad_rows=tuple(sorted(bad)))
 
-    def _add(self, row: dict[str, str], roles: dict[str, Role]) -> None:
+    def _image(self, row: dict[str, str]) -> str:
         if not row["image"]:
             raise ValueError("no image")
-        case = next((row[name] for name in _PATIENTS if row.get(name)), "")
-        said = Role(case=case, modality=row.get("modality", "").upper())
+        return row["image"] if is_uid(row["image"]) else self._place(row["image"])
+
+    def _add(self, image: str, agreed: Role | None, row: dict[str, str], roles: dict[str, Role]) -> None:
+        if agreed is None:
+            raise ValueError("an image of two cases or modalities")
+        said = _said(row)
         label = (_label(row["label"]),) if row.get("label") else ()
-        is_elsewhere = is_uid(row["image"])
-        image = row["image"] if is_elsewhere else self._place(row["image"])
-        if not is_elsewhere:
+        if not is_uid(row["image"]):
             if roles.get(image, said).images:
                 raise ValueError("an image that is a mask elsewhere")
-            roles.setdefault(image, said)
+            roles.setdefault(image, agreed)
         if not row["mask"]:
             return
         mask = self._place(row["mask"])
@@ -180,9 +200,25 @@ class ListedSource:
 
 
 def is_case_list(path: Path) -> bool:
-    """Tell by its first line whether a file is a case list."""
+    """Tell by its first line whether a file is a case list, whatever its encoding."""
     text = _text(path, _HEAD_BYTES, whole=False)
-    return text is not None and _table(text.partition("\n")[0]) is not None
+    return text is not None and _table(text.replace("\0", "").partition("\n")[0]) is not None
+
+
+def check_case_list(path: Path) -> None:
+    """Refuse a case list in another encoding than UTF-8.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        text = _text(path, MAX_LIST_BYTES)
+    except UnicodeDecodeError:
+        raise ConfigError(f"case list {path}: {_NOT_UTF8}") from None
+    # UTF-16 of plain letters is UTF-8 too, with zeros
+    if text is not None and "\0" in text.partition("\n")[0]:
+        raise ConfigError(f"case list {path}: {_NOT_UTF8}")
 
 
 def source_at(root: str | Path) -> FolderSource | ListedSource:
@@ -198,14 +234,25 @@ def is_archive_file(path: Path) -> bool:
 
 
 def _text(path: Path, most_bytes: int, *, whole: bool = True) -> str | None:
+    """Return a file's text, or as much of its beginning; None where it cannot be read or is too long.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If the whole is not in UTF-8.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(most_bytes + 1)
         if whole and len(data) > most_bytes:
             return None
-        return data.decode("utf-8-sig", "strict" if whole else "replace")
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return None
+    if whole:
+        return data.decode("utf-8-sig")
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        data = data.removeprefix(mark)
+    return data.decode("utf-8-sig", "replace")
 
 
 def _table(text: str) -> list[tuple[int, dict[str, str]]] | None:
@@ -227,8 +274,23 @@ def _table(text: str) -> list[tuple[int, dict[str, str]]] | None:
     return rows
 
 
+def _said(row: dict[str, str]) -> Role:
+    """Return the case and the modality of a row."""
+    case = next((row[name] for name in _PATIENTS if row.get(name)), "")
+    return Role(case=case, modality=row.get("modality", "").upper())
+
+
+def _agreed(sayings: Iterable[Role]) -> Role | None:
+    """Return the case and the modality that the rows of one image give it between them; None if they contradict."""
+    cases = {said.case for said in sayings} - {""}
+    modalities = {said.modality for said in sayings} - {""}
+    if len(cases) > 1 or len(modalities) > 1:
+        return None
+    return Role(case="".join(cases), modality="".join(modalities))
+
+
 def _label(said: str) -> int:
     value = float(said)
-    if value != int(value) or value == 0:
+    if not value.is_integer() or not 0 < abs(value) < _MOST_LABEL:
         raise ValueError("no label")
     return int(value)

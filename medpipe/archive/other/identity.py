@@ -1,8 +1,9 @@
 """Who a file is that holds no identifiers: it is named by where it lies in its archive.
 
 Two volumes of a cohort may share every byte of their headers, so content that is cheap to read
-is no identity. A file's series is its path without the ending of its format, its study the
-folder it lies in; both within one archive. A case list may say more: the patient, the modality.
+is no identity. A file's series is its path without the ending of its format, and whether it is a
+volume or a picture; its study the folder it lies in; both within one archive. A case list may say
+more: the patient, the modality.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _ENDINGS: Final = re.compile(r"(?i)(?<=[^/])(\.nii\.gz|\.nii|\.seg\.nrrd|\.nrrd|
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){4,}")
 _PLACE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _ROOT: Final = "2.25."
+_VOLUMES: Final = frozenset({"nifti", "nrrd"})
 
 
 def stem_of(path: str) -> str:
@@ -161,7 +163,7 @@ class Identity:
         found = {
             **header,
             "study_uid": local_uid(self.source, *study),
-            "series_uid": self._series(path),
+            "series_uid": self._series(path) if header["format"] in _VOLUMES else self._named("picture", path),
             "sop_instance_uid": local_uid(self.source, "file", path),
             "patient_id": role.case,
             "modality": closed_modality(role.modality) or self._modality(stem) or header["modality"],
@@ -175,7 +177,11 @@ class Identity:
         return found
 
     def _series(self, path: str) -> str:
-        return local_uid(self.source, "series", stem_of(path))
+        """Return the series of a volume; that is what masks are of."""
+        return self._named("series", path)
+
+    def _named(self, kind: str, path: str) -> str:
+        return local_uid(self.source, kind, stem_of(path))
 
     def _modality(self, stem: str) -> str:
         return next((rule.modality for rule in self.modalities if rule.fits(stem)), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,22 @@ from medpipe.keys import digest
 from medpipe.types import Kind
 
 
-def block_stack(header: Header) -> Stack:
+def block_stacks(headers: Sequence[Header]) -> list[Stack]:
+    """Return the volumes of the files of one series, which bear one name with different endings.
+
+    Whether they are one image kept twice or two nobody can tell by that: ``W_ENDINGS`` says so
+    of each. A mask and its image may share a name.
+    """
+    stacks = [_block_stack(header) for header in headers]
+    if sum(stack.kind != "segmentation" for stack in stacks) < 2:
+        return stacks
+    return [
+        stack if stack.kind == "segmentation" or stack.refused else replace(stack, flags=(*stack.flags, "W_ENDINGS"))
+        for stack in stacks
+    ]
+
+
+def _block_stack(header: Header) -> Stack:
     """Return the volume of a file that is not DICOM.
 
     The affine stays as the file gives it. A shear within half a pixel over all slices is none,
