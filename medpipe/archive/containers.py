@@ -14,6 +14,8 @@ from medpipe.archive.zips import MAGICS, Zip
 
 _KEPT = 4
 _BLOCK_OF_BZIP2: Final = 1 << 20
+_PADDING_BYTES: Final = 1 << 20
+"""What zeros behind the end of a compressed tar are looked through: the longest record tapes commonly have."""
 
 _known: OrderedDict[tuple[int, ...], Container | None] = OrderedDict()
 """Archive files this process has opened last: a case reads many members of one."""
@@ -74,5 +76,7 @@ def _opened(file: int, found: os.stat_result) -> Container | None:
     if begin.startswith(MAGICS):
         return Zip(file, found.st_size)
     opened = None if is_header(begin) else opener_of(begin)
-    source = Plain(found.st_size) if opened is None else Inflated(opened, found.st_size)
-    return Tar(source, changed=str(found.st_mtime_ns), rest=str(found.st_ino))
+    changed, rest = str(found.st_mtime_ns), str(found.st_ino)
+    if opened is None:
+        return Tar(Plain(found.st_size), changed=changed, rest=rest, padding_bytes=found.st_size)
+    return Tar(Inflated(opened, found.st_size), changed=changed, rest=rest, padding_bytes=_PADDING_BYTES)

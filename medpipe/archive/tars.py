@@ -19,6 +19,7 @@ BLOCK: Final = 512
 _MOST_NAME_BYTES = 64 << 10
 _MOST_RECORDS_BYTES = 1 << 20
 _MOST_HEADERS = 8
+_STEP_BYTES: Final = 1 << 20
 _REGULAR = frozenset(b"0\x007")
 _LINKS = frozenset(b"12")
 _DEVICES = frozenset(b"346")
@@ -104,12 +105,15 @@ class Tar:
         What tells a change of the file, as the second part of its version.
     rest : str
         The rest of its version.
+    padding_bytes : int
+        How many bytes behind its end have to be zeros; further on anything may follow.
     """
 
-    def __init__(self, source: Bytes, *, changed: str, rest: str) -> None:
+    def __init__(self, source: Bytes, *, changed: str, rest: str, padding_bytes: int) -> None:
         self._source = source
         self._changed = changed
         self._rest = rest
+        self._padding_bytes = padding_bytes
         self._paths = Paths()
         self._offset = 0
         self._code: str | None = None
@@ -173,6 +177,7 @@ class Tar:
                 # two blocks of zeros end an archive; without them nobody knows what was lost
                 raise Rejected("E_TRUNCATED")
             if not block.strip(b"\0"):
+                self._check_end(file, offset + BLOCK)
                 return None
             if not is_header(block):
                 raise Rejected("E_ARCHIVE_DAMAGED")
@@ -183,6 +188,23 @@ class Tar:
             self._tell(file, kind, size, begin, coming)
             offset = begin + -(-size // BLOCK) * BLOCK
         raise Rejected("E_ARCHIVE_DAMAGED")
+
+    def _check_end(self, file: int, offset: int) -> None:
+        """Look for what was lost behind the first block of zeros: all that follows has to be zeros, a block or more.
+
+        Archives put one behind the other, or a stretch that was never written, would lose
+        members without a word.
+        """
+        block = self._source.read(file, offset, BLOCK)
+        if block.strip(b"\0"):
+            raise Rejected("E_ARCHIVE_DAMAGED")
+        if len(block) < BLOCK:
+            raise Rejected("E_TRUNCATED")
+        end = offset + self._padding_bytes
+        while offset < end and (padding := self._source.read(file, offset, min(_STEP_BYTES, end - offset))):
+            if padding.strip(b"\0"):
+                raise Rejected("E_ARCHIVE_DAMAGED")
+            offset += len(padding)
 
     def _tell(self, file: int, kind: int, size: int, begin: int, coming: _Coming) -> None:
         if size > (_MOST_NAME_BYTES if kind in {_LONG_NAME, _LONG_LINK} else _MOST_RECORDS_BYTES):

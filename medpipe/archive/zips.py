@@ -36,6 +36,8 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MOST_COMMENT_BYTES = 0xFFFF
 _IN_EXTRA = 0xFFFFFFFF
+_WRAP_BYTES = 1 << 32
+"""Some writers know offsets of 32 bits only and write longer files all the same."""
 _EXTRA_64 = 0x0001
 _ENCRYPTED = 0x2041
 """Bits of the flags: encrypted, strongly encrypted, directory masked."""
@@ -67,12 +69,25 @@ class _Entry(NamedTuple):
 
 
 class _Directory(NamedTuple):
-    """The central directory, where it begins, by how much its offsets are short, and how many records it is to have."""
+    """The central directory.
+
+    Attributes
+    ----------
+    data : bytes
+    begin : int
+    shift : int
+        By how much its offsets are short.
+    n_records : int
+        Records it is to have.
+    is_last : bool
+        Whether the file ends where its end record does.
+    """
 
     data: bytes
     begin: int
     shift: int
     n_records: int
+    is_last: bool
 
 
 class Zip:
@@ -102,7 +117,7 @@ class Zip:
             return
         # many writers count no further than 65,535
         is_whole = (directory.n_records - len(entries)) % (1 << 16) == 0
-        self._code = "" if is_whole else "E_ARCHIVE_DAMAGED"
+        self._code = "" if is_whole and directory.is_last else "E_ARCHIVE_DAMAGED"
         self._take(entries, size)
 
     def listing(self, file: int) -> Listing:  # noqa: ARG002  # read when opened
@@ -162,9 +177,7 @@ class Zip:
 def _directory(file: int, size: int) -> _Directory:
     tail_bytes = min(size, _END.size + _MOST_COMMENT_BYTES)
     tail = os.pread(file, tail_bytes, size - tail_bytes)
-    at = tail.rfind(MAGICS[1], 0, max(0, len(tail) - _END.size + len(MAGICS[1])))
-    if at < 0:
-        raise Rejected("E_ARCHIVE_DAMAGED")
+    at, is_last = _end_record(tail)
     _, disk, first_disk, _, count, n_bytes, offset, _ = _END.unpack_from(tail, at)
     end = size - tail_bytes + at
     if end >= _LOCATOR_64.size + _END_64.size and os.pread(file, 4, end - _LOCATOR_64.size) == b"PK\x06\x07":
@@ -174,11 +187,24 @@ def _directory(file: int, size: int) -> _Directory:
         if magic != b"PK\x06\x06":
             raise Rejected("E_ARCHIVE_DAMAGED")
     begin = end - n_bytes
-    if disk or first_disk or begin < offset:
+    # elsewhere than it says stands that of a zip inside this one, or behind another
+    if disk or first_disk or begin < offset or (begin - offset) % _WRAP_BYTES:
         raise Rejected("E_ARCHIVE_DAMAGED")
     if n_bytes > MAX_DIRECTORY_BYTES or count > MAX_MEMBERS:
         raise Rejected("E_ARCHIVE_LIMIT")
-    return _Directory(os.pread(file, n_bytes, begin), begin, begin - offset, count)
+    return _Directory(os.pread(file, n_bytes, begin), begin, begin - offset, count, is_last)
+
+
+def _end_record(tail: bytes) -> tuple[int, bool]:
+    """Return where the end record begins, and whether it ends the file; the last one there is if none does."""
+    last = at = tail.rfind(MAGICS[1], 0, max(0, len(tail) - _END.size + len(MAGICS[1])))
+    while at >= 0:
+        if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail):
+            return at, True
+        at = tail.rfind(MAGICS[1], 0, at + len(MAGICS[1]) - 1)
+    if last < 0:
+        raise Rejected("E_ARCHIVE_DAMAGED")
+    return last, False
 
 
 def _heads(directory: bytes) -> Iterator[int]:

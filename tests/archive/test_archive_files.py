@@ -8,8 +8,10 @@ import io
 import lzma
 import os
 import random
+import shutil
 import stat
 import struct
+import subprocess
 import tarfile
 import zipfile
 import zlib
@@ -167,10 +169,33 @@ def test_64_bit_fields_are_read(tmp_path):
     assert told(put(tmp_path, whole)) == ({"wide": None, "after": None}, "")
 
 
-def test_a_zip_behind_other_bytes_keeps_its_offsets(tmp_path):
-    # what begins so is a zip, whatever stands between
-    source = put(tmp_path, b"PK\x03\x04" + bytes(100) + zipped({"a": b"one"}))
-    assert source.open("held/a") == b"one"
+def test_what_lies_behind_4_gib_is_read_where_offsets_have_32_bits(tmp_path):
+    data = zipped({"a": b"one", "b": b"two"})
+    second = data.index(b"PK\x03\x04", 4)
+    source = put(tmp_path, data[:second])
+    with (tmp_path / "held").open("r+b") as file:
+        file.seek((1 << 32) + second)
+        file.write(data[second:])
+    assert told(source) == ({"a": "E_ARCHIVE_DAMAGED", "b": None}, "")
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
+@pytest.mark.parametrize("options", [(), ("-z",), ("-b", "1"), ("-b", "2048"), ("-z", "-b", "2048")])
+def test_what_tar_itself_writes_ends_as_it_should(tmp_path, options):
+    (tmp_path / "a").write_bytes(b"one" * 500)
+    (tmp_path / "b").write_bytes(b"")
+    command = ["tar", "-C", tmp_path, *options, "-cf", tmp_path / "held", "a", "b"]
+    subprocess.run(command, check=True)
+    assert told(FolderSource(tmp_path)) == ({"a": None, "b": None}, "")
+
+
+def test_a_zip_may_have_a_comment_that_looks_like_its_end(tmp_path):
+    files = {"a": b"one", "b": b"two"}
+    for comment in (b"words", b"PK\x05\x06" * 20, zipped({}) + b"words", b"w" * 0xFFFF):
+        held = io.BytesIO(zipped(files))
+        with zipfile.ZipFile(held, "a") as archive:
+            archive.comment = comment
+        assert told(put(tmp_path, held.getvalue())) == ({"a": None, "b": None}, "")
 
 
 # what a file is, is in its bytes --------------------------------------------------------------
@@ -387,7 +412,72 @@ def test_of_a_cut_tar_what_is_there_is_read(tmp_path):
 
 def test_a_tar_without_its_end_says_so(tmp_path):
     data = tarred({"a": b"x" * 512}, tarfile.GNU_FORMAT)
-    assert told(put(tmp_path, data[:1024])) == ({"a": None}, "E_TRUNCATED")
+    for n_bytes in (1024, 1536, 2047):
+        assert told(put(tmp_path, data[:n_bytes])) == ({"a": None}, "E_TRUNCATED")
+    assert told(put(tmp_path, data[:2048])) == ({"a": None}, "")
+
+
+def test_a_single_block_of_zeros_ends_no_tar(tmp_path):
+    first, second = (tarred({name: b"x" * 512}, tarfile.GNU_FORMAT) for name in "ab")
+    assert told(put(tmp_path, first[:1536] + second)) == ({"a": None}, "E_ARCHIVE_DAMAGED")
+
+
+@pytest.mark.parametrize("packed", ["", "gz", "bz2", "xz"])
+def test_a_tar_behind_another_is_told(tmp_path, packed):
+    first, second = tarred({"a": b"one"}, packed=packed), tarred({"b": b"two"}, packed=packed)
+    assert told(put(tmp_path, first + second)) == ({"a": None}, "E_ARCHIVE_DAMAGED")
+    assert told(put(tmp_path, first)) == ({"a": None}, "")
+
+
+def test_zeros_behind_a_tar_are_looked_through_to_its_end_or_as_far_as_tapes_pad(tmp_path):
+    data = tarred({"a": b"one"})
+    assert told(put(tmp_path, data + bytes(3 << 20))) == ({"a": None}, "")
+    assert told(put(tmp_path, data + bytes(3 << 20) + b"x")) == ({"a": None}, "E_ARCHIVE_DAMAGED")
+    for n_bytes, code in ((1 << 19, "E_ARCHIVE_DAMAGED"), (3 << 20, "")):
+        packed = gzip.compress(data + bytes(n_bytes) + b"x")
+        assert told(put(tmp_path, packed)) == ({"a": None}, code)
+
+
+def test_a_zip_behind_another_or_before_other_bytes_is_told(tmp_path):
+    first, second, none = zipped({"a": b"one"}), zipped({"b": b"two"}), zipped({})
+    for data in (first + second, first + none, none + first, b"PK\x03\x04" + bytes(100) + first):
+        assert told(put(tmp_path, data)) == ({}, "E_ARCHIVE_DAMAGED")
+    # whose end record it is stands beyond doubt
+    for data in (first + b"\n", first + bytes(600), first + second[:30]):
+        assert told(put(tmp_path, data)) == ({"a": None}, "E_ARCHIVE_DAMAGED")
+
+
+@pytest.mark.parametrize("comment", [b"", b"what a scanner notes"])
+def test_a_zip_that_is_cut_anywhere_never_shows_what_another_inside_it_holds(tmp_path, comment):
+    inner = zipped({"inner/a": b"bait", "inner/b": b"more"})
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, data in {"first": b"one" * 9, "in.zip": inner, "empty.zip": zipped({}), "last": b"two" * 9}.items():
+            archive.writestr(name, data)
+        archive.comment = comment
+    data, source = held.getvalue(), FolderSource(tmp_path)
+    ends = {data.index(one) + len(one) for one in (inner, zipped({}))}
+    directory_end = data.rindex(b"PK\x05\x06") + 22
+    for end in sorted({*range(4, len(data), 7), *ends, *(end + 3 for end in ends), *range(directory_end, len(data))}):
+        (tmp_path / "held").write_bytes(data[:end])
+        whole = {"first", "in.zip", "empty.zip", "last"} if end >= directory_end else set()
+        assert (set(told(source)[0]), told(source)[1]) == (whole, "E_ARCHIVE_DAMAGED")
+    (tmp_path / "held").write_bytes(data)
+    assert told(source)[1] == ""
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_tar_that_is_cut_anywhere_before_its_end_says_so(tmp_path, form):
+    files = {"a": b"one" * 300, "n" * 120: b"", "in.tar": tarred({"inner": b"bait"}, form), "last": b"two" * 300}
+    data, source = tarred(files, form), FolderSource(tmp_path)
+    ended = len(data.rstrip(b"\0")) // 512 * 512 + 1536
+    for end in range(512, len(data), 7):
+        (tmp_path / "held").write_bytes(data[:end])
+        found, code = told(source)
+        assert code == ("" if end >= ended else "E_TRUNCATED")
+        assert set(found) == set([*files][: len(found)])
+        assert len(found) == len(files) or code
+        assert all(source.open(f"held/{name}") == files[name] for name in found if found[name] is None)
 
 
 def test_a_zip_that_is_cut_or_counts_wrongly_says_so(tmp_path):
