@@ -158,8 +158,20 @@ REASONS: dict[str, Reason] = {
     "W_MIXED": _warning(
         "slices of the stack were acquired or reconstructed in different ways", "sort the series at its source"
     ),
+    "W_PARTS": _warning(
+        "made of images from two archives whose common images were not compared",
+        "scan both under one root, or look at which is right",
+    ),
+    "W_STRAYS": _warning(
+        "other images of the series were refused or lie apart: slices may be missing",
+        "look at the quarantine of the series, or export it again",
+    ),
     "W_RESCALE": _warning(
         "the rescale values this kind of image must have are missing; values are as stored", "check the exporter"
+    ),
+    "W_INTERCEPTS": _warning(
+        "slices of a CT have one slope and different intercepts: some may be shifted as a whole",
+        "look at the slices, check the exporter",
     ),
     "W_UNTIMED": _warning(
         "images of one place that only their numbers tell apart", "export with positions, or with temporal elements"

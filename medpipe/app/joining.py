@@ -173,10 +173,15 @@ class _Joining:
         """Put rows and locators of joined series in the place of those that sources have."""
         first: dict[str, str] = {}
         taken: list[Header] = []
+        unproved: set[str] = set()
         for key, parts in self._parts(index.instances, within, shared).items():
             first[key] = parts[0].source
-            taken += self._taken(parts)
+            headers, is_proved = self._taken(parts)
+            taken += headers
+            unproved |= set() if is_proved else {key}
         assembly = assemble(taken, Looks(partial(self._looked, "wholes"), partial(self._looked, "pixels")))
+        stacks = (_doubted(one) if self._naming.series(one) in unproved else one for one in assembly.stacks)
+        assembly = replace(assembly, stacks=tuple(stacks))
         self._outcomes |= {self._naming.instance(path): one for path, one in assembly.outcomes.items()}
         found = index_rows(self._naming, taken, assembly)
         for row in found.tables["series"]:
@@ -211,10 +216,14 @@ class _Joining:
         found = [Content.from_bytes(source.lake.private.need(blob)) for blob in blobs if blob is not None]
         return self._contents.setdefault(source.state.source, found)
 
-    def _taken(self, parts: Sequence[_Part]) -> list[Header]:
-        """Return the headers of a series that are taken; note of the others that they are not."""
+    def _taken(self, parts: Sequence[_Part]) -> tuple[list[Header], bool]:
+        """Return the headers of a series that are taken, and whether its parts agree; note of the others that they are not.
+
+        Parts agree if each that gives images has, of those that were taken before, only the same ones.
+        """
         taken: list[Header] = []
-        seen: set[str] = set()
+        is_proved = True
+        seen: defaultdict[str, set[str]] = defaultdict(set)
         # a sound copy counts more than a broken one, wherever it lies
         for is_image in (True, False):
             for part in parts:
@@ -222,9 +231,13 @@ class _Joining:
                 fresh = [header for header in ours if _name(header) not in seen]
                 taken += fresh
                 if is_image:
-                    self._outcomes |= {self._naming.instance(one.path): _OTHER for one in ours if _name(one) in seen}
-                seen |= {_name(header) for header in fresh}
-        return taken
+                    known = [header for header in ours if _name(header) in seen]
+                    self._outcomes |= {self._naming.instance(one.path): _OTHER for one in known}
+                    is_same = all(one.content in seen[_name(one)] for one in known)
+                    is_proved = is_proved and (is_same or not fresh)
+                for header in fresh:
+                    seen[_name(header)].add(header.content)
+        return taken, is_proved
 
     def _instance(self, row: Row) -> Row:
         outcome = self._outcomes.get(row["instance_key"])
@@ -273,6 +286,14 @@ class _JoinedNaming(Naming):
 
 def _is_image(header: Header) -> bool:
     return header.has_pixels and not header.code
+
+
+def _doubted(stack: Stack) -> Stack:
+    """Return a stack with a flag if its files are of more than one source."""
+    if len({path.partition("/")[0] for path in stack.paths}) == 1:
+        return stack
+    flags = (*stack.flags, "W_PARTS")
+    return replace(stack, code=flags[0], flags=flags)
 
 
 def _name(header: Header) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
-from medpipe.archive.closed import SECTIONAL, is_image_class
+from medpipe.archive.closed import LOCALIZERS, SECTIONAL, is_image_class
 from medpipe.archive.doubts import (
     Frames,
     concatenations_in_part,
@@ -26,11 +26,13 @@ from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
 from medpipe.archive.splitting import Part, split
 from medpipe.archive.stacks import Slice, Stack, unit_of
+from medpipe.archive.strays import with_strays
 from medpipe.archive.suv import suv_scales
 from medpipe.keys import digest
 from medpipe.reasons import reason
 from medpipe.types import Kind
 
+_Series = tuple[str, str, str]
 OutcomeName = Literal["used", "catalogued", "duplicate", "skipped", "quarantined"]
 
 _CODES: Final = {"uneven": "W_UNEVEN", "missing_slices": "E_GAP"}
@@ -39,7 +41,6 @@ _WAVEFORMS: Final = "1.2.840.10008.5.1.4.1.1.9."
 """What the SOP classes of waveforms and sounds begin with."""
 _PLAUSIBLE_MM: Final = (1e-6, 1e4)
 """Steps between voxels that an image can have, from electron microscopy to far beyond a body."""
-_LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
 
 
 class Outcome(NamedTuple):
@@ -83,21 +84,28 @@ def assemble(headers: Sequence[Header], looks: Looks | None = None) -> Assembly:
     """
     outcomes: dict[str, Outcome] = {}
     images: list[Header] = []
+    lost: dict[_Series, list[Header]] = {}
     for header in headers:
         settled = _settled(header)
         if settled is None:
             images.append(header)
-        else:
-            outcomes[header.path] = settled
+            continue
+        outcomes[header.path] = settled
+        if settled.outcome != "skipped":
+            lost.setdefault(_series_of(header), []).append(header)
     sifted = sift(images, looks)
     outcomes.update({copy.path: Outcome("duplicate", "E_DUP_UID_SAME") for copy in sifted.copies})
     outcomes.update({path: Outcome("quarantined", code) for path, code in sifted.unreadable.items()})
+    for header in images if sifted.unreadable else ():
+        if header.path in sifted.unreadable:
+            lost.setdefault(_series_of(header), []).append(header)
     stacks: list[Stack] = []
     for series in _by_series(sifted.kept):
         by_path = {header.path: header for header in series}
         found = _series_stacks(series, sifted.conflicting)
         in_part = concatenations_in_part(series)
-        stacks.extend(_finished(stack, by_path, sifted.conflicting, in_part) for stack in found)
+        finished = [_finished(stack, by_path, sifted.conflicting, in_part) for stack in found]
+        stacks.extend(with_strays(finished, by_path, lost.get(_series_of(series[0]), ())))
     stacks.sort(key=lambda stack: (stack.study_uid, stack.series_uid, stack.discriminator, stack.members))
     outcomes.update(_stack_outcomes(stacks))
     return Assembly(stacks=tuple(stacks), outcomes=outcomes)
@@ -119,11 +127,14 @@ def _settled(header: Header) -> Outcome | None:
 
 
 def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
-    series: dict[tuple[str, str, str], list[Header]] = {}
+    series: dict[_Series, list[Header]] = {}
     for header in headers:
-        owner = "" if header.series_uid else header.patient_id
-        series.setdefault((header.study_uid, header.series_uid, owner), []).append(header)
+        series.setdefault(_series_of(header), []).append(header)
     return [series[key] for key in sorted(series)]
+
+
+def _series_of(header: Header) -> _Series:
+    return header.study_uid, header.series_uid, "" if header.series_uid else header.patient_id
 
 
 def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) -> list[Stack]:
@@ -272,7 +283,7 @@ def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | s
 def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
     """Return what is true of a lattice as codes, the most serious first."""
     flags = [_CODES[lattice.verdict]] if lattice.verdict in _CODES else []
-    if _LOCALIZERS & set(slices[0].plane.image_type):
+    if LOCALIZERS & set(slices[0].plane.image_type):
         flags.append("W_LOCALIZER")
     if lattice.tilt_deg is not None:
         flags.append("W_TILTED")

@@ -18,6 +18,9 @@ MODALITIES: Final = frozenset(
 SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
 """Modalities whose images are slices of a body: each has a place."""
 
+LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "REF_SURVIEW"})
+"""Values of Image Type (0008,0008) that name an image to plan others on, of all vendors."""
+
 _STANDARD_UID = re.compile(r"1\.2\.840\.10008(\.[0-9]{1,6}){1,10}")
 
 

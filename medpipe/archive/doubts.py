@@ -70,6 +70,8 @@ def flags_of(stack: Stack, frames: Frames) -> list[str]:
     flags = list(dict.fromkeys(note for header, _ in frames for note in header.notes))
     if is_rescaled(stack) and lacks_rescale(frames):
         flags.append("W_RESCALE")
+    if is_rescaled(stack) and stack.unit == "HU" and _are_shifted(frames):
+        flags.append("W_INTERCEPTS")
     if stack.kind == "series4d" and stack.shape[1] == 1 and "W_LOCALIZER" not in stack.flags and not are_timed(frames):
         flags.append("W_UNTIMED")
     if any(_holds_more(header) for header, _ in frames):
@@ -117,6 +119,13 @@ def lacks_rescale(frames: Frames) -> bool:
 def _is_lost(values: Sequence[float | None], default: float) -> bool:
     """Tell whether some frames lack a value that is not the default elsewhere."""
     return None in values and any(value not in {None, default} for value in values)
+
+
+def _are_shifted(frames: Frames) -> bool:
+    """Tell whether frames of one slope have different intercepts."""
+    # with the slope the intercept follows what a slice holds, to use the range of the stored numbers
+    scales = {(plane.slope, plane.intercept) for _, plane in frames}
+    return len({slope for slope, _ in scales}) < len(scales)
 
 
 def _is_identity(plane: Plane) -> bool:

@@ -158,6 +158,52 @@ def test_the_archive_with_more_of_a_series_is_taken_and_of_equal_ones_the_later(
     assert by_root == {str(place.archive), str(other.archive)}
 
 
+@pytest.mark.parametrize(
+    ("touched", "numbers", "code"),
+    [
+        # the same heads, so that only the times of change tell files apart
+        ([], (0, 2, 4), None),
+        ([2], (0, 2, 4), "W_PARTS"),
+        ([2], (0, 2, 3), None),
+        ([4], (0, 2, 4), None),
+    ],
+)
+def test_images_of_two_archives_are_one_volume_without_a_flag_if_the_common_ones_are_the_same(
+    place, other, touched, numbers, code
+):
+    for path in place.put_series("s1", slices=4):
+        os.utime(path, ns=(1, 1))
+    for number in numbers:
+        path = other.put(f"{number}.dcm", image("s1", "a", number))
+        os.utime(path, ns=(2, 2) if number in touched else (1, 1))
+    for path in place.put_series("s2", slices=2):
+        os.utime(path, ns=(1, 1))
+    place.scan()
+    other.scan()
+    found = place.index().load(WHOLE)
+    n_slices = len({*range(4), *numbers})
+    assert sorted((row["shape"][0], row["code"], row["flags"]) for row in found.volumes) == [
+        (2, None, []),
+        (n_slices, code, [code] if code else []),
+    ]
+    codes = sorted(one["stack"]["code"] for one in found.locators.values())
+    assert codes == ["", code or ""]
+
+
+def test_other_images_in_a_third_archive_count_only_where_it_gives_some(place, other):
+    third = replace(place, archive=place.archive.with_name("third"))
+    for one, numbers, changed in ((place, range(4), 1), (other, (1, 2), 2), (third, (4,), 1)):
+        for number in numbers:
+            os.utime(one.put(f"{number}.dcm", image("s1", "a", number)), ns=(changed, changed))
+        one.scan()
+    (row,) = place.index().load(WHOLE).volumes
+    assert (row["shape"][0], row["flags"]) == (5, [])
+    os.utime(other.put("5.dcm", image("s1", "a", 5)), ns=(1, 1))
+    other.scan()
+    (row,) = place.index().load(WHOLE).volumes
+    assert (row["shape"][0], row["flags"]) == (6, ["W_PARTS"])
+
+
 def test_a_broken_copy_gives_way_to_a_sound_one(place, other):
     place.put_series("s1", slices=4)
     place.put("s1/a/1.dcm", image("s1", "a", 1)[:-8])

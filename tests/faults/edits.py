@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from tests.faults.registry import named
 from tests.faults.series import Series, to_bytes, uid
-from tests.faults.verdicts import Check, Planted, without
+from tests.faults.verdicts import Check, Planted, tells_strays, without
 
 
 def planted(series: Series, rng: np.random.Generator, check: Check, *, n_volumes: int = 1) -> Planted:
@@ -28,9 +28,9 @@ def edited(series: Series, indices: Iterable[int] | None = None, **elements: Any
 
 
 def one_refused(series: Series, rng: np.random.Generator, code: str, **elements: Any) -> Planted:
-    """Return the series with elements of one file changed, and the check that it alone is refused with a code."""
+    """Return the series with elements of one file changed, and the check that it alone is refused, as the rest says."""
     index = anywhere(series, rng)
-    return planted(edited(series, [index], **elements), rng, without(series, [index], code))
+    return planted(edited(series, [index], **elements), rng, without(series, [index], code, apart=tells_strays))
 
 
 def put(dataset: Dataset, elements: Mapping[str, Any]) -> None:

@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from tests.faults.edits import anywhere, edited, garbled, inner, moved, one_refused, planted
 from tests.faults.registry import STACKED, fault, named
-from tests.faults.series import Series, decimals, make_series
-from tests.faults.verdicts import Check, Found, Planted, flagged, is_volume, refused, split_off, without
+from tests.faults.series import Series, decimals, make_series, uid
+from tests.faults.verdicts import Check, Found, Planted, flagged, is_volume, refused, split_off, tells_strays, without
 
 PLACED = (*STACKED, "enhanced")
 
@@ -121,6 +121,29 @@ def unreadable_position(series: Series, rng: np.random.Generator) -> Planted:
     changed = edited(series, [index], ImagePositionPatient=["1.25", "2.75", "33333.5"])
     files = garbled(named(changed, rng), b"33333.5", b"thirty ")
     return Planted(files, without(series, [index], "E_MISSING_TAG"))
+
+
+@fault("the first or last slice without position")
+def lost_end(series: Series, rng: np.random.Generator) -> Planted:
+    index = _end(series, rng)
+    changed = edited(series, [index], ImagePositionPatient=None)
+    return planted(changed, rng, without(series, [index], "E_MISSING_TAG", apart=tells_strays))
+
+
+@fault("a position of two numbers and a word in the first or last slice")
+def unreadable_end(series: Series, rng: np.random.Generator) -> Planted:
+    index = _end(series, rng)
+    changed = edited(series, [index], ImagePositionPatient=["1.25", "2.75", "33333.5"])
+    files = garbled(named(changed, rng), b"33333.5", b"thirty ")
+    return Planted(files, without(series, [index], "E_MISSING_TAG", apart=tells_strays))
+
+
+@fault("the first or last slice in another frame of reference")
+def strange_end(series: Series, rng: np.random.Generator) -> Planted:
+    index = _end(series, rng)
+    changed = edited(series, [index], FrameOfReferenceUID=uid("another", series.seed))
+    rest = split_off(series, (series, [index]))
+    return planted(changed, rng, lambda found: rest(found) and tells_strays(found))
 
 
 @fault("no orientation in one slice")
@@ -271,3 +294,7 @@ def _uneven(series: Series) -> Check:
         return positions is not None and np.allclose(positions, series.along_mm, atol=1e-3)
 
     return check
+
+
+def _end(series: Series, rng: np.random.Generator) -> int:
+    return int(rng.choice([0, len(series) - 1]))

@@ -27,6 +27,14 @@ def lost_intercept(series: Series, rng: np.random.Generator) -> Planted:
     return planted(changed, rng, refused("E_RESCALE"))
 
 
+@fault("an intercept of zero in some CT slices", "ct")
+def other_intercepts(series: Series, rng: np.random.Generator) -> Planted:
+    scales, shifted = series.scales.copy(), range(int(rng.integers(1, len(series))))
+    scales[shifted, 1] = 0
+    changed = edited(series, shifted, RescaleIntercept="0").changed(scales=scales)
+    return planted(changed, rng, flagged(changed, "W_INTERCEPTS", unit="HU"))
+
+
 @fault("no rescale at all, where it is required", *RESCALED)
 def no_rescale(series: Series, rng: np.random.Generator) -> Planted:
     changed = edited(series, RescaleSlope=None, RescaleIntercept=None)

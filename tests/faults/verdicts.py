@@ -212,6 +212,12 @@ def without(series: Series, gone: Iterable[int], *codes: str, apart: Check | Non
     return check
 
 
+def tells_strays(found: Found) -> bool:
+    """Tell whether the one stack of several slices says that others may be missing at its ends."""
+    (stack,) = [one for one in found.stacks if one.shape[-3] > 1]
+    return "W_STRAYS" in stack.flags and stack.code in {"W_STRAYS", "E_GAP", "W_COUNT"}
+
+
 def split_off(series: Series, *others: tuple[Series, Sequence[int]]) -> Check:
     """Return the check that slices are volumes of their own: of each series those that are named.
 
