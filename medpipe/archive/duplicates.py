@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
 from medpipe.archive.limits import NATIVE
 from medpipe.errors import Rejected
+
+Answer = TypeVar("Answer")
 
 
 class Looks(NamedTuple):
@@ -85,12 +87,7 @@ def _sift_group(group: Sequence[Header], looks: Looks | None, sifted: Sifted) ->
         return
     distinct: dict[str, Header] = {}
     images: dict[object, tuple[str, Header]] = {}
-    for header in group:
-        try:
-            whole = _whole(header, looks)
-        except Rejected as reason:
-            sifted.unreadable[header.path] = reason.code
-            continue
+    for header, whole in _asked(group, lambda one: _whole(one, looks), sifted.unreadable):
         if whole in distinct:
             sifted.copies.append(header)
         else:
@@ -98,19 +95,30 @@ def _sift_group(group: Sequence[Header], looks: Looks | None, sifted: Sifted) ->
     if len(distinct) == 1:
         sifted.kept.extend(distinct.values())
         return
-    for whole, header in distinct.items():
-        try:
-            content = _content(header, whole, looks)
-        except Rejected as reason:
-            sifted.unreadable[header.path] = reason.code
-            continue
+    names = {header.path: whole for whole, header in distinct.items()}
+    for header, content in _asked(
+        distinct.values(), lambda one: _content(one, names[one.path], looks), sifted.unreadable
+    ):
         if content in images:
             sifted.copies.append(header)
         else:
-            images[content] = whole, header
+            images[content] = names[header.path], header
     sifted.kept.extend(header for _, header in images.values())
     if len(images) > 1:
         sifted.conflicting.update({header.path: whole for whole, header in images.values()})
+
+
+def _asked(
+    headers: Iterable[Header], ask: Callable[[Header], Answer], unreadable: dict[str, str]
+) -> Iterator[tuple[Header, Answer]]:
+    """Yield headers with what was asked of their files, without those that cannot be read."""
+    for header in headers:
+        try:
+            answer = ask(header)
+        except Rejected as reason:
+            unreadable[header.path] = reason.code
+            continue
+        yield header, answer
 
 
 def _whole(header: Header, looks: Looks | None) -> str:
