@@ -93,3 +93,32 @@ def test_a_loader_reads_each_file_into_the_memory_of_the_one_before(tmp_path):
         data, version = loader.load(name)
         assert bytes(data) == (tmp_path / name).read_bytes()
         assert version.startswith(f"{len(data)}-{(tmp_path / name).stat().st_mtime_ns}-")
+
+
+def _without(*keywords):
+    def change(one):
+        for keyword in keywords:
+            delattr(one, keyword)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without("PixelRepresentation"),
+        _without("BitsStored"),
+        _without("BitsStored", "HighBit"),
+        _without("SamplesPerPixel"),
+        lambda one: setattr(one, "PixelRepresentation", 2),
+        lambda one: setattr(one, "PixelRepresentation", [0, 1]),
+        lambda one: setattr(one, "BitsStored", 0),
+        lambda one: setattr(one, "Rows", [7, 9]),
+    ],
+    ids=["sign", "bits", "bits and high bit", "samples", "sign of 2", "two signs", "no bits", "two heights"],
+)
+def test_pixels_are_refused_where_it_is_not_said_how_they_are_stored(change, slice_of, archive_of):
+    (one, *_) = files_of(slice_of, np.int16, {})
+    change(one)
+    archive = archive_of([one])
+    assert [outcome.code for outcome in archive.assembly.outcomes.values()] == ["E_DIMENSIONS"]

@@ -92,6 +92,20 @@ def test_faults_of_all_classes_are_read_alike(every):
     assert len(handed_over) < 0.08 * count
 
 
+def test_structure_sets_keep_the_times_they_were_made(slice_of, bytes_of):
+    reader = QuickReader()
+    for day in ("20200101", "20210101", "20190101"):
+        one = Dataset()
+        one.file_meta = slice_of(np.zeros((2, 2), np.uint16)).file_meta
+        one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{day}"
+        one.InstanceCreationDate, one.InstanceCreationTime = day, "101500"
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.Modality = "1.2.3", "1.2.4", "RTSTRUCT"
+        data = bytes_of(one)
+        header = quickly(reader, data)
+        assert header is None or header.made_at == wholly(data).made_at == f"{day}101500000000"
+
+
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory) -> list[Seed]:
     return own_seeds(tmp_path_factory.mktemp("seeds"))
