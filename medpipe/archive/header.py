@@ -10,57 +10,27 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from medpipe.archive.closed import SECTIONAL, closed_modality
-from medpipe.archive.drawn import Named, made_at, segments_of, structures_of
-from medpipe.archive.elements import (
-    integer,
-    is_beyond_integers,
-    is_unreadable_number,
-    items,
-    levels,
-    number,
-    numbers,
-    parse,
-    quiet,
-    text,
-)
+from medpipe.archive.closed import DICOMDIR, RTSTRUCT_CLASS, SEG_CLASSES, closed_modality
+from medpipe.archive.detector import detector_spacing
+from medpipe.archive.drawn import Named
+from medpipe.archive.elements import integer, items, levels, numbers, parse, quiet, text
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decoded_bytes
+from medpipe.archive.lossy import is_lossy
 from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
+from medpipe.archive.references import references
 from medpipe.archive.slotted import Slotted
 from medpipe.archive.source import changed_at
+from medpipe.archive.unreadable import unreadable_code
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
 
-DICOMDIR: Final = "1.2.840.10008.1.3.10"
-LABEL_MAP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.66.7"
-SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP_CLASS})
-RTSTRUCT_CLASS: Final = "1.2.840.10008.5.1.4.1.1.481.3"
-_LOSSY_SYNTAXES: Final = frozenset(
-    f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 203)
-)
 _VIDEO_SYNTAXES: Final = "1.2.840.10008.1.2.4.10"
 """What the syntaxes of MPEG-2, MPEG-4 and HEVC films begin with (.100 to .108)."""
-_PLACE: Final = (
-    ("ImagePositionPatient", 3, "E_MISSING_TAG"),
-    ("ImageOrientationPatient", 6, "E_ORIENTATION"),
-    ("PixelSpacing", 2, "E_SPACING"),
-)
-_STORED: Final = (
-    "Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"
-)  # fmt: skip
-_STORED_AT_LEAST: Final = {"SamplesPerPixel": 1, "BitsStored": 1, "PixelRepresentation": 0}
-"""What must be there, and what it is at least; the sides and the bits allocated are judged with the pixels."""
-
-LEAST_SLOPE: Final = 1e-30
-"""A smaller one has been lost."""
-
 _THREE: Final = ("RGB", "YBR", "HSV", "ARGB", "CMYK")
-# these two may hold either; the header or the other codec's flag decides
-_MAYBE_LOSSY: Final = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +290,7 @@ def _placed(header: Header, data: bytes, pixel_offset: int) -> Header:
 def _read(dataset: Any, layout: Layout, empty: Header) -> Header:
     if text(dataset.file_meta, "MediaStorageSOPClassUID") == DICOMDIR or "DirectoryRecordSequence" in dataset:
         return replace(empty, code="E_DICOMDIR", transfer_syntax=layout.transfer_syntax)
-    header, referenced = _described(dataset, layout, empty), _references(dataset)
+    header, referenced = _described(dataset, layout, empty), references(dataset)
     return replace(header, **referenced) if referenced else header
 
 
@@ -334,7 +304,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
     mosaic = is_mosaic(dataset, plane)
     return replace(
         empty,
-        code=_unreadable_code(dataset, layout) if layout.pixel_keyword else "",
+        code=unreadable_code(dataset, layout) if layout.pixel_keyword else "",
         transfer_syntax=layout.transfer_syntax or _guessed_syntax(dataset),
         sop_class_uid=text(dataset, "SOPClassUID"),
         sop_instance_uid=text(dataset, "SOPInstanceUID"),
@@ -356,7 +326,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         pixel_bytes=layout.pixel_bytes,
         pixel_offset=layout.pixel_offset,
         n_fragments=layout.n_fragments,
-        lossy=_is_lossy(dataset, layout.transfer_syntax),
+        lossy=is_lossy(dataset, layout.transfer_syntax),
         instance_number=integer(dataset, "InstanceNumber"),
         acquisition_number=integer(dataset, "AcquisitionNumber"),
         units=text(dataset, "Units"),
@@ -370,54 +340,11 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         has_real_world_map=bool(levels(dataset, "RealWorldValueMappingSequence")),
         is_mosaic=mosaic,
         mosaic=read_mosaic(dataset, plane, rows=rows, columns=columns) if mosaic else None,
-        detector_spacing_mm=_detector_spacing(dataset),
+        detector_spacing_mm=detector_spacing(dataset),
         frame_offsets_mm=numbers(dataset, "GridFrameOffsetVector"),
         facts=read_facts(dataset),
         pet=read_pet(dataset) if layout.pixel_keyword and text(dataset, "Modality") == "PT" else None,
     )
-
-
-def _unreadable_code(dataset: Any, layout: Layout) -> str:
-    """Refuse numbers that cannot be used and would change voxels or their place silently."""
-    frames = "E_FRAME_COUNT" if is_beyond_integers(dataset, "NumberOfFrames") else ""
-    code = _rescale_code(dataset) or frames or _place_code(dataset)
-    # of a file that was cut, that says more
-    is_judged = layout.pixel_keyword == "PixelData" and not layout.cut
-    return code or ("E_DIMENSIONS" if is_judged and not _says_how_it_is_stored(dataset) else "")
-
-
-def _says_how_it_is_stored(dataset: Any) -> bool:
-    """Tell whether it is said of whole pixels, in one number each, how they are stored (PS3.3 C.7.6.3)."""
-    for keyword in _STORED:
-        found = numbers(dataset, keyword)
-        least = _STORED_AT_LEAST.get(keyword)
-        if len(found) > 1 or (least is not None and not found):
-            return False
-        if any(value != int(value) or value < (least or 0) for value in found):
-            return False
-    return integer(dataset, "PixelRepresentation") in {0, 1}
-
-
-def _rescale_code(dataset: Any) -> str:
-    """Refuse rescale values that cannot be read: taken as 1 and 0 they would give wrong numbers silently."""
-    said = (dataset, *levels(dataset, "PixelValueTransformationSequence"))
-    values = [numbers(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")]
-    if any(len(each) > 1 for each in values):
-        return "E_RESCALE"
-    if any(is_unreadable_number(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")):
-        return "E_NONFINITE"
-    slopes = (each[0] if each else None for each in values[::2])
-    # colours and label maps are not rescaled, whatever their headers say
-    is_rescaled = (integer(dataset, "SamplesPerPixel") or 1) == 1 and text(dataset, "SOPClassUID") not in SEG_CLASSES
-    lost = is_rescaled and any(slope is not None and abs(slope) < LEAST_SLOPE for slope in slopes)
-    return "E_RESCALE" if lost else ""
-
-
-def _place_code(dataset: Any) -> str:
-    """Refuse places that cannot be read: without them a slice would pass for a picture that has none."""
-    if text(dataset, "Modality") not in SECTIONAL:
-        return ""
-    return next((code for said, count, code in _PLACE if is_unreadable_number(dataset, said, count=count)), "")
 
 
 def _format_code(header: Header) -> str:
@@ -470,55 +397,3 @@ def _guessed_syntax(dataset: Any) -> str:
             return "1.2.840.10008.1.2"
         return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
     return ""
-
-
-def _is_lossy(dataset: Any, syntax: str) -> bool:
-    said = text(dataset, "LossyImageCompression")
-    if said == "01":
-        return True
-    return syntax in _LOSSY_SYNTAXES - _MAYBE_LOSSY or (syntax in _MAYBE_LOSSY and said != "00")
-
-
-def _detector_spacing(dataset: Any) -> tuple[float, ...]:
-    """Return (rows, columns) spacing of a projection image in mm; PS3.3 10.7.1.3."""
-    spacing = numbers(dataset, "ImagerPixelSpacing")
-    if len(spacing) == 2:
-        factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0
-        return tuple(step / factor for step in spacing) if factor > 0 else ()
-    spacing = numbers(dataset, "NominalScannedPixelSpacing")
-    if len(spacing) == 2:
-        return spacing
-    regions = items(dataset, "SequenceOfUltrasoundRegions")
-    if len(regions) == 1:
-        region = regions[0]
-        steps = number(region, "PhysicalDeltaY"), number(region, "PhysicalDeltaX")
-        in_cm = integer(region, "PhysicalUnitsXDirection") == 3 == integer(region, "PhysicalUnitsYDirection")
-        if in_cm and steps[0] and steps[1]:
-            return abs(steps[0]) * 10, abs(steps[1]) * 10
-    return ()
-
-
-def _references(dataset: Any) -> dict[str, Any]:
-    if text(dataset, "SOPClassUID") not in {*SEG_CLASSES, RTSTRUCT_CLASS}:
-        return {}
-    series: set[str] = set()
-    frames: set[str] = set()
-    instances: set[str] = set()
-    for item in items(dataset, "ReferencedSeriesSequence"):
-        series.add(text(item, "SeriesInstanceUID"))
-        instances.update(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ReferencedInstanceSequence"))
-    for frame in items(dataset, "ReferencedFrameOfReferenceSequence"):
-        frames.add(text(frame, "FrameOfReferenceUID"))
-        for study in items(frame, "RTReferencedStudySequence"):
-            for item in items(study, "RTReferencedSeriesSequence"):
-                series.add(text(item, "SeriesInstanceUID"))
-                instances.update(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ContourImageSequence"))
-    frames.add(text(dataset, "FrameOfReferenceUID"))
-    is_set = text(dataset, "SOPClassUID") == RTSTRUCT_CLASS
-    return {
-        "structures": tuple(structures_of(dataset) if is_set else segments_of(dataset)),
-        "made_at": made_at(dataset),
-        "referenced_series": tuple(sorted(series - {""})),
-        "referenced_frames_of_reference": tuple(sorted(frames - {""})),
-        "referenced_instances": tuple(sorted(instances - {""})),
-    }

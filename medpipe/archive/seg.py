@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from medpipe.archive.closed import LABEL_MAP_CLASS
 from medpipe.archive.drawn import Drawn, Named, segments_of
 from medpipe.archive.elements import integer, items, parse, text
 from medpipe.archive.frames import Plane, Vector, check_plane, normal_of, segment_of
 from medpipe.archive.gate import inspect
 from medpipe.archive.grid import PARALLEL, Grid
-from medpipe.archive.header import LABEL_MAP_CLASS, Header
+from medpipe.archive.header import Header
 from medpipe.archive.pixels import Pixels, codec_boundary, decode_each
 from medpipe.bits import Bits
 from medpipe.errors import Rejected

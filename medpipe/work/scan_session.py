@@ -10,9 +10,10 @@ from medpipe.archive.containers import is_archive
 from medpipe.archive.dicomdir import lacks_files
 from medpipe.archive.header import Header
 from medpipe.archive.heads import Heads
+from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.pixels import pixel_digest
-from medpipe.archive.source import MAX_FILE_BYTES, Archive, OpenFile
+from medpipe.archive.source import Archive
 from medpipe.archive.told import Told
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest

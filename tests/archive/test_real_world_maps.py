@@ -8,7 +8,7 @@ from medpipe.archive.voxels import load_volume
 from medpipe.errors import Rejected
 from medpipe.ops.real_world import RealWorld
 from medpipe.types import RealWorldMap
-from medpipe.work.case import volume_digest
+from medpipe.work.content import volume_digest
 
 RNG = np.random.default_rng(5)
 

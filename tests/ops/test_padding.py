@@ -11,7 +11,8 @@ from medpipe.ops.padding import FillPadding, padding_mask
 from medpipe.ops.regions import Body, Hot
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Companions, Geometry, Region, Volume
-from medpipe.work.case import run_case, volume_digest
+from medpipe.work.case import run_case
+from medpipe.work.content import volume_digest
 from tests.work.rooms import Room, a_volume, an_order, locked
 
 SHAPE = (5, 24, 26)

@@ -24,7 +24,8 @@ from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, SuvScales, Volume
 from medpipe.work.blocks import apply_in_slabs
-from medpipe.work.case import run_case, volume_digest
+from medpipe.work.case import run_case
+from medpipe.work.content import volume_digest
 from medpipe.work.session import CaseRoom, CaseSession
 from tests.archive.conftest import make_slice, to_bytes
 from tests.work.rooms import an_order

@@ -13,7 +13,8 @@ from medpipe.keys import array_digest, digest
 from medpipe.plan.products import Content, wanted_products
 from medpipe.reasons import REASONS
 from medpipe.types import Companions, Geometry, Region, Shares, Structure, SuvScales, Volume
-from medpipe.work.case import companions_digest, run_case, volume_digest
+from medpipe.work.case import run_case
+from medpipe.work.content import companions_digest, volume_digest
 from tests.work.rooms import Room, a_volume, an_order, locked
 
 

@@ -20,8 +20,9 @@ from typing import Final
 
 from medpipe.archive.containers import begins_like_archive
 from medpipe.archive.encoding import decode_path, encode_path, path_order
+from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
 from medpipe.archive.other.identity import Role, is_uid
-from medpipe.archive.source import MAX_FILE_BYTES, FolderSource, OpenFile
+from medpipe.archive.source import FolderSource
 from medpipe.archive.tars import BLOCK
 from medpipe.contracts.protocols import Item
 from medpipe.errors import ConfigError, Rejected, StoppedError

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 from medpipe.archive.elements import integer, number, text
 from medpipe.archive.facts import TEXTS
 from medpipe.archive.frames import PLANES, TEMPORAL
-from medpipe.archive.header import HEADERS, LEAST_SLOPE, Header
+from medpipe.archive.header import HEADERS, Header
 from medpipe.archive.quick.dataset import HeadDataset
 from medpipe.archive.quick.wanted import OWN, SELDOM, VARYING
+from medpipe.archive.unreadable import LEAST_SLOPE
 from medpipe.kernels.dicom_walk import SLOTS
 
 _FACTS: Final = {keyword: name for name, keyword in TEXTS.items() if keyword in VARYING}
