@@ -25,7 +25,7 @@ from medpipe.archive.padding import padding_values
 from medpipe.archive.plain import plain_stack
 from medpipe.archive.sheets import mosaic_stacks
 from medpipe.archive.splitting import Part, split
-from medpipe.archive.stacks import Slice, Stack, unit_of
+from medpipe.archive.stacks import Slice, Stack, owner_of, unit_of
 from medpipe.archive.strays import with_strays
 from medpipe.archive.suv import suv_scales
 from medpipe.keys import digest
@@ -252,10 +252,7 @@ def _stack(slices: Sequence[Slice], traits: dict[str, Any], lattice: Lattice | s
         kind = "enhanced"
     stack = Stack(
         kind=kind,
-        modality=header.modality,
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        patient_id=header.patient_id,
+        **owner_of(header),
         discriminator=digest(traits)[:16],
         members=tuple(one.member for one in slices),
         shape=shape,

@@ -10,7 +10,7 @@ import numpy as np
 from medpipe.archive.frames import check_plane, normal_of
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import affine_of
-from medpipe.archive.stacks import Member, Stack, unit_of
+from medpipe.archive.stacks import Member, Stack, owner_of, unit_of
 from medpipe.keys import digest
 from medpipe.types import Kind
 
@@ -27,10 +27,7 @@ def plain_stack(header: Header) -> Stack:
     spacing = _in_plane(header) if kind != "segmentation" else ()
     stack = Stack(
         kind=kind,
-        modality=header.modality,
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        patient_id=header.patient_id,
+        **owner_of(header),
         discriminator=digest([kind, header.sop_instance_uid or header.head_digest])[:16],
         members=(Member(header.path, -1),),
         shape=shape,

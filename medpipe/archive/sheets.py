@@ -8,7 +8,7 @@ import numpy as np
 
 from medpipe.archive.header import Header
 from medpipe.archive.ordering import affine_of
-from medpipe.archive.stacks import Member, Stack, unit_of
+from medpipe.archive.stacks import Member, Stack, owner_of, unit_of
 from medpipe.archive.vendor import Mosaic
 from medpipe.keys import digest
 
@@ -42,10 +42,7 @@ def _stack(headers: list[Header], discriminator: str) -> Stack:
     step = np.array(mosaic.step_mm)
     return Stack(
         kind="mosaic",
-        modality=header.modality,
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        patient_id=header.patient_id,
+        **owner_of(header),
         discriminator=discriminator,
         members=tuple(Member(one.path, 0) for one in ordered),
         shape=_shape(mosaic, len(ordered)),
@@ -64,10 +61,7 @@ def _refused(headers: list[Header], discriminator: str, code: str) -> Stack:
     header = headers[0]
     return Stack(
         kind="mosaic",
-        modality=header.modality,
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        patient_id=header.patient_id,
+        **owner_of(header),
         discriminator=discriminator,
         members=tuple(Member(one.path, 0) for one in headers),
         shape=(len(headers), header.rows, header.columns),

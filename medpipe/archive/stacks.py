@@ -160,6 +160,16 @@ class Stack:
         return cls(**plain)
 
 
+def owner_of(header: Header) -> dict[str, Any]:
+    """Return the fields of a stack that say whose it is."""
+    return {
+        "modality": header.modality,
+        "study_uid": header.study_uid,
+        "series_uid": header.series_uid,
+        "patient_id": header.patient_id,
+    }
+
+
 def unit_of(header: Header) -> str:
     """Return the unit the header claims for rescaled values."""
     if header.modality == "CT":

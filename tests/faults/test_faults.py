@@ -57,7 +57,7 @@ def test_at_most_one_sound_series_in_a_hundred_raises_an_alarm():
     [
         ("medpipe.archive.assemble.refusal_of", "a slope of the other sign in one slice"),
         ("medpipe.archive.assemble.refusal_of", "two patients in one series"),
-        ("medpipe.archive.header._rescale_code", "a slope of zero in all slices"),
+        ("medpipe.archive.unreadable._rescale_code", "a slope of zero in all slices"),
         ("medpipe.archive.doubts._holds_more", "a row less than there is"),
         ("medpipe.archive.voxels._repeats", "a copy of the whole series under other UIDs and numbers"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 
 from medpipe.archive.frames import Plane, Vector, check_plane
 from medpipe.archive.header import Header
-from medpipe.archive.stacks import Member, Stack, unit_of
+from medpipe.archive.stacks import Member, Stack, owner_of, unit_of
 from medpipe.keys import digest
 from medpipe.types import Kind
 
@@ -48,10 +48,7 @@ def _block_stack(header: Header) -> Stack:
     kind = _kind(header, n_times)
     stack = Stack(
         kind=kind,
-        modality=header.modality,
-        study_uid=header.study_uid,
-        series_uid=header.series_uid,
-        patient_id=header.patient_id,
+        **owner_of(header),
         discriminator=digest([kind, header.sop_instance_uid or header.head_digest])[:16],
         members=(Member(header.path, -1),),
         shape=shape,
