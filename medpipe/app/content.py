@@ -6,11 +6,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from medpipe.app.rows import Naming
 from medpipe.archive.header import Header
-from medpipe.archive.told import Told
 from medpipe.keys import digest
 
 Json = dict[str, Any]
@@ -18,26 +19,35 @@ Json = dict[str, Any]
 _UNIT_DIGITS = 16
 _REMEMBERED = 4096
 _VERSION = 2
+_ENCODER: Final = msgspec.json.Encoder()
+_EDIT: Final = msgspec.json.Decoder(tuple[str, str, str])
 
 
 class Edit(NamedTuple):
-    """A change in a range: what, of which file; of one that comes in, the header as text and its unit."""
+    """A change in a range: what, of which file; of one that comes in, its unit and the header as a line."""
 
     kind: str
     path: str
-    text: str | None = None
     unit: str = ""
+    header: bytes = b""
 
     def to_line(self) -> bytes:
         """Return the edit as a line."""
-        return json.dumps(self, separators=(",", ":")).encode()
+        # JSON has no tab of its own
+        return _ENCODER.encode((self.kind, self.path, self.unit)) + b"\t" + self.header
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Edit:
+        """Read what :meth:`to_line` wrote."""
+        head, _, header = line.partition(b"\t")
+        return cls(*_EDIT.decode(head), header)
 
 
 REMOVE, BURY, REVIVE, PUT = "remove", "bury", "revive", "put"
 """Take a header out; the same and leave a tombstone; lift a tombstone; put a header in."""
 
 
-def unit_of(header: Told) -> str:
+def unit_of(header: Header) -> str:
     """Return the unit of a file: what makes rows of one never depends on the files of another.
 
     Files that may be copies of each other, stacks of one series and rows of one series key are
@@ -108,7 +118,7 @@ class Content:
         if "content_version" not in head:
             content = cls(pixels=head["pixels"], tombstones=head["tombstones"])
             for header in head["headers"]:
-                content.take(Told.of(Header.from_json(header)))
+                content.take(Header.from_line(json.dumps(header)))
             return content
         paths = head["paths"]
         return cls(
@@ -120,16 +130,13 @@ class Content:
             tombstones=head["tombstones"],
         )
 
-    def take(self, header: Told) -> None:
+    def take(self, header: Header) -> None:
         """Put a header in, or in the place of the one before."""
-        self._put(header.path, header.text, unit_of(header))
-
-    def _put(self, path: str, text: str, unit: str) -> None:
-        self.lines[path], self.units[path] = text.encode(), unit
+        self.lines[header.path], self.units[header.path] = header.to_line(), unit_of(header)
 
     def header(self, path: str) -> Header:
         """Return a header."""
-        return Header.from_json(json.loads(self.lines[path]))
+        return Header.from_line(self.lines[path])
 
     def headers(self, units: Collection[str] | None = None) -> list[Header]:
         """Return the headers of some units, or all, in the order of paths."""
@@ -142,7 +149,7 @@ class Content:
         for edit in edits:
             if edit.path in self.units and edit.kind != REVIVE:
                 found.add(self.units[edit.path])
-            if edit.text is not None:
+            if edit.header:
                 found.add(edit.unit)
         return found
 
@@ -153,7 +160,7 @@ class Content:
         for edit in edits:
             if edit.kind == REVIVE:
                 self.tombstones.pop(naming.instance(edit.path), None)
-            elif edit.text is not None:
+            elif edit.header:
                 coming.append(edit)
             elif edit.path in self.lines:
                 if edit.kind == BURY:
@@ -161,7 +168,7 @@ class Content:
                     self.tombstones[naming.instance(edit.path)] = [series, scan]
                 self._remove(edit.path)
         for edit in coming:
-            self._put(edit.path, str(edit.text), edit.unit)
+            self.lines[edit.path], self.units[edit.path] = edit.header, edit.unit
 
     def _remove(self, path: str) -> None:
         del self.lines[path], self.units[path]

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from msgspec import structs
 
 from medpipe.app.content import Content
 from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_from, series_token, tokens_of
@@ -206,7 +207,7 @@ class _Joining:
                     joined = f"{source.state.source}/{path}"
                     key = keys.get(self._naming.instance(joined))
                     if key is not None:
-                        own[key].append(replace(content.header(path), path=joined))
+                        own[key].append(structs.replace(content.header(path), path=joined))
             for key, headers in own.items():
                 found[key].append(_Part(source.state.source, place, headers))
         return {key: sorted(parts, key=lambda part: part.order) for key, parts in sorted(found.items())}

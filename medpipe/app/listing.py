@@ -6,12 +6,13 @@ did not change cost their listing and nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from medpipe.app.refused import Retrying
 from medpipe.app.scan_state import Chunk
@@ -45,6 +46,9 @@ class Entry(NamedTuple):
     def is_held(self) -> bool:
         """Whether it is a file the index has."""
         return self.note not in {GONE, CLOSED}
+
+
+_ENTRIES: Final = msgspec.json.Decoder(list[Entry])
 
 
 class Change(NamedTuple):
@@ -245,7 +249,7 @@ class FileList:
         return tuple(chunks)
 
     def _read(self, chunk: Chunk) -> Iterator[Entry]:
-        return (Entry(*one) for one in json.loads(self._private.need(chunk.blob)))
+        return iter(_ENTRIES.decode(self._private.need(chunk.blob)))
 
     def _written(self, entries: Iterable[Entry]) -> Iterator[Chunk]:
         # twice the size before a chunk is cut, so that growing does not cut it again and again
@@ -259,7 +263,7 @@ class FileList:
             yield self._put(held)
 
     def _put(self, entries: Sequence[Entry]) -> Chunk:
-        blob = self._private.put_content(self._prefix, json.dumps(entries, separators=(",", ":")).encode())
+        blob = self._private.put_content(self._prefix, msgspec.json.encode(entries))
         return Chunk(blob, entries[0].path)
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
 
 from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan_state import blob_prefix
 from medpipe.archive.encoding import path_order
-from medpipe.archive.told import Told
+from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
 from medpipe.lake.private import Private
 
 PIECE_HEADERS = 4096
 """Headers in a sealed piece; a scan that reads fewer leaves none."""
+
+_FORMAT: Final = "b"
+"""Another letter when pieces are written otherwise: what a killed scan left is read again then."""
+_PIECE: Final = msgspec.json.Decoder(list[Header])
 
 
 class Pending:
@@ -32,15 +38,15 @@ class Pending:
 
     def __init__(self, private: Private, source: str) -> None:
         self._private = private
-        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}"
+        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}{_FORMAT}"
         self._earlier: defaultdict[str, list[str]] = defaultdict(list)
         for name in private.names(f"{self._prefix}-"):
             self._earlier[name.split("-")[1]].append(name)
         self._attempt = max((int(attempt) for attempt in self._earlier), default=0) + 1
-        self._held: list[Told] = []
+        self._held: list[Header] = []
         self._pieces = 0
 
-    def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Told | None]]:
+    def beside(self, items: Iterable[Item]) -> Iterator[tuple[Item, Header | None]]:
         """Yield items, which come in order, each with its header if it was read at this version before."""
         earlier = self.earlier()
         for item in items:
@@ -50,28 +56,28 @@ class Pending:
         """Return what was read before, to be gone through once."""
         return Earlier(heapq.merge(*(self._headers(names) for names in self._earlier.values()), key=_order))
 
-    def add(self, header: Told) -> None:
+    def add(self, header: Header) -> None:
         """Keep a header, once it has company."""
         self._held.append(header)
         if len(self._held) >= PIECE_HEADERS:
             name = f"{self._prefix}-{self._attempt:05d}-{self._pieces:07d}"
-            self._private.put(name, json.dumps(self._held, separators=(",", ":")).encode())
+            self._private.put(name, msgspec.json.encode(self._held))
             self._pieces += 1
             self._held = []
 
-    def _headers(self, names: Sequence[str]) -> Iterator[Told]:
+    def _headers(self, names: Sequence[str]) -> Iterator[Header]:
         for name in names:
-            yield from (Told(*one) for one in json.loads(self._private.get(name)))
+            yield from _PIECE.decode(self._private.get(name))
 
 
 class Earlier:
     """Headers that were read before, asked for in the order of paths."""
 
-    def __init__(self, headers: Iterator[Told]) -> None:
+    def __init__(self, headers: Iterator[Header]) -> None:
         self._rest = headers
         self._head = next(headers, None)
 
-    def find(self, item: Item) -> Told | None:
+    def find(self, item: Item) -> Header | None:
         """Return the header of an item, if it was read at this version."""
         place = path_order(item.path)
         found = None
@@ -82,9 +88,9 @@ class Earlier:
         return found
 
 
-def _is_of(header: Told, item: Item) -> bool:
+def _is_of(header: Header, item: Item) -> bool:
     return (header.path, header.version, header.size) == (item.path, item.version, item.size)
 
 
-def _order(header: Told) -> bytes:
+def _order(header: Header) -> bytes:
     return path_order(header.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,22 +9,24 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
 from medpipe.app.site import Site
 from medpipe.archive.encoding import path_order
 from medpipe.archive.header import Header
-from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
 from medpipe.engine.replies import Death
 from medpipe.engine.sandbox import SandboxSpec
-from medpipe.keys import digest
+from medpipe.keys import bytes_digest
+from medpipe.work.scan_session import QUICK
 
-Json = dict[str, Any]
-
-Asked = tuple[Item, Told | None]
+Asked = tuple[Item, Header | None]
 """An item, and its header if it was read before."""
 
 BATCH = 64
+MANY = 2000
+"""Files for which the quick reader is loaded before the sandboxes start."""
 HEADER_S = 20.0
 WHOLE_S = 60.0
 PIXELS_S = 60.0
@@ -54,10 +55,10 @@ class Reader:
     root : Path
     site : Site
     identify : callable, optional
-        Gives headers of files that hold no identifiers, as JSON values, those of their place.
+        Gives headers of files that hold no identifiers those of their place.
     """
 
-    def __init__(self, root: Path, site: Site, identify: Callable[[Json], Json] = lambda header: header) -> None:
+    def __init__(self, root: Path, site: Site, identify: Callable[[Header], Header] = lambda header: header) -> None:
         self._identify = identify
         spec = SandboxSpec(
             session="medpipe.work.scan_session:open_scan",
@@ -72,7 +73,12 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
-    def headers(self, items: Iterable[Asked]) -> Iterator[Told]:
+    def expect(self, files: int) -> None:
+        """Say how many headers will be asked for, before the first."""
+        if files >= MANY:
+            self._pool.preload([QUICK])
+
+    def headers(self, items: Iterable[Asked]) -> Iterator[Header]:
         """Yield the header of each item, in order.
 
         What must not be opened is not, nor what comes with the header that was read before.
@@ -86,7 +92,7 @@ class Reader:
 
     def members(self, path: str) -> tuple[list[Item], str]:
         """Return what an archive file holds, in order, and the code why that may not be all."""
-        asked = {"token": digest(path), "path": path}
+        asked = {"token": bytes_digest(path.encode()), "path": path}
         results = self._pool.map_batches(
             "members", [[asked]], item_s=LISTING_S, subject=lambda item: str(item["token"])
         )
@@ -114,7 +120,7 @@ class Reader:
         return found
 
     def _looks(self, kind: str, paths: Sequence[str], item_s: float) -> list[Look]:
-        asked = [{"token": digest(path), "path": path} for path in paths]
+        asked = [{"token": bytes_digest(path.encode()), "path": path} for path in paths]
         batches = [asked[first : first + BATCH] for first in range(0, len(asked), BATCH)]
         results = self._pool.map_batches(kind, batches, item_s=item_s, subject=lambda item: str(item["token"]))
         return [
@@ -128,27 +134,40 @@ class Reader:
         while batch := list(islice(coming, BATCH)):
             under_way.append(batch)
             yield [
-                {"token": digest(item.path), "path": item.path, "size": item.size, "version": item.version}
+                {
+                    "token": bytes_digest(item.path.encode()),
+                    "path": item.path,
+                    "size": item.size,
+                    "version": item.version,
+                }
                 for item, known in batch
                 if item.problem is None and known is None
             ]
 
-    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[Told]:
+    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[Header]:
         results = iter(found)
         for item, known in batch:
             code = item.problem
             if code is None:
-                answer = next(results) if known is None else known
-                if not isinstance(answer, Death):
-                    yield self._identified(Told(*answer))
-                    continue
-                code = _code_of(answer)
-            yield Told.of(Header(path=item.path, size=item.size, version=item.version, code=code))
+                yield self._identify(known or _header_of(item, next(results)))
+                continue
+            yield Header(path=item.path, size=item.size, version=item.version, code=code)
 
-    def _identified(self, told: Told) -> Told:
-        if not told.format:
-            return told
-        return Told.of(Header.from_json(self._identify(json.loads(told.text))))
+
+def _header_of(item: Item, answer: Any) -> Header:
+    """Return what a sandbox says of an item, or a header with the code why it says nothing of use."""
+    code = "E_HEADER"
+    if isinstance(answer, Death):
+        code = _code_of(answer)
+    else:
+        try:
+            header = Header.from_line(answer)
+        except (msgspec.DecodeError, TypeError):
+            header = None
+        # what a sandbox says of one file must not change others
+        if header is not None and (header.path, header.size, header.version) == (item.path, item.size, item.version):
+            return header
+    return Header(path=item.path, size=item.size, version=item.version, code=code)
 
 
 def _code_of(death: Death) -> str:

@@ -23,7 +23,6 @@ from medpipe.archive.companions import Reference, each_once, matched, references
 from medpipe.archive.duplicates import Looks, to_look_into
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
-from medpipe.archive.told import Told
 from medpipe.errors import Rejected
 from medpipe.keys import digest
 from medpipe.lake.index import TOMBSTONES, Generation, edit_shard, put_shard
@@ -126,7 +125,7 @@ class Remaker:
     def remake(self, within: Range, edits: Iterable[bytes]) -> Remade:
         """Apply edits to a range and write its shards and blobs."""
         content = self._content(within)
-        changes = [Edit(*json.loads(line)) for line in edits]
+        changes = [Edit.from_line(line) for line in edits]
         units = content.touched(changes)
         going = self._going(within, content, units)
         content.apply(changes, self._naming, scan=self._scan)
@@ -170,7 +169,7 @@ class Remaker:
 
     def _add_part(self, content: Content, held: Content, within: Range) -> None:
         for path in held.lines:
-            header = Told.of(held.header(path))
+            header = held.header(path)
             if range_of(self._naming.place(header), within.bits) == within:
                 content.take(header)
         content.wholes |= held.wholes

@@ -17,7 +17,6 @@ from medpipe.archive.header import Header
 from medpipe.archive.reconstruction import reconstruction_facts
 from medpipe.archive.series import series_facts
 from medpipe.archive.stacks import Stack
-from medpipe.archive.told import Told
 from medpipe.keys import digest
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.ranges import placed
@@ -72,7 +71,7 @@ class Naming:
         """Return the key of a file."""
         return self.pseudonyms.key("instance", self.source, path)
 
-    def series(self, thing: Header | Told | Stack) -> str | None:
+    def series(self, thing: Header | Stack) -> str | None:
         """Return the key of a series; None for a file that names none and is no image.
 
         All images of a source that name neither patient nor study nor series are one series.
@@ -87,7 +86,7 @@ class Naming:
         key = self.pseudonyms.key("series", *own)
         return placed(key, self.pseudonyms.key("study", study_uid)) if study_uid else key
 
-    def place(self, header: Header | Told) -> str:
+    def place(self, header: Header) -> str:
         """Return the key that says in which range a file lies."""
         return self.series(header) or self.instance(header.path)
 
@@ -112,9 +111,12 @@ def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) ->
     volumes = {naming.volume(stack): stack for stack in assembly.stacks}
     series = list(_series_rows(naming, headers, assembly.stacks))
     by_path = {header.path: header for header in headers}
+    keys = {path: naming.instance(path) for path in by_path}
     tables = {
-        "instances": [_instance_row(naming, header, assembly.outcomes[header.path]) for header in headers],
-        "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack)],
+        "instances": [
+            _instance_row(naming, header, keys[header.path], assembly.outcomes[header.path]) for header in headers
+        ],
+        "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack, keys)],
         "series": [row for row, _ in series],
         "volumes": [_volume_row(naming, key, stack, by_path) for key, stack in volumes.items()],
     }
@@ -146,13 +148,14 @@ def day_of(date: str) -> int | None:
         return None
 
 
-def _is_image(header: Header | Told) -> bool:
+def _is_image(header: Header) -> bool:
     return header.has_pixels and not header.code
 
 
-def _instance_row(naming: Naming, header: Header, outcome: Outcome) -> Row:
+def _instance_row(naming: Naming, header: Header, key: str, outcome: Outcome) -> Row:
+    path = decode_path(header.path).decode("utf-8", "backslashreplace") if naming.identified else ""
     return {
-        "instance_key": naming.instance(header.path),
+        "instance_key": key,
         "series_key": naming.series(header),
         "source": naming.source,
         "modality": header.modality or None,
@@ -163,16 +166,16 @@ def _instance_row(naming: Naming, header: Header, outcome: Outcome) -> Row:
         "lossy": header.lossy,
         "outcome": outcome.outcome,
         "code": outcome.code or None,
-        "path": naming.raw(decode_path(header.path).decode("utf-8", "backslashreplace")),
+        "path": naming.raw(path),
         "sop_instance_uid": naming.raw(header.sop_instance_uid),
     }
 
 
-def _member_rows(naming: Naming, key: str, stack: Stack) -> Iterator[Row]:
+def _member_rows(naming: Naming, key: str, stack: Stack, instances: Mapping[str, str]) -> Iterator[Row]:
     series = naming.series(stack)
     for index, member in enumerate(stack.members):
         yield {
-            "instance_key": naming.instance(member.path),
+            "instance_key": instances[member.path],
             "frame": max(member.frame, 0),
             "volume_key": key,
             "index": index,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from medpipe.app.archives import empty_archive, missing_archive
 from medpipe.app.away import not_mounted, path_token
@@ -25,10 +26,10 @@ from medpipe.app.rows import Naming
 from medpipe.app.scan_state import Chunk, SourceState, blob_prefix, known_states, remove_garbage
 from medpipe.app.site import Site
 from medpipe.app.unpacking import Unpacking
+from medpipe.archive.header import Header
 from medpipe.archive.other.cases import ListedSource, source_at
 from medpipe.archive.other.identity import Identity
 from medpipe.archive.source import FolderSource
-from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.keys import digest
 from medpipe.lake.index import point_to
@@ -43,6 +44,9 @@ SPOOL_BYTES = 32 << 20
 _LEAST_EDIT_BITS = 9
 _CONTENT_DIGITS = 16
 _KEY_DIGITS = 12
+_ENCODER: Final = msgspec.json.Encoder()
+_CHANGE: Final = msgspec.json.Decoder(Change)
+_RESOLVED: Final = msgspec.json.Decoder(tuple[Entry | None, Entry | None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +196,7 @@ class SourceScan:
         known = FileList(self.lake.private, "", before.chunks).entries()
         items = self._source.scan()
         for change in self.comparison.changes(items, known):
-            spools.changes.add(0, _line(_plain(change.item), change.entry, change.is_late, change.is_inner))
+            spools.changes.add(0, _ENCODER.encode(change))
         if self.comparison.listed:
             return
         if before.files:
@@ -210,6 +214,7 @@ class SourceScan:
         naming = self._naming(before)
         deletions = Deletions(share=self.site.deletions_share, known=before.files, accepted=self.accept_deletions)
         self.progress.stage("scan", self.comparison.fresh)
+        reader.expect(self.comparison.fresh)
         unpacking = Unpacking(
             reader=reader, pending=Pending(self.lake.private, before.source), comparison=self.comparison
         )
@@ -229,7 +234,7 @@ class SourceScan:
                 kind = REVIVE if old.note == GONE else REMOVE
                 spools.edits.add(range_of(old.key, bits).number, Edit(kind, old.path).to_line())
             spools.edits.add(
-                range_of(entry.key, bits).number, Edit(PUT, entry.path, header.text, unit_of(header)).to_line()
+                range_of(entry.key, bits).number, Edit(PUT, entry.path, unit_of(header), header.to_line()).to_line()
             )
             deletions.saw(entry.content)
             spools.resolved.add(0, _line(entry, None))
@@ -294,7 +299,7 @@ class SourceScan:
             layout=self._layout,
         )
 
-    def _entry(self, naming: Naming, item: Item, header: Told, *, has_lost: bool) -> Entry:
+    def _entry(self, naming: Naming, item: Item, header: Header, *, has_lost: bool) -> Entry:
         note = CLOSED if is_closed(item) else AGAIN if has_lost else self.retrying.note(header.code)
         key, content = naming.place(header)[:_KEY_DIGITS], header.head_digest[:_CONTENT_DIGITS]
         return Entry(item.path, item.version, key, content, note)
@@ -325,22 +330,13 @@ def _again(entry: Entry | None) -> Entry | None:
     return None if entry is None else entry._replace(note=AGAIN)
 
 
-def _line(*values: object) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
-
-
-def _plain(item: Item | None) -> list[object] | None:
-    return None if item is None else [item.path, item.size, item.version, item.problem]
+def _line(fresh: Entry | None, gone: Entry | None) -> bytes:
+    return _ENCODER.encode((fresh, gone))
 
 
 def _changes(spool: SealedSpool) -> Iterator[Change]:
-    for line in spool.read(0):
-        item, entry, is_late, is_inner = json.loads(line)
-        found = None if item is None else Item(path=item[0], size=item[1], version=item[2], problem=item[3])
-        yield Change(found, None if entry is None else Entry(*entry), is_late, is_inner)
+    return map(_CHANGE.decode, spool.read(0))
 
 
 def _resolved(spool: SealedSpool) -> Iterator[tuple[Entry | None, Entry | None]]:
-    for line in spool.read(0):
-        fresh, gone = json.loads(line)
-        yield None if fresh is None else Entry(*fresh), None if gone is None else Entry(*gone)
+    return map(_RESOLVED.decode, spool.read(0))

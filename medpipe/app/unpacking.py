@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from medpipe.app.listing import Change, Comparison, Entry
 from medpipe.app.pending import Earlier, Pending
 from medpipe.app.reading import Reader
 from medpipe.app.refused import CONDITIONAL, PASSING
-from medpipe.archive.told import Told
+from medpipe.archive.header import Header
 
 _MAY_HAVE_MEMBERS = (PASSING | CONDITIONAL) - {"E_TOO_LARGE", "E_UNSUPPORTED_TS", "S_DICOMDIR_LACKS"}
 """Codes that leave open what a file holds that was an archive file before."""
@@ -22,13 +24,13 @@ class Taken(NamedTuple):
     Attributes
     ----------
     change : Change
-    header : Told or None
+    header : Header or None
     has_lost : bool
         The list has members of the file that are not there: as long as they are kept, it is listed again.
     """
 
     change: Change
-    header: Told | None = None
+    header: Header | None = None
     has_lost: bool = False
 
 
@@ -73,9 +75,9 @@ class Unpacking:
             yield Taken(change, header, has_lost=bool(held))
             yield from self._former(held, header.code)
 
-    def _members(self, change: Change, header: Told, known: Sequence[Entry], earlier: Earlier) -> Iterator[Taken]:
+    def _members(self, change: Change, header: Header, known: Sequence[Entry], earlier: Earlier) -> Iterator[Taken]:
         items, code = self.reader.members(header.path)
-        header = header.with_code(code or header.code)
+        header = replace(header, code=code) if code else header
         if code in _MAY_HAVE_MEMBERS:
             yield Taken(change, header)
             yield from self._former([entry for entry in known if entry.is_held], code)
@@ -105,7 +107,7 @@ class Unpacking:
         if self.comparison.read_all:
             yield from (Taken(Change(None, entry, is_late=True)) for entry in known)
 
-    def _keep(self, header: Told) -> None:
+    def _keep(self, header: Header) -> None:
         if header.code not in PASSING | CONDITIONAL:
             self.pending.add(header)
 

@@ -73,7 +73,7 @@ def _named(headers: Iterable[Header]) -> list[list[Header]]:
     for header in headers:
         name = header.sop_instance_uid or header.head_digest
         groups.setdefault((header.study_uid, header.series_uid, name), []).append(header)
-    return [sorted(group, key=_preference) for group in groups.values()]
+    return [sorted(group, key=_preference) if len(group) > 1 else group for group in groups.values()]
 
 
 def _preference(header: Header) -> tuple[bool, bool, str, str]:

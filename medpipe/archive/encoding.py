@@ -14,11 +14,15 @@ def encode_path(raw: bytes) -> str:
     not UTF-8 become ``%XX``. :func:`decode_path` is the inverse.
     """
     text = raw.decode("utf-8", "surrogateescape").replace("%", "%25")
+    if text.isascii():
+        return text
     return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in text)
 
 
 def decode_path(path: str) -> bytes:
     """Return the file name's bytes that :func:`encode_path` wrote as text."""
+    if "%" not in path:
+        return path.encode("utf-8", "surrogateescape")
     parts = _ESCAPE.split(path)
     return b"".join(
         bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
@@ -28,5 +32,4 @@ def decode_path(path: str) -> bytes:
 
 def path_order(path: str) -> bytes:
     """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
-    raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
-    return raw.replace(b"/", b"\0")
+    return decode_path(path).replace(b"/", b"\0")

@@ -7,8 +7,10 @@ logged, never published.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from medpipe.archive.closed import DICOMDIR, RTSTRUCT_CLASS, SEG_CLASSES, closed_modality
 from medpipe.archive.detector import detector_spacing
@@ -23,7 +25,6 @@ from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
 from medpipe.archive.references import references
-from medpipe.archive.slotted import Slotted
 from medpipe.archive.source import changed_at
 from medpipe.archive.unreadable import unreadable_code
 from medpipe.archive.vendor import Mosaic, is_mosaic, read_mosaic
@@ -33,8 +34,7 @@ _VIDEO_SYNTAXES: Final = "1.2.840.10008.1.2.4.10"
 _THREE: Final = ("RGB", "YBR", "HSV", "ARGB", "CMYK")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a file says of itself.
 
     Attributes
@@ -121,7 +121,7 @@ class Header:
     acquisition_number: int | None = None
     units: str = ""
     rescale_type: str = ""
-    top: Plane = field(default_factory=Plane)
+    top: Plane = Plane()
     frames: tuple[Plane, ...] = ()
     n_groups: int = 0
     n_slices: int | None = None
@@ -142,7 +142,7 @@ class Header:
     notes: tuple[str, ...] = ()
     is_mask: bool = False
     labels: tuple[int, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
     pet: Pet | None = None
 
     @property
@@ -183,40 +183,25 @@ class Header:
         """Whether this is an RTSTRUCT."""
         return self.sop_class_uid == RTSTRUCT_CLASS
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the header as JSON values; fields at their default are left out."""
-        plain = {"path": self.path, "size": self.size, "version": self.version, **HEADERS.told(self)}
-        plain["top"] = self.top.to_json()
-        if self.mosaic is not None:
-            plain["mosaic"] = self.mosaic.to_json()
-        if self.pet is not None:
-            plain["pet"] = self.pet.to_json()
-        if self.block is not None:
-            plain["block"] = self.block.to_json()
-        plain["frames"] = [plane.to_json() for plane in self.frames]
-        return plain
+    def to_line(self) -> bytes:
+        """Return the header as a line of JSON; fields at their default are left out."""
+        return _ENCODER.encode(self)
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Header:
-        """Read what :meth:`to_json` wrote, or its copy through JSON."""
-        # a field of an earlier version is passed over: what it was read from is read again
-        plain = {**found, "top": Plane.from_json(found["top"])}
-        plain["frames"] = tuple([Plane.from_json(plane) for plane in found["frames"]])
-        if "structures" in found:
-            plain["structures"] = tuple(
-                [Named(number, name, tuple(codes), frame) for number, name, codes, frame in found["structures"]]
-            )
-        if found.get("mosaic") is not None:
-            plain["mosaic"] = Mosaic.from_json(found["mosaic"])
-        if found.get("pet") is not None:
-            plain["pet"] = Pet.from_json(found["pet"])
-        if found.get("block") is not None:
-            plain["block"] = Block.from_json(found["block"])
-        return HEADERS.read(plain)
+    def from_line(cls, line: bytes | str) -> Header:
+        """Read what :meth:`to_line` wrote; fields of earlier versions are passed over.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            If it is no header.
+        """
+        return _DECODER.decode(line)
 
 
 _CONTENT_DIGITS: Final = 32
-HEADERS: Final = Slotted(Header, Header(path="", size=0, version=""))
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(Header)
 
 
 def read_header(data: bytes, *, path: str, size: int, version: str) -> Header:

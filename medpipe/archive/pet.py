@@ -45,7 +45,6 @@ _PRIVATE_GROUPS: Final = frozenset({0x0009, 0x0071, 0x7053})
 _GE: Final = "GEMS_PETD_01"
 _PHILIPS: Final = "Philips PET Private Group"
 _SIEMENS: Final = "SIEMENS MED PT"
-_INSTANTS: Final = ("given", "series", "acquired", "scan_start", "vendor_given", "corrected_to", "mean_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +119,6 @@ class Pet:
     def frame(self, place: int) -> Pet:
         """Return what a multi-frame image says of one of its frames."""
         return replace(self, **self.frames[place]._asdict(), frames=())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Pet:
-        """Read what :meth:`to_json` wrote."""
-        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
-        plain.update({name: None if plain[name] is None else Instant(*plain[name]) for name in _INSTANTS})
-        plain["frames"] = tuple(PetFrame.from_json(one) for one in found["frames"])
-        return cls(**plain)
 
 
 def read_pet(dataset: Any) -> Pet:

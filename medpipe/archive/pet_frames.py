@@ -41,12 +41,6 @@ class PetFrame(NamedTuple):
     mean_at: Instant | None
     frame_s: float | None
 
-    @classmethod
-    def from_json(cls, found: Any) -> PetFrame:
-        """Read a frame's copy through JSON."""
-        units, suv_type, per_value, acquired, mean_at, frame_s = found
-        return cls(units, suv_type, per_value, _instant(acquired), _instant(mean_at), frame_s)
-
 
 def pet_frames(dataset: Any) -> tuple[PetFrame, ...]:
     """Return one record for each per-frame functional group; nothing where there are none."""
@@ -81,7 +75,3 @@ def _meaning(levels: tuple[Any, ...]) -> tuple[str, str, float]:
 
 def _group(levels: tuple[Any, ...], keyword: str) -> tuple[Any, ...]:
     return next((found for found in (items(level, keyword) for level in levels) if found), ())
-
-
-def _instant(found: Any) -> Instant | None:
-    return None if found is None else Instant(*found)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from operator import sub
 from typing import Any, Final, NamedTuple
-
-import numpy as np
 
 from medpipe.archive.ordering import by_position
 from medpipe.archive.stacks import Slice
@@ -89,7 +88,7 @@ def _clustered(
     for one in sorted(slices, key=vector_of):
         vector = vector_of(one)
         for centre, cluster in reversed(clusters):
-            if np.abs(np.subtract(centre, vector)).max() <= _SAME:
+            if centre == vector or max(map(abs, map(sub, centre, vector))) <= _SAME:
                 cluster.append(one)
                 break
         else:

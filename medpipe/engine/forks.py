@@ -130,12 +130,14 @@ class Zygote:
             return status
 
     def preload(self, modules: Sequence[str]) -> None:
-        """Let it import what a sandbox came to need."""
+        """Let it import what a sandbox came to need, or will; before it is up, once it comes up."""
         with self._lock:
             new = [name for name in modules if name not in self._told]
-            if self._refusals or self._socket is None:
+            if self._refusals:
                 return
             self._told.update(new)
+            if self._socket is None:
+                return
             for start in range(0, len(new), _NAMES):
                 self._send({"preload": new[start : start + _NAMES]}, ())
 

@@ -65,6 +65,11 @@ class SandboxPool:
                 sandbox.close()
             self._idle.put(sandbox)
 
+    def preload(self, modules: Sequence[str]) -> None:
+        """Say what all sandboxes will need: those that are forked have it from the start."""
+        if self._zygote is not None:
+            self._zygote.preload(modules)
+
     def call(
         self,
         kind: str,

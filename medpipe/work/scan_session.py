@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from medpipe.archive.containers import is_archive
 from medpipe.archive.dicomdir import lacks_files
@@ -14,12 +16,13 @@ from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import Archive
-from medpipe.archive.told import Told
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
 
 QUICK_AFTER = 256
 """Files read whole before the quick reader is loaded, which takes as long as reading about so many."""
+QUICK = "medpipe.archive.quick.loaded"
+"""Where this module was imported before, the quick reader is loaded already."""
 
 Json = dict[str, Any]
 Mark = Callable[[str, str], None]
@@ -36,7 +39,7 @@ class ScanSession:
     def __init__(self, source: Archive, *, file_bytes: int) -> None:
         self._source = source
         self._file_bytes = min(file_bytes, MAX_FILE_BYTES)
-        self._heads = Heads(after=QUICK_AFTER)
+        self._heads = Heads(after=0 if QUICK in sys.modules else QUICK_AFTER)
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
         """Work through ``payload["items"]``: kind ``headers``, ``members``, ``whole`` or ``pixels``."""
@@ -52,7 +55,10 @@ class ScanSession:
             results.append(each(item))
         return {"results": results}
 
-    def _header(self, item: Json) -> Told:
+    def _header(self, item: Json) -> str:
+        return self._read(item).to_line().decode()
+
+    def _read(self, item: Json) -> Header:
         place = {"path": item["path"], "size": item["size"], "version": item["version"]}
         try:
             with self._source.opened(item["path"]) as file:
@@ -62,9 +68,9 @@ class ScanSession:
                 else:
                     header = self._heads.read(file, **place)
                 code = self._code(header, file)
-                return Told.of(header if code == header.code else replace(header, code=code))
+                return header if code == header.code else replace(header, code=code)
         except Rejected as rejected:
-            return Told.of(Header(**place, code=rejected.code))
+            return Header(**place, code=rejected.code)
 
     def _code(self, header: Header, file: OpenFile) -> str:
         """Return the code of a header, if it is no archive file and no directory of a medium."""

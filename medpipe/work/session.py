@@ -8,6 +8,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from medpipe.archive.companions import load_companions
 from medpipe.archive.heads import Heads
 from medpipe.archive.other.cases import source_at
@@ -144,7 +146,7 @@ class CaseRoom:
             return Companions()
         labels = self._locator.get("labels", {})
         objects = (
-            (replace(self._files[path], labels=tuple(labels.get(path, ()))), bytes(self._files.open(path)))
+            (structs.replace(self._files[path], labels=tuple(labels.get(path, ()))), bytes(self._files.open(path)))
             for path in paths
         )
         frame_uid = self._locator["stack"].get("frame_of_reference_uid", "")

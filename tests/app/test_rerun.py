@@ -18,7 +18,6 @@ from medpipe.app.progress import Silent
 from medpipe.app.reading import Reader
 from medpipe.app.run import begin_run
 from medpipe.archive.header import Header
-from medpipe.archive.told import Told
 from medpipe.errors import StoppedError
 from medpipe.lake.lake import Lake
 from medpipe.models.package import Package
@@ -404,7 +403,7 @@ def test_a_file_that_could_not_be_opened_once_is_opened_again(bench, monkeypatch
         # as a scan finds it to which the storage says no
         for told in read(self, items):
             one = Header(path=path, size=told.size, version=told.version, code="E_UNREADABLE")
-            yield Told.of(one) if told.path == path else told
+            yield one if told.path == path else told
 
     with monkeypatch.context() as storage:
         storage.setattr(Reader, "headers", refused)

@@ -22,7 +22,6 @@ from medpipe.app.reading import Asked, Look
 from medpipe.app.scan import scan_archives
 from medpipe.app.scan_state import SourceState, known_sources, live_index, live_private
 from medpipe.archive.header import Header, read_header
-from medpipe.archive.told import Told
 from medpipe.contracts.protocols import Item
 from medpipe.errors import ConfigError, IntegrityError, StoppedError
 from medpipe.keys import bytes_digest
@@ -710,11 +709,11 @@ class Here:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def headers(self, items: Iterable[Asked]) -> Iterator[Told]:
+    def headers(self, items: Iterable[Asked]) -> Iterator[Header]:
         for item, _ in items:
             data = (self._root / item.path).read_bytes()
             header = read_header(data, path=item.path, size=item.size, version=item.version)
-            yield Told.of(header)
+            yield header
 
     def wholes(self, paths: Sequence[str]) -> list[Look]:
         return [Look(bytes_digest((self._root / path).read_bytes()), "") for path in paths]

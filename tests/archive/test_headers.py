@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 
@@ -26,7 +25,7 @@ def test_a_header_survives_json(read, whole):
     header = read(whole)
     assert header.code == ""
     assert header.top.position == (1.0, 2.0, 3.0)
-    assert Header.from_json(json.loads(json.dumps(header.to_json()))) == header
+    assert Header.from_line(header.to_line()) == header
 
 
 def test_an_empty_file_is_said_to_be_empty(read):
@@ -224,7 +223,7 @@ def test_no_damage_makes_reading_raise(whole, changes, end):
         damaged[place % len(damaged)] = byte
     header = read_header(bytes(damaged[:end]), path="a", size=end, version="")
     assert header.code in {"", *REASONS}
-    json.dumps(header.to_json(), allow_nan=False)
+    assert Header.from_line(header.to_line()) == header
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
+from msgspec import structs
 
 from medpipe.archive.companions import load_companions
+from medpipe.archive.header import Header
 from medpipe.archive.other.identity import Identity, MaskRule, local_uid, stem_of
 from medpipe.errors import ConfigError, Rejected
 from medpipe.types import Geometry
@@ -27,9 +29,7 @@ def image_geometry() -> Geometry:
 
 
 def masks_of(data, geometry=None, *, labels=(), path="folder/case_mask.nii.gz"):
-    from dataclasses import replace
-
-    header = replace(header_of(data, path), labels=labels)
+    header = structs.replace(header_of(data, path), labels=labels)
     return load_companions([(header, data)], geometry or image_geometry())
 
 
@@ -204,16 +204,17 @@ def test_rules_that_make_no_sense_are_refused(mask, image):
 def test_identity_is_the_place():
     identity = Identity(source="s", rules=(MaskRule("{stem}_mask", "{stem}", (1,)),))
     headers = {
-        path: identity(header_of(nifti(labelled()), path).to_json())
+        path: identity(header_of(nifti(labelled()), path))
         for path in ("a/x.nii", "a/x_mask.nii.gz", "b/x.nii", "a/1.2.840.113619.2.5_mask.nrrd")
     }
     image, mask, other, series = headers.values()
-    assert image["study_uid"] == mask["study_uid"] != other["study_uid"]
-    assert len({one["series_uid"] for one in headers.values()}) == 4
-    assert (mask["is_mask"], mask["labels"], mask["referenced_series"]) == (True, [1], [image["series_uid"]])
-    assert "is_mask" not in image
-    assert "1.2.840.113619.2.5" in series["referenced_series"]
-    assert Identity(source="t")(header_of(nifti(labelled()), "a/x.nii").to_json())["series_uid"] != image["series_uid"]
-    assert identity({"path": "a", "format": ""}) == {"path": "a", "format": ""}
+    assert image.study_uid == mask.study_uid != other.study_uid
+    assert len({one.series_uid for one in headers.values()}) == 4
+    assert (mask.is_mask, mask.labels, mask.referenced_series) == (True, (1,), (image.series_uid,))
+    assert not image.is_mask
+    assert "1.2.840.113619.2.5" in series.referenced_series
+    assert Identity(source="t")(header_of(nifti(labelled()), "a/x.nii")).series_uid != image.series_uid
+    dicom = Header(path="a", size=0, version="")
+    assert identity(dicom) is dicom
     assert local_uid("a", "b") != local_uid("ab")
     assert len(local_uid("a")) <= 64

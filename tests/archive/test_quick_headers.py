@@ -26,7 +26,7 @@ from tests.fuzz.mutators import MUTATORS
 from tests.fuzz.seeds import Seed, own_seeds, real_seeds
 
 PIXELS = np.arange(48, dtype=np.uint16).reshape(6, 8)
-FIELDS = tuple(Header.__dataclass_fields__)
+FIELDS = tuple(Header.__struct_fields__)
 
 
 def quickly(reader: QuickReader, data: bytes, first: int = FIRST_BYTES) -> Header | None:

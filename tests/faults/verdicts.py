@@ -43,7 +43,7 @@ class Found:
         """Read the headers."""
         for path, data in self.files.items():
             header = read_header(data, path=path, size=len(data), version="1")
-            self.headers[path] = Header.from_json(json.loads(json.dumps(header.to_json(), allow_nan=False)))
+            self.headers[path] = Header.from_line(header.to_line())
 
     @cached_property
     def _assembled(self) -> tuple[list[Stack], dict[str, Outcome]]:

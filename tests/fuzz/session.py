@@ -16,7 +16,6 @@ from medpipe.archive.companions import load_companions
 from medpipe.archive.header import Header
 from medpipe.archive.source import FolderSource
 from medpipe.archive.stacks import Stack
-from medpipe.archive.told import Told
 from medpipe.archive.voxels import load_volume
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest
@@ -50,7 +49,7 @@ class FuzzSession:
             listed = {**item, "version": file.version}
         (found,) = self._scan.call("headers", {"items": [listed]}, mark)["results"]
         # as it comes out of a scan's sandbox
-        header = Told(*json.loads(json.dumps(found, allow_nan=False))).header()
+        header = Header.from_line(found)
         assembly = assemble([header])
         outcome = assembly.outcomes[header.path]
         result = {"outcome": outcome.outcome, "code": outcome.code, "digests": []}

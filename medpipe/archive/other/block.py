@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
@@ -66,16 +66,6 @@ class Block:
     def side(self, axis: str) -> int:
         """Return the voxels along an axis; 1 where there is none."""
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the block as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Block:
-        """Read what :meth:`to_json` wrote."""
-        plain: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in found.items()}
-        return cls(**plain)
 
 
 def check_block(block: Block, size: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.other import nifti, nrrd, picture

@@ -13,12 +13,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
+
+from msgspec.structs import replace
 
 from medpipe.archive.closed import MODALITIES, closed_modality
+from medpipe.archive.header import Header
 from medpipe.errors import ConfigError
-
-Json = dict[str, Any]
 
 _ENDINGS: Final = re.compile(r"(?i)(?<=[^/])(\.nii\.gz|\.nii|\.seg\.nrrd|\.nrrd|\.png|\.jpe?g|\.tiff?|\.gz)$")
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){4,}")
@@ -153,27 +154,27 @@ class Identity:
     modalities: Sequence[ModalityRule] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
 
-    def __call__(self, header: Json) -> Json:
-        """Return a header as JSON values under its identity; one of a DICOM file stays as it is."""
-        if not header.get("format"):
+    def __call__(self, header: Header) -> Header:
+        """Return a header under its identity; one of a DICOM file stays as it is."""
+        if not header.format:
             return header
-        path = header["path"]
+        path = header.path
         stem, role = stem_of(path), self.roles.get(path, Role())
         study = ("case", role.case) if role.case else ("folder", stem.rpartition("/")[0])
-        found = {
-            **header,
-            "study_uid": local_uid(self.source, *study),
-            "series_uid": self._series(path) if header["format"] in _VOLUMES else self._named("picture", path),
-            "sop_instance_uid": local_uid(self.source, "file", path),
-            "patient_id": role.case,
-            "modality": closed_modality(role.modality) or self._modality(stem) or header["modality"],
-        }
+        found = replace(
+            header,
+            study_uid=local_uid(self.source, *study),
+            series_uid=self._series(path) if header.format in _VOLUMES else self._named("picture", path),
+            sop_instance_uid=local_uid(self.source, "file", path),
+            patient_id=role.case,
+            modality=closed_modality(role.modality) or self._modality(stem) or header.modality,
+        )
         images, labels = role.images, role.labels
         if not images and path not in self.roles:
             images, labels = self._by_rule(stem)
-        if images and header.get("block"):
+        if images and header.block is not None:
             named = {self._series(image) for image in images} | {uid for uid in map(_uid_in, images) if uid}
-            found |= {"is_mask": True, "referenced_series": sorted(named), "labels": list(labels)}
+            found = replace(found, is_mask=True, referenced_series=tuple(sorted(named)), labels=labels)
         return found
 
     def _series(self, path: str) -> str:

@@ -8,13 +8,14 @@ zero, a position of two numbers), there is no pattern and no use of one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from medpipe.archive.elements import integer, number, text
 from medpipe.archive.facts import TEXTS
-from medpipe.archive.frames import PLANES, TEMPORAL
-from medpipe.archive.header import HEADERS, Header
+from medpipe.archive.frames import TEMPORAL
+from medpipe.archive.header import Header
 from medpipe.archive.quick.dataset import HeadDataset
 from medpipe.archive.quick.wanted import OWN, SELDOM, VARYING
 from medpipe.archive.unreadable import LEAST_SLOPE
@@ -31,16 +32,14 @@ class Pattern(NamedTuple):
 
     Attributes
     ----------
-    header, plane : sequence
-        Values of the header's fields and of its plane's.
+    header : Header
     own, seldom : tuple of (str, str, int)
         Of the varying elements that are there: keyword, type and place in the result of a pass.
     dataset : HeadDataset
         Of the encoding of the slice; holds what varies of one slice at a time.
     """
 
-    header: Sequence[Any]
-    plane: Sequence[Any]
+    header: Header
     own: tuple[tuple[str, str, int], ...]
     seldom: tuple[tuple[str, str, int], ...]
     dataset: HeadDataset
@@ -66,8 +65,7 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
     leaves = dataset.leaves
     kinds = [(name, leaves[name][0], SLOTS + 2 * place) for place, name in enumerate(VARYING) if name in leaves]
     return Pattern(
-        header=HEADERS.values(header),
-        plane=PLANES.values(header.top),
+        header=header,
         own=tuple([kind for kind in kinds if kind[0] in OWN]),
         seldom=tuple([kind for kind in kinds if kind[0] in SELDOM]),
         dataset=dataset.alike(),
@@ -81,19 +79,15 @@ def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
         return None
     slope, intercept = (seldom.numbers(keyword) for keyword in _SCALE)
     temporal = [(keyword, seldom.numbers(keyword)) for keyword in TEMPORAL if keyword in seldom.leaves]
-    plane = {
-        "slope": slope[0] if slope else None,
-        "intercept": intercept[0] if intercept else None,
-        "echo_time_ms": number(seldom, "EchoTime"),
-        "temporal": tuple([(keyword, values[0]) for keyword, values in temporal if values]),
-    }
-    header = {
-        "acquisition_number": integer(seldom, "AcquisitionNumber"),
-        "facts": facts,
-    }
-    return pattern._replace(
-        header=_changed(pattern.header, HEADERS.places, header), plane=_changed(pattern.plane, PLANES.places, plane)
+    plane = replace(
+        pattern.header.top,
+        slope=slope[0] if slope else None,
+        intercept=intercept[0] if intercept else None,
+        echo_time_ms=number(seldom, "EchoTime"),
+        temporal=tuple([(keyword, values[0]) for keyword, values in temporal if values]),
     )
+    number_of = integer(seldom, "AcquisitionNumber")
+    return pattern._replace(header=replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts))
 
 
 def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header | None:
@@ -110,24 +104,19 @@ def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header 
     facts = _facts(pattern, own, _OWN_FACTS)
     if facts is None or not _has_place(own):
         return None
-    plane = _changed(pattern.plane, PLANES.places, {"position": own.numbers("ImagePositionPatient")})
-    given["sop_instance_uid"] = text(own, "SOPInstanceUID")
-    given["instance_number"] = integer(own, "InstanceNumber")
-    given["top"] = PLANES.make(plane)
-    given["facts"] = facts
-    return HEADERS.make(_changed(pattern.header, HEADERS.places, given))
-
-
-def _changed(values: Sequence[Any], places: Mapping[str, int], changes: Mapping[str, Any]) -> list[Any]:
-    found = list(values)
-    for name, value in changes.items():
-        found[places[name]] = value
-    return found
+    return replace(
+        pattern.header,
+        sop_instance_uid=text(own, "SOPInstanceUID"),
+        instance_number=integer(own, "InstanceNumber"),
+        top=replace(pattern.header.top, position=own.numbers("ImagePositionPatient")),
+        facts=facts,
+        **given,
+    )
 
 
 def _facts(pattern: Pattern, dataset: HeadDataset, keywords: tuple[tuple[str, str], ...]) -> dict[str, Any] | None:
     """Return the pattern's facts with other values, or None where others are there: their order must stay."""
-    facts = dict(pattern.header[HEADERS.places["facts"]])
+    facts = dict(pattern.header.facts)
     for name, keyword in keywords:
         said = text(dataset, keyword)
         if bool(said) != (name in facts):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from medpipe.archive.gate import Layout
 from medpipe.archive.header import Header, head_digest, header_of, judged
