@@ -266,6 +266,13 @@ REASONS: dict[str, Reason] = {
         "the mask's values are neither labels nor parts of 1, or too many", "check that the file is a mask"
     ),
     "E_CONTOUR": _error("contours do not lie in the image's planes", "make the structure set again on this series"),
+    "E_UNIT": _error(
+        "the values are not in the unit that the region source is for",
+        "put the op that makes them so (suv, real_world) into its after, or check the exporter",
+    ),
+    "W_APPROXIMATE": _info(
+        "measured in a region that was found roughly", "nothing to do, if the recipe means it; look at some of them"
+    ),
     "E_FRAME": _error(
         "the object was drawn in another frame of reference than the image's",
         "register it, or make it again on this image",

@@ -201,6 +201,8 @@ class Region:
         Why nothing could be drawn of a structure that an object names, or an empty string.
     threshold : float or None
         Share of the maximum from which values of a fractional segmentation are inside.
+    flag : str
+        Reason code that what is measured of it is flagged with, or an empty string.
     """
 
     bits: Bits
@@ -209,6 +211,7 @@ class Region:
     source: str = "op"
     code: str = ""
     threshold: float | None = None
+    flag: str = ""
 
     def __init__(
         self,
@@ -220,9 +223,11 @@ class Region:
         source: str = "op",
         code: str = "",
         threshold: float | None = None,
+        flag: str = "",
     ) -> None:
         held = Bits.of(np.asarray(mask)) if bits is None else bits
         given = {"bits": held, "name": name, "label": label, "source": source, "code": code, "threshold": threshold}
+        given["flag"] = flag
         for field_name, value in given.items():
             object.__setattr__(self, field_name, value)
 

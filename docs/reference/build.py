@@ -31,7 +31,7 @@ SELECT_RULES = (
     "A localizer is chosen among localizers alone, whatever is preferred (`no_localizer` in `decided_by`).",
     '`keep = "series"` takes the other volumes of the best one\'s series too.',
 )
-FAMILIES: dict[Family, str] = {"image": "Image ops", "regions": "Region sources", "features": "Extractors"}
+FAMILIES: dict[Family, str] = {"image": "Image ops", "regions": "Region sources", "steps": "Steps on regions", "features": "Extractors"}
 
 
 def tables_page() -> str:

@@ -93,7 +93,8 @@ def list_rois(root: Path, site: Site, *, archive: str | None = None, recipe: str
 
 def _rules(recipe: str | None) -> list[tuple[str, SegmentationObjects]]:
     routes = () if recipe is None else load_recipe(recipe).routes
-    return [(route.name, op) for route in routes for op in route.regions if isinstance(op, SegmentationObjects)]
+    sources = [(route.name, getattr(op, "source", op)) for route in routes for op in route.regions]
+    return [(name, op) for name, op in sources if isinstance(op, SegmentationObjects)]
 
 
 def _label(rules: Sequence[tuple[str, SegmentationObjects]], one: Named) -> str | None:

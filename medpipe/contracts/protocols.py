@@ -54,15 +54,40 @@ class RegionSource(Protocol):
     content enters the keys of only those regions.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[int]
-    uses_companions: ClassVar[bool]
+    @property
+    def name(self) -> str:
+        """Name it is registered under, or that a recipe gives its regions."""
+
+    @property
+    def version(self) -> int:
+        """Raised with every change of result."""
+
+    @property
+    def uses_companions(self) -> bool:
+        """Whether it looks at companions."""
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes the call needs beside its input."""
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
         """Return the regions found, perhaps none."""
+
+
+@runtime_checkable
+class RegionStep(Protocol):
+    """A frozen record of parameters that turns a region into another one on the same grid."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def reach(self, geometry: Geometry) -> Halo | None:
+        """Return how far beyond the region's box the step may look or go, or None if it needs the whole grid."""
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes the call needs beside its input."""
+
+    def __call__(self, mask: Array, geometry: Geometry) -> Array:
+        """Return a new mask, bool (z, y, x), perhaps empty; never write to the input."""
 
 
 @runtime_checkable

@@ -94,6 +94,49 @@ def fill_slice_holes(mask: Array, /) -> Array:
     return result
 
 
+def fill_holes(mask: Array, /) -> Array:
+    """Fill the holes of a volume: background that no face-connected path leads out of.
+
+    Parameters
+    ----------
+    mask : array of bool (z, y, x)
+
+    Returns
+    -------
+    array of bool (z, y, x)
+        Where the array has a single voxel along an axis, paths lead out of it along the others only.
+    """
+    backend = backend_of(mask)
+    xp = backend.xp
+    labels, count = backend.ndi.label(~mask)
+    inside = xp.ones(int(count) + 1, dtype=bool)
+    for axis, size in enumerate(mask.shape):
+        for end in (0, -1) if size > 1 else ():
+            inside[labels.take(end, axis=axis)] = False
+    inside[0] = True
+    return _looked_up(inside, labels)
+
+
+def erosion(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
+    """Shrink a mask by an ellipsoid of a radius in mm.
+
+    Parameters
+    ----------
+    mask : array of bool (z, y, x)
+    radius_mm : float
+        Radius, mm.
+    spacing_mm : (float, float, float)
+        Step between voxel centres along (z, y, x), mm.
+
+    Returns
+    -------
+    array of bool (z, y, x)
+        Voxels around which all voxels within the radius are of the mask, which counts as going on
+        beyond the border.
+    """
+    return ~dilation(~mask, radius_mm=radius_mm, spacing_mm=spacing_mm)
+
+
 def opening(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
     """Remove what an ellipsoid of a radius in mm does not fit into.
 
@@ -111,7 +154,7 @@ def opening(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
         The mask counts as going on beyond the border, so a body cut by the field of view, or
         a single slice, is not eaten from there.
     """
-    eroded = ~dilation(~mask, radius_mm=radius_mm, spacing_mm=spacing_mm)
+    eroded = erosion(mask, radius_mm=radius_mm, spacing_mm=spacing_mm)
     return dilation(eroded, radius_mm=radius_mm, spacing_mm=spacing_mm)
 
 

@@ -16,6 +16,7 @@ import medpipe.ops.builtin  # noqa: F401  # medpipe's own ops register themselve
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.ops.parameters import build, changed
+from medpipe.ops.regions import Composed
 from medpipe.ops.register import REGISTERED, Family
 
 __all__ = ["Family", "make", "op_digest", "registered", "spec_of"]
@@ -47,6 +48,8 @@ def make(family: Family, given: Mapping[str, Any], where: str) -> Any:
 
 def spec_of(op: Any) -> dict[str, Any]:
     """Return what goes into keys: name, version, and parameters that are not at their default."""
+    if isinstance(op, Composed):
+        return op.spec()
     return {"op": op.name, "version": op.version, **changed(op)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError, Rejected
-from medpipe.kernels.resample import SPLINE_PAD, Axes, centred_grid, resample
+from medpipe.kernels.resample import SPLINE_PAD, Axes, centred_grid, resample, resample_mask
 from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -22,11 +22,13 @@ class Resample:
     """Interpolates on a grid of another voxel size that shares the image's centre (IBSI 1).
 
     A single slice keeps its slice axis. Uneven slices are brought to even steps (orders 0 and
-    1). Axes stay the image's own: a stack sheared by gantry tilt stays sheared.
+    1). Axes stay the image's own: a stack sheared by gantry tilt stays sheared. Regions found on
+    the original go with the image: voxels of which half is in them by linear interpolation.
     """
 
     name: ClassVar[str] = "resample"
     version: ClassVar[int] = 1
+    carry_version: ClassVar[int] = 1
 
     spacing_mm: tuple[float, float, float] = parameter(
         doc="Voxel size along z, y and x; 0 keeps an axis as it is.", unit="mm", low=0.0, high=1000.0
@@ -70,6 +72,16 @@ class Resample:
         verdict = "regular" if positions is not None and volume.verdict == "uneven" else volume.verdict
         # factors of planes are none of the new planes
         return volume.with_data(data, geometry=self.result_geometry(volume.geometry), verdict=verdict, suv=None)
+
+    def carry(self, mask: Array, volume: Volume) -> Array:
+        """Return a mask on the volume's grid as it lies on the result's: voxels of which half is in it.
+
+        Raises
+        ------
+        Rejected
+            ``E_SPACING`` if the spacing is not known.
+        """
+        return resample_mask(mask, self._axes(volume.geometry), slice_positions=self._uneven(volume.geometry))
 
     def result_geometry(self, geometry: Geometry) -> Geometry:
         """Return where the voxels of the result are.

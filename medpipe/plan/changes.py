@@ -44,7 +44,9 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
 def _route_changes(old: Spec, new: Spec) -> Iterator[str]:
     for place in range(max(len(old["image"]), len(new["image"]))):
         yield from _op_changes(f"image {place}", _at(old["image"], place), _at(new["image"], place))
-    yield from _named_changes("regions", *({op["op"]: op for op in side["regions"]} for side in (old, new)))
+    yield from _named_changes(
+        "regions", *({op.get("name", op["op"]): op for op in side["regions"]} for side in (old, new))
+    )
     extractions = ({entry["name"]: entry["op"] for entry in side["features"]} for side in (old, new))
     yield from _named_changes("features", *extractions)
     images = [{entry["name"]: bool(entry["image"]) for entry in side["features"]} for side in (old, new)]

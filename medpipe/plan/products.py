@@ -33,12 +33,15 @@ class Content:
         Class whose arithmetic makes the products.
     suv : str
         Digest of the factors to uptake, or an empty string if the route uses none.
+    region_suv : tuple of str
+        The same for each region source, by the uptake it looks at; empty if none does.
     """
 
     volume: str
     companions: str
     numeric_class: str
     suv: str = ""
+    region_suv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +78,14 @@ class Products:
     def __init__(self, lock: LockedRecipe, route: Route) -> None:
         self.route = route
         self.uses_companions = any(op.uses_companions for op in route.regions)
-        self.uses_suv = route.suv is not None
+        self._uptakes = [getattr(op, "suv", None) is not None for op in route.regions]
+        self.uses_suv = route.suv is not None or any(self._uptakes)
+        self._is_uptake = route.suv is not None
         self._keeps_final = "final" in route.keep
         self._chain = rendered(route.chain if self._keeps_final else [])
         self._keep = rendered(sorted(route.keep))
         self._regions = [rendered(spec_of(op)) for op in route.regions]
-        self._extractions = [rendered(entry.spec(route.chain)) for entry in route.features]
+        self._extractions = [rendered(entry.spec(route.measured_chain)) for entry in route.features]
         self._models = lock.models[route.name]
 
     def wanted(self, content: Content) -> tuple[Wanted, ...]:
@@ -104,7 +109,13 @@ class Products:
 
     def _factors(self, content: Content, *, is_final: bool) -> dict[str, str]:
         """Return what the filtered image depends on beside the voxels: it alone is made with factors."""
-        return {"suv": content.suv} if self.uses_suv and is_final else {}
+        return {"suv": content.suv} if self._is_uptake and is_final else {}
+
+    def _region_factors(self, content: Content, place: int) -> dict[str, str]:
+        """Return what regions depend on beside the voxels, of a source that looks at uptake."""
+        if not self._uptakes[place]:
+            return {}
+        return {"suv": content.region_suv[place] if content.region_suv else ""}
 
     def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
         for place, op in enumerate(self.route.regions):
@@ -114,6 +125,7 @@ class Products:
                 companions=content.companions if op.uses_companions else "",
                 op=self._regions[place],
                 numeric_class=content.numeric_class,
+                **self._region_factors(content, place),
             )
             yield Wanted(kind="regions", key=key, region_source=place)
 

@@ -16,11 +16,12 @@ from typing import Any
 from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
+from medpipe.ops.regions import composed
 from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
 from medpipe.recipe.selection import Selection, parse_selections
-from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable
+from medpipe.recipe.shape import ExtractionTable, RecipeTable, RegionTable, RouteTable
 from medpipe.recipe.where import Where, parse_where
 
 
@@ -67,16 +68,21 @@ class Route:
         """Specs of the image ops in order."""
         return [spec_of(op) for op in self.image]
 
+    @property
+    def measured_chain(self) -> list[dict[str, Any]]:
+        """The chain as features of the final image depend on it: with how ops carry regions, where that began late."""
+        return [spec_of(op) | _carrying(op) for op in self.image]
+
     def extraction_digest(self, extraction: Extraction) -> str:
         """Return the digest a model pins its inputs by."""
-        return digest(extraction.spec(self.chain))
+        return digest(extraction.spec(self.measured_chain))
 
     def spec(self) -> dict[str, Any]:
         """Return what a case's result depends on (``where`` and the name do not)."""
         return {
             "image": self.chain,
             "regions": [spec_of(op) for op in self.regions],
-            "features": [{"name": entry.name, **entry.spec(self.chain)} for entry in self.features],
+            "features": [{"name": entry.name, **entry.spec(self.measured_chain)} for entry in self.features],
             "keep": sorted(self.keep),
         }
 
@@ -181,13 +187,12 @@ def _route(table: RouteTable, where: str) -> Route:
         raise ConfigError(f"{where}.regions: features need at least one region source")
     if "original" not in table.keep:
         raise ConfigError(f"{where}.keep: 'original' is always stored; name it")
-    regions = tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
+    regions = tuple(_region_source(entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
     if len({op.name for op in regions}) != len(regions):
-        raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
-    image = tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image))
-    for place, op in enumerate(image):
-        if place and getattr(op, "must_be_first", False):
-            raise ConfigError(f"{where}.image.{place}: {op.name} goes by values as they were read: it must come first")
+        raise ConfigError(
+            f"{where}.regions: one op is there twice, and its regions would bear one name; give it a name"
+        )
+    image = _image_ops(table.image, f"{where}.image")
     return Route(
         name=table.name,
         where=parse_where(table.where, where),
@@ -197,6 +202,31 @@ def _route(table: RouteTable, where: str) -> Route:
         models=tuple(table.models),
         keep=tuple(sorted(set(table.keep))),
     )
+
+
+def _image_ops(entries: Sequence[Mapping[str, Any]], where: str) -> tuple[ImageOp, ...]:
+    ops = tuple(make("image", entry, f"{where}.{place}") for place, entry in enumerate(entries))
+    for place, op in enumerate(ops):
+        if place and getattr(op, "must_be_first", False):
+            raise ConfigError(f"{where}.{place}: {op.name} goes by values as they were read: it must come first")
+    return ops
+
+
+def _region_source(entry: Mapping[str, Any], where: str) -> RegionSource:
+    frame = checked(RegionTable, entry, where)
+    given = {name: value for name, value in entry.items() if name not in ("name", "after", "then")}
+    source = make("regions", given, where)
+    after = _image_ops(frame.after, f"{where}.after")
+    then = tuple(make("steps", step, f"{where}.then.{place}") for place, step in enumerate(frame.then))
+    try:
+        return composed(source, called=frame.name, after=after, then=then)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
+
+
+def _carrying(op: ImageOp) -> dict[str, Any]:
+    version = getattr(op, "carry_version", None)
+    return {} if version is None else {"carry": version}
 
 
 def _extraction(entry: Mapping[str, Any], where: str) -> Extraction:

@@ -7,7 +7,7 @@ from typing import Any
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.recipe.preferences import named_preferences
-from medpipe.recipe.shape import ExtractionTable, NearestTable, RecipeTable
+from medpipe.recipe.shape import ExtractionTable, NearestTable, RecipeTable, RegionTable
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -19,6 +19,7 @@ def recipe_schema() -> dict[str, Any]:
         definitions[f"{family}_op"] = {"oneOf": [_op_schema(family, name) for name in registered(family)]}
         place = definitions["RouteTable"]["properties"][family]
         place["items"] = {"$ref": f"#/$defs/{family}_op"}
+    definitions["steps_op"] = {"oneOf": [_op_schema("steps", name) for name in registered("steps")]}
     definitions["NearestTable"] = NearestTable.model_json_schema()
     words = [{"const": name, "description": meaning} for name, (_, meaning) in named_preferences().items()]
     preferences = definitions["SelectTable"]["properties"]["prefer"]
@@ -40,6 +41,17 @@ def _op_schema(family: Family, name: str) -> dict[str, Any]:
         frame = ExtractionTable.model_json_schema()["properties"]
         schema["properties"] = {"name": frame["name"], "image": frame["image"], **schema["properties"]}
         schema["required"] = ["name", *schema["required"]]
+    if family == "regions":
+        schema["properties"] |= _around(is_of_image=not op_type.uses_companions)
     schema["title"] = name
     schema["description"] = (op_type.__doc__ or "").strip().partition("\n")[0]
     return schema
+
+
+def _around(*, is_of_image: bool) -> dict[str, Any]:
+    """Return the schema of what may stand around a region source."""
+    frame = RegionTable.model_json_schema()["properties"]
+    found = {"then": {**frame["then"], "items": {"$ref": "#/$defs/steps_op"}}}
+    if is_of_image:
+        found |= {"name": frame["name"], "after": {**frame["after"], "items": {"$ref": "#/$defs/image_op"}}}
+    return found

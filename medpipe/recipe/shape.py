@@ -99,7 +99,7 @@ class RouteTable(_Table):
     name: Name
     where: WhereTable = WhereTable()
     image: list[dict[str, Any]] = Field(default=[], description="image ops, in order")
-    regions: list[dict[str, Any]] = Field(default=[], description="region sources")
+    regions: list[dict[str, Any]] = Field(default=[], description="region sources: op, name, after, then, parameters")
     features: list[dict[str, Any]] = Field(default=[], description="extractions: name, op, image, parameters")
     models: list[str] = Field(default=[], description="models to score with: name, name@latest or name@digest")
     keep: list[Literal["original", "final"]] = Field(default=["original"], description="images to store")
@@ -114,6 +114,19 @@ class RecipeTable(_Table):
         default=[], description="choices among the volumes that routes take"
     )
     route: list[RouteTable] = Field(min_length=1)
+
+
+class RegionTable(BaseModel):
+    """The part of a region source that is not the op's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    op: str
+    name: str = Field(default="", description="name of its regions; that of the op if not given")
+    after: list[dict[str, Any]] = Field(
+        default=[], description="image ops: the source looks at the original image after these, on its own grid"
+    )
+    then: list[dict[str, Any]] = Field(default=[], description="steps on each of its regions, in order")
 
 
 class ExtractionTable(BaseModel):

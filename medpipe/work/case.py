@@ -20,6 +20,7 @@ from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, Produ
 from medpipe.errors import Rejected
 from medpipe.keys import digest, finite_or_none
 from medpipe.lake.scratch import Spool
+from medpipe.ops.suv import Suv
 from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.lock import LockedRecipe
@@ -192,8 +193,16 @@ class _Work:
             ),
             companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
-            suv="" if self.route.suv is None else digest(self.route.suv.found(self.reading.volume)),
+            suv=self._factors_digest(self.route.suv),
+            region_suv=self._region_factors(),
         )
+
+    def _region_factors(self) -> tuple[str, ...]:
+        found = tuple(self._factors_digest(getattr(op, "suv", None)) for op in self.route.regions)
+        return found if any(found) else ()
+
+    def _factors_digest(self, op: Suv | None) -> str:
+        return "" if op is None else digest(op.found(self.reading.volume))
 
     def _companions_digest(self) -> str:
         # what no rule asks for changes no key

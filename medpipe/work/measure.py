@@ -62,6 +62,8 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
         status, code = "flagged", "SMALL_ROI"
     elif image.verdict == STRAIGHTENED or image.interpolated:
         status, code = "flagged", "W_STRAIGHTENED"
+    elif region.flag:
+        status, code = "flagged", region.flag
     return {**_place(region), "status": status, "code": code, "values": {n: finite_or_none(values[n]) for n in names}}
 
 

@@ -135,7 +135,7 @@ class CaseRoom:
             self._files.open,
             frame_of_reference_key=self._locator["frame_of_reference_key"],
             into=self.spool(stack.shape) if in_slabs else None,
-            with_maps=any(getattr(op, "uses_real_world", False) for op in self._route.image),
+            with_maps=any(getattr(op, "uses_real_world", False) for op in (*self._route.image, *self._route.regions)),
         )
         return Reading(volume=volume, quantization=quantization)
 

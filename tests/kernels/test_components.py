@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from medpipe.kernels import components
-from medpipe.kernels.components import closing, dilation, enclosed_components, fill_slice_holes, largest_component
+from medpipe.kernels.components import (
+    closing,
+    dilation,
+    enclosed_components,
+    erosion,
+    fill_holes,
+    fill_slice_holes,
+    largest_component,
+)
 from medpipe.kernels.components import opening as opening_mm
 
 MASKS = hnp.arrays(bool, (4, 6, 7))
@@ -72,6 +80,27 @@ def test_slices_are_filled_as_scipy_fills_them(mask):
 def test_a_dilation_is_scipys_with_the_ellipsoid(mask, radius_mm):
     expected = ndi.binary_dilation(mask, ellipsoid(radius_mm, SPACING_MM))
     np.testing.assert_array_equal(dilation(mask, radius_mm=radius_mm, spacing_mm=SPACING_MM), expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS, RADIUS)
+def test_an_erosion_is_scipys_with_the_body_going_on_outside(mask, radius_mm):
+    expected = ndi.binary_erosion(mask, ellipsoid(radius_mm, SPACING_MM), border_value=1)
+    np.testing.assert_array_equal(erosion(mask, radius_mm=radius_mm, spacing_mm=SPACING_MM), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_holes_of_a_volume_are_filled_as_scipy_fills_them(mask):
+    np.testing.assert_array_equal(fill_holes(mask), ndi.binary_fill_holes(mask))
+
+
+def test_holes_of_a_single_slice_are_those_within_it():
+    ring = np.zeros((1, 7, 7), bool)
+    ring[0, 1:6, 1:6] = True
+    ring[0, 3, 3] = False
+    assert fill_holes(ring)[0, 3, 3]
+    assert fill_holes(ring).sum() == 25
 
 
 @pytest.mark.parametrize("radius_mm", [0.5, 1.0, 2.0, 2.5, 4.0])

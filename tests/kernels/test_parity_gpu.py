@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, straighten, total_variation
+from medpipe.kernels import (
+    chan_vese,
+    components,
+    foreground,
+    gaussian,
+    growing,
+    intensity,
+    labels,
+    median,
+    resample,
+    slopes,
+    straighten,
+    total_variation,
+)
 from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
 
 pytestmark = pytest.mark.gpu
@@ -32,12 +45,23 @@ IMAGES = {
     "straightened": lambda x, _: straighten.straightened(
         x, planes=np.linspace(0, 11, 19), shifts=SHIFTS, plane_shape=(48, 150), fill=-3.0
     ),
+    "slope": lambda x, _: slopes.slope(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
+    "curvature": lambda x, _: slopes.curvature(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {
     "largest component": lambda _, mask: components.largest_component(mask),
     "enclosed components": lambda _, mask: components.enclosed_components(mask, least_voxels=5, at_most=2),
     "slice holes": lambda _, mask: components.fill_slice_holes(mask),
+    "volume holes": lambda _, mask: components.fill_holes(mask),
+    "components above a size": lambda _, mask: labels.chosen_components(mask, lambda n: n > 9, neighbours=26, slab=5),
+    "erosion": lambda _, mask: components.erosion(mask, **BODY_MM),
+    "grown": lambda x, _: growing.grown(x, [(6, 20, 70), (2, 3, 4)], low=-30.0, high=90.0),
+    "grown by confidence": lambda x, _: growing.grown_by_confidence(
+        x, [(6, 20, 70)], radius=1, multiplier=2.5, iterations=3
+    ),
+    "hysteresis": lambda x, mask: slopes.connected_to_strong(mask, mask & (x > 90)),
+    "chan vese": lambda x, mask: chan_vese.chan_vese(x, mask, iterations=5, smoothing=1, inside=1.0, outside=1.0),
     "dilation": lambda _, mask: components.dilation(mask, **BODY_MM),
     "opening": lambda _, mask: components.opening(mask, **BODY_MM),
     "closing": lambda _, mask: components.closing(mask, **BODY_MM),

@@ -11,7 +11,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource
+from medpipe.contracts.protocols import Extractor, ImageOp, RegionSource, RegionStep
 from medpipe.errors import Rejected
 from medpipe.keys import digest
 from medpipe.ops.parameters import build, json_schema
@@ -25,13 +25,20 @@ REQUIRED = {
     "window": {"preset": "soft_tissue"},
     "clip": {"low": -100.0, "high": 100.0},
     "resample": {"spacing_mm": [2.0, 1.5, 1.5]},
+    "threshold": {"low": 20.0},
+    "uptake": {"above": 50.0},
+    "erode": {"radius_mm": 2.0},
+    "dilate": {"radius_mm": 2.0},
+    "open": {"radius_mm": 2.0},
+    "close": {"radius_mm": 2.0},
+    "drop_below": {"ml": 0.1},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
 
-FAMILIES = ("image", "regions", "features")
+FAMILIES = ("image", "regions", "steps", "features")
 EVERY = [(family, name) for family in FAMILIES for name in registered(family)]
-IMAGE, REGIONS, FEATURES = ([name for of, name in EVERY if of == family] for family in FAMILIES)
+IMAGE, REGIONS, STEPS, FEATURES = ([name for of, name in EVERY if of == family] for family in FAMILIES)
 SPACING_MM = (2.5, 1.0, 0.9)
 SHAPE = (11, 26, 29)
 MODALITIES = {"CT": "HU", "MR": "arbitrary", "PT": "SUV"}
@@ -80,6 +87,8 @@ def results(family, op, given):
             return [op(given).data]
         if family == "regions":
             return [region.mask for region in op(given, companions(given))]
+        if family == "steps":
+            return [op(ball_region(given).mask, given.geometry)]
         return [np.array(list(op(given, ball_region(given)).values()), dtype=np.float64)]
     except Rejected as rejection:
         return [np.array([rejection.code])]
@@ -93,7 +102,8 @@ def either(request):
 
 def test_the_op_offers_what_its_family_promises(either):
     family, op = either
-    assert isinstance(op, {"image": ImageOp, "regions": RegionSource, "features": Extractor}[family])
+    promised = {"image": ImageOp, "regions": RegionSource, "steps": RegionStep, "features": Extractor}
+    assert isinstance(op, promised[family])
     assert op.name == registered(family)[op.name].name
     assert isinstance(op.version, int)
     assert op.version >= 1
@@ -232,12 +242,20 @@ def test_a_halo_is_three_counts_or_the_whole_volume(name):
         assert halo is None or (len(halo) == 3 and all(isinstance(n, int) and n >= 0 for n in halo))
 
 
+def regions_of(source, given, drawn):
+    """Return what a source finds; nothing where it refuses the image."""
+    try:
+        return source(given, drawn)
+    except Rejected:
+        return ()
+
+
 @pytest.mark.parametrize("name", REGIONS)
 def test_a_region_is_a_mask_on_the_grid_under_a_closed_name(name):
     for modality, shape, axes in [("CT", SHAPE, "zyx"), ("PT", (1, 30, 30), "zyx"), ("MR", (2, *SHAPE), "tzyx")]:
         given = volume(modality, shape=shape, axes=axes)
         drawn = Companions(regions=(Region(mask=np.ones(shape[-3:], bool), name="roi_1"),))
-        for region in op_of("regions", name)(given, drawn):
+        for region in regions_of(op_of("regions", name), given, drawn):
             assert region.mask.shape == given.geometry.spatial_shape
             assert region.mask.dtype == bool
             assert region.mask.any()
@@ -248,12 +266,24 @@ def test_a_region_is_a_mask_on_the_grid_under_a_closed_name(name):
 @pytest.mark.parametrize("name", REGIONS)
 def test_only_a_source_that_says_so_looks_at_companions(name):
     source = op_of("regions", name)
-    given = volume()
-    alone, accompanied = source(given, Companions()), source(given, companions(given))
-    if source.uses_companions:
-        assert len(accompanied) == 1
-    else:
-        assert [region.mask.tobytes() for region in alone] == [region.mask.tobytes() for region in accompanied]
+    for given in map(volume, MODALITIES):
+        alone, accompanied = (regions_of(source, given, drawn) for drawn in (Companions(), companions(given)))
+        if source.uses_companions:
+            assert len(accompanied) == 1
+        else:
+            assert [region.mask.tobytes() for region in alone] == [region.mask.tobytes() for region in accompanied]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_leaves_its_input_alone_and_bears_any_mask(name):
+    step, geometry = op_of("steps", name), volume().geometry
+    for mask in (np.zeros(SHAPE, bool), np.ones(SHAPE, bool), np.random.default_rng(5).random(SHAPE) < 0.4):
+        before = mask.copy()
+        result = step(mask, geometry)
+        assert result.dtype == bool
+        assert result.shape == SHAPE
+        np.testing.assert_array_equal(mask, before)
+        assert result is not mask
 
 
 @pytest.mark.parametrize("name", FEATURES)

@@ -103,3 +103,23 @@ def test_rounding_gives_whole_numbers():
 def test_at_least_one_axis_must_change():
     with pytest.raises(ConfigError, match="at least one"):
         Resample(spacing_mm=(0.0, 0.0, 0.0))
+
+
+def test_a_mask_goes_with_its_image_by_the_rule_of_one_half():
+    given = volume((6, 9, 8), (2.0, 1.5, 1.0))
+    mask = np.random.default_rng(7).random((6, 9, 8)) < 0.5
+    op = Resample(spacing_mm=(1.3, 1.0, 2.2), order=3)
+    carried = op.carry(mask, given.with_data(None))
+    linear = Resample(spacing_mm=(1.3, 1.0, 2.2))(given.with_data(mask.astype(np.float32))).data
+    np.testing.assert_array_equal(carried, linear >= 0.5 - 1e-6)
+    assert carried.dtype == bool
+    assert carried.shape == op(given).geometry.shape
+
+
+def test_the_mask_of_an_uneven_stack_lies_on_its_even_grid():
+    given = volume((4, 5, 6), (2.0, 1.0, 1.0), slice_positions_mm=(0.0, 1.0, 4.0, 6.0))
+    mask = np.zeros((4, 5, 6), bool)
+    mask[2] = True
+    carried = Resample(spacing_mm=(1.0, 0.0, 0.0)).carry(mask, given.with_data(None))
+    # the slice at 4 mm reaches half-way to those at 1 and 6 mm; planes stand from -0.5 to 6.5 mm
+    np.testing.assert_array_equal(np.flatnonzero(carried[:, 0, 0]), [3, 4, 5])

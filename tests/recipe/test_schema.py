@@ -81,6 +81,6 @@ def test_the_schema_and_the_parser_accept_the_same(path, value):
 
 def test_every_registered_op_is_in_the_schema():
     definitions = recipe_schema()["$defs"]
-    for family in ("image", "regions", "features"):
+    for family in ("image", "regions", "steps", "features"):
         found = {option["properties"]["op"]["const"] for option in definitions[f"{family}_op"]["oneOf"]}
         assert found == set(registered(family))
