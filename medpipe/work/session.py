@@ -134,6 +134,7 @@ class CaseRoom:
             frame_of_reference_key=self._locator["frame_of_reference_key"],
             into=self.spool(stack.shape) if in_slabs else None,
             with_maps=any(getattr(op, "uses_real_world", False) for op in self._route.image),
+            with_display=any(getattr(op, "uses_display", False) for op in self._route.image),
         )
         return Reading(volume=volume, quantization=quantization)
 

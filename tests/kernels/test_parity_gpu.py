@@ -6,8 +6,22 @@ import numpy as np
 import pytest
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, straighten, total_variation
-from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
+from medpipe.kernels import (
+    components,
+    foreground,
+    gaussian,
+    histogram,
+    intensity,
+    landmarks,
+    median,
+    resample,
+    straighten,
+    stripe,
+    total_variation,
+    unsharp,
+    voi,
+)
+from medpipe.xp import backend_of, is_cupy, resolve_device, to_device, to_numpy
 
 pytestmark = pytest.mark.gpu
 
@@ -32,6 +46,17 @@ IMAGES = {
     "straightened": lambda x, _: straighten.straightened(
         x, planes=np.linspace(0, 11, 19), shifts=SHIFTS, plane_shape=(48, 150), fill=-3.0
     ),
+    "window of whole numbers": lambda x, _: voi.linear(x, center=40.0, width=400.0),
+    "sigmoid": lambda x, _: voi.sigmoid(x, center=40.0, width=100.0),
+    "table": lambda x, _: voi.looked_up(x, backend_of(x).xp.arange(200, dtype=np.float32), first=-70.0),
+    "unsharp": lambda x, _: unsharp.unsharp(x, sigma_mm=1.5, amount=2.0, spacing_mm=SPACING_MM),
+    "equalized": histogram.equalized,
+    "clahe": lambda x, _: histogram.clahe(x, tile=(4, 10, 30), limit=0.02),
+    "standardized": lambda x, mask: landmarks.standardize(
+        x, own=landmarks.landmarks(x, mask, percentiles=[1, 50, 99]), standard=[1, 30, 100]
+    ),
+    "matched": lambda x, mask: landmarks.matched(x, mask, shares=[0, 0.4, 1], values=[-3, 20, 70]),
+    "white stripe": lambda x, mask: stripe.white_stripe(x, mask, which="largest", half_width=0.05),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {
