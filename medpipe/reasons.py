@@ -291,6 +291,14 @@ REASONS: dict[str, Reason] = {
     "E_REAL_WORLD": _error(
         "no one linear real-world value map for every value", "name the unit of the map, or use modality values"
     ),
+    "E_QUANTITATIVE": _error(
+        "the values measure a quantity (ADC, T1, phase, uptake, ...), which the op would put on another scale",
+        "leave them out of the route (where derived = false may do), or set quantitative = true for the op if it is meant",
+    ),
+    "E_VOI": _error(
+        "the header does not say how the image is to be shown (no window, no table, or no range)",
+        "use window, stretch or percentile, or export with a window",
+    ),
     "E_AXES": _error("the image has a time or channel axis", "measure one volume of it at a time"),
     "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),
     # scores

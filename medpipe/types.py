@@ -95,6 +95,35 @@ class RealWorldMap(NamedTuple):
     high: float | None = None
 
 
+class Display(NamedTuple):
+    """How a header asks for the values of an array to be shown (PS3.3 C.11.2, C.11.6).
+
+    Attributes
+    ----------
+    function : str
+        ``linear``, ``linear_exact``, ``sigmoid`` or ``table``; nothing where the header gives neither
+        window nor table.
+    center, width : float or None
+        The first window.
+    first : float or None
+        Value that the first entry of the table is for.
+    table : tuple of float
+        Entries as shares of the greatest output, for consecutive values.
+    inverted : bool
+        Low values are shown bright.
+    ends : (float, float) or None
+        Values of the array that the least and the greatest number that can be stored stand for.
+    """
+
+    function: str = ""
+    center: float | None = None
+    width: float | None = None
+    first: float | None = None
+    table: tuple[float, ...] = ()
+    inverted: bool = False
+    ends: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuvScales:
     """What the values of a PET are multiplied with to become standardized uptake values.
@@ -157,6 +186,12 @@ class Volume:
     real_world : tuple of tuple of RealWorldMap or None
         Of an image as it was read, where an op asked for them: maps for all of it, or those of
         each member where they differ.
+    quantity : str
+        What the values measure, where the header says that they are a map of it (``ADC``, ``T1``,
+        ``PHASE``, ...), or nothing.
+    display : tuple of Display or None
+        Of an image as it was read, where an op asked for it: one for all of it, or that of each
+        member where they differ.
     """
 
     data: Array
@@ -168,14 +203,16 @@ class Volume:
     interpolated: tuple[int, ...] = ()
     padding: tuple[float | None, ...] | None = None
     real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None
+    quantity: str = ""
+    display: tuple[Display, ...] | None = None
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
         """Return this volume with other voxels (and, where given, other fields).
 
-        Values of another unit are none that ``suv`` was worked out for, so it goes with the unit.
+        Values of another unit are none that ``suv`` and ``display`` were worked out for: they go with the unit.
         """
         if "unit" in changes:
-            changes = {"suv": None, **changes}
+            changes = {"suv": None, "display": None, **changes}
         return replace(self, data=data, **changes)
 
 

@@ -31,6 +31,7 @@ from medpipe.app.progress import Progress
 from medpipe.app.scan import ScanReport, scan_into
 from medpipe.app.select import Wish, check_condition, chosen_volumes, patient_losers
 from medpipe.app.site import Site
+from medpipe.app.standards import check_standards, standard_resolver
 from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.lake import Lake
@@ -138,10 +139,11 @@ def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prep
     _check_cohort(request)
     device = resolve_device(request.site.device)
     check_models(recipe, request.lake)
+    check_standards(recipe, request.lake)
     lake, secret = open_or_create(request.lake, request.site, progress)
     on_cpu = sandbox_class() if request.site.engine == "dask" else numeric_class()
     arithmetic = cuda_class() if device == "cuda" else on_cpu
-    lock = lock_recipe(recipe, resolver(lake))
+    lock = lock_recipe(recipe, resolver(lake), standard_resolver(lake))
     return lock, Prepared(lake=lake, secret=secret, device=device, numeric_class=arithmetic)
 
 

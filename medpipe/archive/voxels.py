@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
+from medpipe.archive.display import read_displays
 from medpipe.archive.doubts import are_timed, frames_of
 from medpipe.archive.header import Header, is_unchanged
 from medpipe.archive.native import is_native, native_frames
 from medpipe.archive.pixels import Pixels, codec_boundary, decode
+from medpipe.archive.quantity import quantity_of
 from medpipe.archive.real_world import read_maps
 from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
 from medpipe.kernels.rescale import rescale
-from medpipe.types import RealWorldMap, Volume
+from medpipe.types import Display, RealWorldMap, Volume
+
+Found = TypeVar("Found")
 
 Quantization = tuple[float, float]
 """(slope, intercept): every voxel is an integer times slope plus intercept."""
@@ -45,6 +49,7 @@ def load_volume(
     frame_of_reference_key: str | None = None,
     into: Planes | None = None,
     with_maps: bool = False,
+    with_display: bool = False,
 ) -> tuple[Volume, Quantization | None]:
     """Read a stack's voxels.
 
@@ -63,8 +68,8 @@ def load_volume(
     into : Planes, optional
         Takes the planes instead of an array in memory, and becomes the volume's data; only
         for stacks of planes (z, y, x), neither colour nor mosaic.
-    with_maps : bool
-        Read the real-world value maps of each member too.
+    with_maps, with_display : bool
+        Read the real-world value maps of each member too; how each is to be shown.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def load_volume(
     array: Any = np.empty(stack.shape, dtype=np.float32) if into is None else into
     scales: set[Quantization | None] = set()
     finite = True
-    maps: dict[int, tuple[RealWorldMap, ...]] = {}
+    said = _Said(with_maps=with_maps, with_display=with_display)
     for path, places in _places(stack).items():
         header = headers[path]
         data = open_item(path)
@@ -97,8 +102,7 @@ def load_volume(
             found, is_finite = _fill(array, stack, header, decode(header, bytes(data)), places)
         scales |= found
         finite &= is_finite
-        if with_maps:
-            maps |= _maps_of(places, header, bytes(data))
+        said.add(header, places, data)
     if not finite:
         raise Rejected("E_NONFINITE")
     # localizers of one place are pictures, not times
@@ -113,7 +117,9 @@ def load_volume(
         verdict=stack.verdict,
         suv=stack.suv,
         padding=stack.padding,
-        real_world=_joined(maps),
+        real_world=_joined(said.maps),
+        quantity=quantity_of(said.kinds, modality=stack.modality, unit=stack.unit),
+        display=_shown(said.displays),
     )
     return volume, scales.pop() if len(scales) == 1 else None
 
@@ -143,10 +149,30 @@ def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
     return places
 
 
-def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict[int, tuple[RealWorldMap, ...]]:
-    """Return the real-world value maps of a file's frames by their place in the stack."""
+class _Said:
+    """What headers say of the members beside their values, read file by file."""
+
+    def __init__(self, *, with_maps: bool, with_display: bool) -> None:
+        self.kinds: set[tuple[str, tuple[str, ...]]] = set()
+        self.maps: dict[int, tuple[RealWorldMap, ...]] = {}
+        self.displays: dict[int, Display] = {}
+        self._with_maps, self._with_display = with_maps, with_display
+
+    def add(self, header: Header, places: list[tuple[int, int]], data: bytes | memoryview) -> None:
+        """Take in a file: the class and image type of its frames, and what was asked for beside."""
+        self.kinds |= _kinds(header, places)
+        if self._with_maps:
+            self.maps |= _by_place(places, header, read_maps, bytes(data))
+        if self._with_display:
+            self.displays |= _by_place(places, header, read_displays, bytes(data))
+
+
+def _by_place(
+    places: list[tuple[int, int]], header: Header, read: Callable[[bytes, Header], tuple[Found, ...]], data: bytes
+) -> dict[int, Found]:
+    """Return what is read of each of a file's frames by their place in the stack."""
     with codec_boundary():
-        found = read_maps(data, header)
+        found = read(data, header)
     return {
         index + offset: found[number]
         for index, frame in places
@@ -157,6 +183,19 @@ def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict
 def _joined(maps: Mapping[int, tuple[RealWorldMap, ...]]) -> tuple[tuple[RealWorldMap, ...], ...] | None:
     each = tuple(maps[place] for place in sorted(maps))
     return None if not any(each) else each[:1] if len(set(each)) == 1 else each
+
+
+def _shown(displays: Mapping[int, Display]) -> tuple[Display, ...] | None:
+    each = tuple(displays[place] for place in sorted(displays))
+    return None if not each else each[:1] if len(set(each)) == 1 else each
+
+
+def _kinds(header: Header, places: list[tuple[int, int]]) -> set[tuple[str, tuple[str, ...]]]:
+    """Return SOP class and image type of a file's frames."""
+    if not header.frames:
+        return {(header.sop_class_uid, header.top.image_type)}
+    numbers = (number for _, frame in places for number in (range(header.n_frames) if frame < 0 else (frame,)))
+    return {(header.sop_class_uid, header.frames[number].image_type) for number in numbers}
 
 
 def _fill(

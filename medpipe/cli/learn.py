@@ -1,4 +1,4 @@
-"""Commands around models: train and models."""
+"""Commands that learn from a lake, and list what was learnt: train, models, fit, fits."""
 
 from __future__ import annotations
 
@@ -54,6 +54,40 @@ def models(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
 
     rows = list_models(lake)
     columns = ("name", "digest", "from", "target", "algorithm", "auc", "demonstration")
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, [[row.get(column) for column in columns] for row in rows])
+    return 0
+
+
+@app.command()
+def fit(
+    *,
+    lake: LAKE_ARGUMENT,
+    recipe: Annotated[str, typer.Option("-r", "--recipe", help="name of the recipe whose run observed the landmarks")],
+    extraction: Annotated[str, typer.Option(help="its extraction by the op landmarks, of the region whole")],
+    name: Annotated[str, typer.Option(help="name of the fit")],
+    kind: Annotated[str, typer.Option(help="nyul (for the op nyul) or quantiles (for match)")] = "nyul",
+    refit: Annotated[bool, typer.Option("--refit", help="let it become the latest of a name that is there")] = False,
+    as_json: JSON = False,
+) -> int:
+    """Fit a standard over the images of a recipe's last run, and keep it in the lake."""
+    from medpipe.app.fit import FitRequest, fit_standard
+
+    request = FitRequest(lake=lake, recipe=recipe, extraction=extraction, name=name, kind=kind, refit=refit)
+    facts = fit_standard(request).facts()
+    print_json(facts) if as_json else print_pairs("fit", facts)
+    return 0
+
+
+@app.command()
+def fits(*, lake: LAKE_ARGUMENT, as_json: JSON = False) -> int:
+    """List the standards a recipe may name, with the ops their images had gone through."""
+    from medpipe.app.standards import list_fits
+
+    rows = list_fits(lake)
+    columns = ("name", "digest", "kind", "images", "after")
     if as_json:
         print_json(rows)
     else:

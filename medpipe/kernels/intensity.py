@@ -16,6 +16,11 @@ WINDOWS_HU = {
     "brain": (40.0, 80.0),
     "liver": (60.0, 160.0),
     "abdomen": (50.0, 400.0),
+    "stroke": (40.0, 40.0),
+    "subdural": (75.0, 215.0),
+    "temporal_bone": (600.0, 2800.0),
+    "spine": (50.0, 250.0),
+    "angiography": (300.0, 600.0),
 }
 """Usual CT windows: centre and width, HU."""
 

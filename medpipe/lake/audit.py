@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medpipe.errors import IntegrityError
-from medpipe.keys import bytes_digest, canonical, digest
 from medpipe.lake.audit_derived import index_checks, results_checks, snapshot_checks, tables_checks
 from medpipe.lake.audit_moving import listed
 from medpipe.lake.audit_runs import run_checks
+from medpipe.lake.fits import check_fit
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import FORMAT_VERSION, LAYOUT
 from medpipe.lake.manifest import verify_folder
@@ -128,7 +128,7 @@ def _model_checks(lake: Lake) -> Checks:
     for path in lake.store.list(LAYOUT.model_register()):
         yield listed(lake, path, partial(_check_model_entry, lake, path))
     for path in lake.store.list(LAYOUT.fits()):
-        yield listed(lake, path, partial(_check_fit, lake, path))
+        yield listed(lake, path, partial(check_fit, lake, path))
 
 
 def _check_model_entry(lake: Lake, path: str) -> None:
@@ -142,18 +142,6 @@ def _check_model_entry(lake: Lake, path: str) -> None:
         right = False
     if not right:
         raise IntegrityError(f"{path}: the entry is altered, or its model is gone; remove it and add the model again")
-
-
-def _check_fit(lake: Lake, path: str) -> None:
-    data = lake.store.get(path)
-    named = path.rpartition("/")[2].partition(".")[0]
-    try:
-        value = json.loads(data)
-        of_content = {digest(value)} if canonical(value).encode() == data else set()
-    except ValueError:
-        of_content = set()
-    if named not in {bytes_digest(data), *of_content}:
-        raise IntegrityError(f"{path}: its bytes are not what its name says; fit again with --refit")
 
 
 def _private_checks(lake: Lake, *, is_keyed: bool) -> Checks:

@@ -138,6 +138,14 @@ class Layout:
         """Return the folder of all fitted artefacts."""
         return "fits"
 
+    def fit_register(self) -> str:
+        """Return the folder of the names of fitted artefacts."""
+        return "fits/names"
+
+    def fit_entry(self, name: str, order: int) -> str:
+        """Return the entry of a fit's name; the highest order is its latest."""
+        return f"fits/names/{_name(name)}/{order:06d}.json"
+
     def models(self) -> str:
         """Return the folder of all model packages."""
         return "models"

@@ -2,6 +2,7 @@
 
 from medpipe.ops import (
     denoise,
+    extents,
     features,
     normalize,
     objects,
@@ -15,6 +16,7 @@ from medpipe.ops import (
 
 __all__ = [
     "denoise",
+    "extents",
     "features",
     "normalize",
     "objects",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medpipe.ops.extract_ibsi import Ibsi
+from medpipe.ops.extract_landmarks import Landmarks
 from medpipe.ops.extract_lbp import Lbp
 
-__all__ = ["Ibsi", "Lbp"]
+__all__ = ["Ibsi", "Landmarks", "Lbp"]

@@ -65,7 +65,7 @@ def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable
         libraries if not given.
     """
     geometry = geometry_of(volume)
-    base = _ALL_BYTES if beside is None else held_bytes((route, *beside))
+    base = max(_ALL_BYTES, held_bytes([route])) if beside is None else held_bytes((route, *beside))
     if goes_in_slabs(route, volume["kind"], geometry):
         return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
     steps = _steps(route, volume["kind"], geometry, companion_bytes=volume.get("companion_bytes", 0))
@@ -77,7 +77,10 @@ def held_bytes(routes: Iterable[Route]) -> int:
     routes = tuple(routes)
     measures = any(route.features for route in routes)
     scores = any(route.models for route in routes)
-    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores
+    libraries = {
+        op.name: getattr(op, "library_bytes", 0) for route in routes if _needs_final(route) for op in route.image
+    }
+    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores + sum(libraries.values())
 
 
 def goes_in_slabs(route: Route, kind: str, geometry: Geometry, *, above_voxels: int = SLABS_ABOVE_VOXELS) -> bool:

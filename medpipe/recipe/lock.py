@@ -16,6 +16,7 @@ import tomli_w
 from medpipe.errors import ConfigError, IntegrityError
 from medpipe.keys import digest
 from medpipe.recipe.recipe import Recipe, Route, parse_recipe
+from medpipe.recipe.standards import Resolve, Standard, pin_standards
 
 RESULT_VERSION = 1
 """Raised when the wiring of a case changes what it yields for the same ops."""
@@ -86,20 +87,29 @@ class LockedRecipe:
         return tomli_w.dumps(lock)
 
 
-def lock_recipe(recipe: Recipe, resolve: Callable[[str], ModelPin]) -> LockedRecipe:
-    """Pin a recipe's models.
+def _no_standard(reference: str) -> tuple[str, Standard]:
+    raise ConfigError(f"fit {reference!r}: there is no lake to look for it")
+
+
+def lock_recipe(
+    recipe: Recipe, resolve: Callable[[str], ModelPin], resolve_standard: Resolve = _no_standard
+) -> LockedRecipe:
+    """Pin a recipe's standards and models.
 
     Parameters
     ----------
     recipe : Recipe
     resolve : callable
         Model reference to its pin; raises ``ConfigError`` for an unknown one.
+    resolve_standard : callable, optional
+        Reference to a standard to its name by digest and its values; none is known without it.
 
     Raises
     ------
     ConfigError
-        If two references of a route mean one model.
+        If two references of a route mean one model, or a standard is not one of the recipe's.
     """
+    recipe = pin_standards(recipe, resolve_standard)
     pins = {route.name: tuple(resolve(reference) for reference in route.models) for route in recipe.routes}
     for place, route in enumerate(recipe.routes):
         if len(set(pins[route.name])) < len(pins[route.name]):

@@ -190,6 +190,8 @@ class _Work:
                 quantization=self.reading.quantization,
                 padding=self.reading.volume.padding if self._uses_padding else None,
                 real_world=self.reading.volume.real_world,
+                display=self.reading.volume.display,
+                quantity=self._quantity,
             ),
             companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
@@ -219,6 +221,14 @@ class _Work:
     def _uses_padding(self) -> bool:
         ops = (*self.route.image, *self.route.regions)
         return any(isinstance(op, UsesPadding) and op.uses_padding for op in ops)
+
+    @property
+    def _quantity(self) -> str:
+        """What the values measure, where an op of the route asks: as they were read, or as the route makes them."""
+        measures = (entry.op for entry in self.route.features)
+        if not any(getattr(op, "uses_quantity", False) for op in (*self.route.image, *self.route.regions, *measures)):
+            return ""
+        return self.reading.volume.quantity or ("UPTAKE" if self.route.suv is not None else "")
 
     def _only_scores_missing(self, known: Content) -> bool:
         """Tell whether no voxel is needed; otherwise what is read is trusted, not the hint."""

@@ -8,7 +8,7 @@ from typing import Any
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest
-from medpipe.types import Companions, RealWorldMap, Region, Structure, Volume
+from medpipe.types import Companions, Display, RealWorldMap, Region, Structure, Volume
 from medpipe.work.blocks import voxels_digest
 from medpipe.work.measure import mask_digest
 
@@ -19,10 +19,13 @@ def volume_digest(
     quantization: tuple[float, float] | None = None,
     padding: tuple[float | None, ...] | None = None,
     real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None,
+    display: tuple[Display, ...] | None = None,
+    quantity: str = "",
 ) -> str:
     """Return the content digest of a volume: voxels, geometry, unit, modality and quantization.
 
-    Padding and real-world value maps are part of it where an op looks at them. The frame of reference is an identity, not content, and stays out. Two series may hold equal
+    Padding, real-world value maps, how it is to be shown and the quantity that a map is of are part of it where an op
+    looks at them. The frame of reference is an identity, not content, and stays out. Two series may hold equal
     values as different integers, and the integers are what is stored.
     """
     geometry = volume.geometry
@@ -37,6 +40,8 @@ def volume_digest(
         "quantization": quantization,
         **({} if padding is None else {"padding": padding}),
         **({} if real_world is None else {"real_world": real_world}),
+        **({} if display is None else {"display": display}),
+        **({"quantity": quantity} if quantity else {}),
     }
     return digest({"voxels": voxels_digest(volume.data), **facts})
 

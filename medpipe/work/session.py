@@ -129,13 +129,15 @@ class CaseRoom:
         """Read the primary volume, into a spool where it goes in slabs."""
         stack = Stack.from_json(self._locator["stack"])
         in_slabs = goes_in_slabs(self._route, stack.kind, stack.geometry(), above_voxels=self._slabs_above_voxels)
+        looking = (*self._route.image, *self._route.regions)
         volume, quantization = load_volume(
             stack,
             self._files,
             self._files.open,
             frame_of_reference_key=self._locator["frame_of_reference_key"],
             into=self.spool(stack.shape) if in_slabs else None,
-            with_maps=any(getattr(op, "uses_real_world", False) for op in (*self._route.image, *self._route.regions)),
+            with_maps=any(getattr(op, "uses_real_world", False) for op in looking),
+            with_display=any(getattr(op, "uses_display", False) for op in looking),
         )
         return Reading(volume=volume, quantization=quantization)
 

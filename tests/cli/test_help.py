@@ -29,6 +29,8 @@ WORDS = {
     "verify": ("LAKE", "--only", "--site", "--json"),
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),
+    "fit": ("LAKE", "--recipe", "--extraction", "--name", "--kind", "--refit", "--json"),
+    "fits": ("LAKE", "--json"),
     "ops": ("--json",),
     "schema": (),
     "recipe": ("NAME",),

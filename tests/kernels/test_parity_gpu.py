@@ -12,15 +12,20 @@ from medpipe.kernels import (
     foreground,
     gaussian,
     growing,
+    histogram,
     intensity,
     labels,
+    landmarks,
     median,
     resample,
     slopes,
     straighten,
+    stripe,
     total_variation,
+    unsharp,
+    voi,
 )
-from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
+from medpipe.xp import backend_of, is_cupy, resolve_device, to_device, to_numpy
 
 pytestmark = pytest.mark.gpu
 
@@ -47,6 +52,17 @@ IMAGES = {
     ),
     "slope": lambda x, _: slopes.slope(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
     "curvature": lambda x, _: slopes.curvature(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
+    "window of whole numbers": lambda x, _: voi.linear(x, center=40.0, width=400.0),
+    "sigmoid": lambda x, _: voi.sigmoid(x, center=40.0, width=100.0),
+    "table": lambda x, _: voi.looked_up(x, backend_of(x).xp.arange(200, dtype=np.float32), first=-70.0),
+    "unsharp": lambda x, _: unsharp.unsharp(x, sigma_mm=1.5, amount=2.0, spacing_mm=SPACING_MM),
+    "equalized": histogram.equalized,
+    "clahe": lambda x, _: histogram.clahe(x, tile=(4, 10, 30), limit=0.02),
+    "standardized": lambda x, mask: landmarks.standardize(
+        x, own=landmarks.landmarks(x, mask, percentiles=[1, 50, 99]), standard=[1, 30, 100]
+    ),
+    "matched": lambda x, mask: landmarks.matched(x, mask, shares=[0, 0.4, 1], values=[-3, 20, 70]),
+    "white stripe": lambda x, mask: stripe.white_stripe(x, mask, which="largest", half_width=0.05),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {

@@ -17,12 +17,17 @@ from medpipe.keys import digest
 from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, RealWorldMap, Region, SuvScales, Volume
+from medpipe.types import Companions, Display, Geometry, RealWorldMap, Region, SuvScales, Volume
 
 REQUIRED = {
     "gaussian": {"sigma_mm": 1.2},
     "tv": {"weight": 40.0, "iterations": 6},
     "window": {"preset": "soft_tissue"},
+    "unsharp": {"sigma_mm": 1.2},
+    "n4": {"shrink": 2, "levels": 1, "iterations": 2},
+    "nyul": {"percentiles": [1.0, 50.0, 99.0], "values": [1.0, 30.0, 100.0]},
+    "match": {"percentiles": [0.0, 50.0, 100.0], "values": [0.0, 10.0, 50.0]},
+    "clahe": {"tiles": [2, 3, 3]},
     "clip": {"low": -100.0, "high": 100.0},
     "resample": {"spacing_mm": [2.0, 1.5, 1.5]},
     "threshold": {"low": 20.0},
@@ -42,6 +47,7 @@ IMAGE, REGIONS, STEPS, FEATURES = ([name for of, name in EVERY if of == family] 
 SPACING_MM = (2.5, 1.0, 0.9)
 SHAPE = (11, 26, 29)
 MODALITIES = {"CT": "HU", "MR": "arbitrary", "PT": "SUV"}
+SHOWN = (Display(function="sigmoid", center=40.0, width=400.0),)
 UPTAKE = SuvScales(by_kind={"bw": (0.003,)})
 
 
@@ -61,7 +67,13 @@ def volume(modality="CT", *, shape=SHAPE, dtype=np.float32, axes="zyx"):
     geometry = Geometry(shape=shape, axes=axes, spacing_mm=SPACING_MM, affine_lps=tuple(affine))
     maps = ((RealWorldMap(unit="HU", slope=2.0, intercept=1.0, low=-1e5, high=1e5),),)
     return Volume(
-        data=data, geometry=geometry, unit=MODALITIES[modality], modality=modality, suv=UPTAKE, real_world=maps
+        data=data,
+        geometry=geometry,
+        unit=MODALITIES[modality],
+        modality=modality,
+        suv=UPTAKE,
+        real_world=maps,
+        display=SHOWN,
     )
 
 

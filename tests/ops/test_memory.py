@@ -19,6 +19,9 @@ SHAPES = {"watershed": (40, 96, 96), "chan_vese": (40, 96, 96)}
 SLACK_BYTES = 1 << 20
 """Code, small objects and tables that have no part in the projection."""
 
+UNSEEN = frozenset({"n4"})
+"""Ops whose library takes memory that Python does not see."""
+
 
 def taken_bytes(family, op, given):
     """Return the peak a call allocates, its result included; the region is the whole volume."""
@@ -56,7 +59,7 @@ def test_the_stated_memory_is_what_the_worst_modality_takes(family, name):
     volumes = [one for modality in MODALITIES for one in variants(volume(modality, shape=SHAPES.get(name, SHAPE)))]
     found = [(taken_bytes(family, op, given), op.memory(given.geometry)) for given in volumes]
     assert all(peak <= 1.25 * stated + SLACK_BYTES for peak, stated in found)
-    assert any(stated <= 2 * peak + SLACK_BYTES for peak, stated in found)
+    assert name in UNSEEN or any(stated <= 2 * peak + SLACK_BYTES for peak, stated in found)
 
 
 @pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)

@@ -75,6 +75,15 @@ def test_what_the_other_routes_load_is_held_as_well():
     assert held_bytes(ROUTES) == held_bytes([*ROUTES, plain]) > held_bytes([plain])
 
 
+def test_the_library_of_an_op_is_held_once_by_all_routes_where_the_op_runs():
+    plain, n4 = route_of(GAUSSIAN), {"op": "n4"}
+    library = held_bytes([plain, route_of(n4)]) - held_bytes([plain])
+    assert (
+        library == held_bytes([route_of(n4), route_of(n4, {"op": "n4", "shrink": 2})]) - held_bytes([plain]) > 50 << 20
+    )
+    assert held_bytes([route_of(n4, keep=("original",))]) == held_bytes([plain])
+
+
 @pytest.mark.parametrize("ops", [(), (MEDIAN,), (MEDIAN, GAUSSIAN, {"op": "window", "preset": "lung"})])
 def test_a_large_volume_goes_in_slabs_and_fits_two_gibibytes(ops):
     row = volume(shape=LARGE)

@@ -69,7 +69,20 @@ class Composed:
     @property
     def uses_real_world(self) -> bool:
         """Whether an op before the source looks at real-world value maps."""
-        return any(getattr(op, "uses_real_world", False) for op in self.after)
+        return self._any_before("uses_real_world")
+
+    @property
+    def uses_display(self) -> bool:
+        """Whether an op before the source looks at how the image is to be shown."""
+        return self._any_before("uses_display")
+
+    @property
+    def uses_quantity(self) -> bool:
+        """Whether an op before the source looks at what the values measure."""
+        return self._any_before("uses_quantity")
+
+    def _any_before(self, said: str) -> bool:
+        return any(getattr(op, said, False) for op in self.after)
 
     @property
     def suv(self) -> Suv | None:
