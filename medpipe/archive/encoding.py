@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
+from medpipe.errors import Rejected
+
+_ELSEWHERE: Final = frozenset({b"", b".", b".."})
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -19,6 +23,8 @@ def encode_path(raw: bytes) -> str:
 
 def decode_path(path: str) -> bytes:
     """Return the file name's bytes that :func:`encode_path` wrote as text."""
+    if "%" not in path:
+        return path.encode("utf-8", "surrogateescape")
     parts = _ESCAPE.split(path)
     return b"".join(
         bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
@@ -26,7 +32,20 @@ def decode_path(path: str) -> bytes:
     )
 
 
+def name_of(part: str) -> bytes:
+    """Return the file name that a part of a path is.
+
+    Raises
+    ------
+    Rejected
+        ``E_UNREADABLE`` if it may lead elsewhere.
+    """
+    name = decode_path(part)
+    if name in _ELSEWHERE or b"/" in name or b"\0" in name:
+        raise Rejected("E_UNREADABLE")
+    return name
+
+
 def path_order(path: str) -> bytes:
     """Return what paths are sorted by so that they come as :meth:`FolderSource.scan` lists them."""
-    raw = decode_path(path) if "%" in path else path.encode("utf-8", "surrogateescape")
-    return raw.replace(b"/", b"\0")
+    return decode_path(path).replace(b"/", b"\0")
