@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
+from medpipe.errors import Rejected
+
+_ELSEWHERE: Final = frozenset({b"", b".", b".."})
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -28,6 +32,20 @@ def decode_path(path: str) -> bytes:
         bytes([int(part, 16)]) if place % 2 else part.encode("utf-8", "surrogateescape")
         for place, part in enumerate(parts)
     )
+
+
+def name_of(part: str) -> bytes:
+    """Return the file name that a part of a path is.
+
+    Raises
+    ------
+    Rejected
+        ``E_UNREADABLE`` if it may lead elsewhere.
+    """
+    name = decode_path(part)
+    if name in _ELSEWHERE or b"/" in name or b"\0" in name:
+        raise Rejected("E_UNREADABLE")
+    return name
 
 
 def path_order(path: str) -> bytes:

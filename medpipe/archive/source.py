@@ -6,20 +6,23 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from medpipe.archive.containers import container_of
-from medpipe.archive.encoding import decode_path, encode_path, path_order
+from medpipe.archive.encoding import encode_path, name_of, path_order
 from medpipe.archive.members import Container, Member
-from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
+from medpipe.archive.memory import KeptMemory
+from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile, OpenMember, code_of, version_of
 from medpipe.contracts.protocols import Item, Source
 from medpipe.errors import Rejected, StoppedError
 
-_OTHER_KIND: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV})
-"""What opening says of a link, of something else in the place of a folder, of a socket, of a device."""
+_PLAIN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_AS_FOLDER: Final = _PLAIN | os.O_DIRECTORY
+# without it, opening a pipe waits for a writer that may never come
+_AS_FILE: Final = _PLAIN | os.O_NONBLOCK
 
 
 class FolderSource:
@@ -32,10 +35,15 @@ class FolderSource:
     ----------
     root : path
         The archive's folder, or a file: then the only one, under its own name.
+    stays : bool
+        Keep the folder open that a file was opened in last, for the next file: for who reads the files of
+        a case and then lets go. Whoever stays does not see another folder put in its place.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, *, stays: bool = False) -> None:
         self.root = Path(root)
+        self._stays = stays
+        self._last: _Folder | None = None
 
     def scan(self) -> Iterator[Item]:
         """Yield every entry below the root that is no folder, in the order of the names' bytes.
@@ -81,8 +89,7 @@ class FolderSource:
         with self.opened(path) as file:
             return file.whole()
 
-    @contextmanager
-    def opened(self, path: str) -> Iterator[OpenFile]:
+    def opened(self, path: str) -> OpenFile:
         """Open a regular file below the root, or a member of an archive file.
 
         Every folder on the way is opened without following links, so a link put in place
@@ -99,12 +106,15 @@ class FolderSource:
         StoppedError
             If the root itself is gone: that says nothing about the file.
         """
-        with self._descriptor(path) as (file, found, inner):
-            if inner:
-                yield _member(file, inner)
-                return
-            with os.fdopen(os.dup(file), "rb", buffering=0) as stream:
-                yield OpenFile(stream, size=found.st_size, version=_version(found))
+        file, inner = self._regular(path)
+        if not inner:
+            return file
+        with ExitStack() as closing:
+            closing.enter_context(file)
+            member = _member(file, inner)
+            # from here on it is the member's to close
+            closing.pop_all()
+        return member
 
     def members(self, path: str) -> tuple[list[Item], str]:
         """Return what an archive file holds, in the order of the names' bytes, and why that may not be all.
@@ -125,11 +135,12 @@ class FolderSource:
         Rejected
             As for :meth:`opened`; ``E_CHANGED`` if it is no archive file.
         """
-        with self._descriptor(path) as (file, _, inner):
-            container = None if inner else container_of(file)
+        file, inner = self._regular(path)
+        with file:
+            container = None if inner else container_of(file.descriptor)
             if container is None:
                 raise Rejected("E_CHANGED")
-            members, code = container.listing(file)
+            members, code = container.listing(file.descriptor)
         items = [
             Item(path=f"{path}/{one.path}", size=one.size, version=one.version, problem=one.problem) for one in members
         ]
@@ -144,49 +155,47 @@ class FolderSource:
             If the root itself is gone.
         """
         try:
-            with self._descriptor(path) as (file, _, inner):
-                return not inner or _found(file, inner) is not None
+            file, inner = self._regular(path)
+            with file:
+                return not inner or _found(file.descriptor, inner) is not None
         except Rejected:
             return False
 
-    @contextmanager
-    def _descriptor(self, path: str) -> Iterator[tuple[int, os.stat_result, str]]:
-        """Open the file of a path; of a member, that of the archive file, with the member's path below it."""
-        parts = path.split("/")
-        names = [decode_path(part) for part in parts]
-        if any(name in {b"", b".", b".."} or b"/" in name or b"\0" in name for name in names):
-            raise Rejected("E_UNREADABLE")
+    def _regular(self, path: str) -> tuple[OpenFile, str]:
+        """Open the file of a path; of a member, the archive file, and with it the member's path below it."""
         try:
-            file, depth = self._walked(names)
-            try:
-                found = os.fstat(file)
-                if not stat.S_ISREG(found.st_mode):
-                    raise Rejected("E_CHANGED")
-                yield file, found, "/".join(parts[depth:])
-            finally:
-                os.close(file)
+            descriptor, inner = self._walked(path)
+            found = _state_of(descriptor)
         except OSError as error:
-            raise Rejected(_code(error)) from None
+            raise Rejected(code_of(error)) from None
+        return OpenFile(descriptor, found), inner
 
-    def _walked(self, names: list[bytes]) -> tuple[int, int]:
-        """Return a descriptor of what lies where folders end, and how many parts of the path lead there."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = self._opened_root(names[0])
-        try:
-            for depth, name in enumerate(names[:-1], 1):
-                try:
-                    inner = os.open(name, flags | os.O_DIRECTORY, dir_fd=folder)
-                except NotADirectoryError:
-                    return os.open(name, flags | os.O_NONBLOCK, dir_fd=folder), depth
-                os.close(folder)
-                folder = inner
-            # without O_NONBLOCK, opening a pipe waits for a writer that may never come
-            return os.open(names[-1], flags | os.O_NONBLOCK, dir_fd=folder), len(names)
-        finally:
-            os.close(folder)
+    def _walked(self, path: str) -> tuple[int, str]:
+        """Return a descriptor of what lies where folders end, and the rest of the path."""
+        folder, _, name = path.rpartition("/")
+        last = self._last
+        if last is not None and last.path == folder:
+            try:
+                return os.open(name_of(name), _AS_FILE, dir_fd=last.descriptor), ""
+            except FileNotFoundError:
+                # it may be the folder that is gone, or the root: the whole way tells
+                self._last = None
+        parts = path.split("/")
+        names = [name_of(part) for part in parts]
+        holder = _Folder(folder, self._opened_root(names[0]))
+        for depth, one in enumerate(names[:-1], 1):
+            try:
+                inner = os.open(one, _AS_FOLDER, dir_fd=holder.descriptor)
+            except NotADirectoryError:
+                return os.open(one, _AS_FILE, dir_fd=holder.descriptor), "/".join(parts[depth:])
+            holder = _Folder(folder, inner)
+        file = os.open(names[-1], _AS_FILE, dir_fd=holder.descriptor)
+        if self._stays:
+            self._last = holder
+        return file, ""
 
     def _opened_root(self, first: bytes) -> int:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        flags = _AS_FOLDER & ~os.O_NOFOLLOW
         try:
             return os.open(self.root, flags)
         except NotADirectoryError:
@@ -222,12 +231,10 @@ class FolderSources:
         with self.opened(path) as file:
             return file.whole()
 
-    @contextmanager
-    def opened(self, path: str) -> Iterator[OpenFile]:
+    def opened(self, path: str) -> AbstractContextManager[OpenFile]:
         """Open a file; see :meth:`FolderSource.opened`."""
         name, _, rest = path.partition("/")
-        with self._sources[name].opened(rest) as file:
-            yield file
+        return self._sources[name].opened(rest)
 
 
 class Opener(Protocol):
@@ -253,15 +260,18 @@ class Loader:
     Parameters
     ----------
     source : Opener
+    memory : KeptMemory, optional
+        Where files go that it keeps memory for.
     """
 
-    def __init__(self, source: Opener) -> None:
+    def __init__(self, source: Opener, memory: KeptMemory | None = None) -> None:
         self._source = source
-        self._held = bytearray()
+        self._memory = KeptMemory(0) if memory is None else memory
+        self._held = memoryview(b"")
 
     def open(self, path: str) -> memoryview:
         """Return a file's bytes; they are there until the next file is opened."""
-        return self.load(path)[0]
+        return self._read(path)[0]
 
     def load(self, path: str) -> tuple[memoryview, str]:
         """Return a file's bytes, there until the next file is opened, and the version they are of.
@@ -271,11 +281,41 @@ class Loader:
         Rejected
             As :meth:`FolderSource.opened`.
         """
+        found, file = self._read(path)
+        return found, file.version
+
+    def _read(self, path: str) -> tuple[memoryview, OpenFile]:
         with self._source.opened(path) as file:
             if len(self._held) < file.size:
-                self._held = bytearray(file.size)
-            place = memoryview(self._held)[: file.size]
-            return place[: file.into(place)], file.version
+                self._held = self._memory.block(file.size).data
+            place = self._held[: file.size]
+            return place[: file.into(place)], file
+
+
+class _Folder:
+    """A folder that is open until nobody uses it."""
+
+    __slots__ = ("descriptor", "path")
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+def _state_of(descriptor: int) -> os.stat_result:
+    """Return the state of a file that was opened; if it is no regular one, close it and raise ``Rejected``."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise Rejected("E_CHANGED")
+    return found
 
 
 def _listed(folder: bytes) -> list[os.DirEntry[bytes]]:
@@ -304,7 +344,7 @@ def _stated(relative: bytes, found: os.stat_result) -> Item:
         problem = "E_SYMLINK"
     elif not stat.S_ISREG(found.st_mode):
         problem = "E_SPECIAL_FILE"
-    return Item(path=encode_path(relative), size=found.st_size, version=_version(found), problem=problem)
+    return Item(path=encode_path(relative), size=found.st_size, version=version_of(found), problem=problem)
 
 
 def _found(file: int, inner: str) -> Member | None:
@@ -314,13 +354,14 @@ def _found(file: int, inner: str) -> Member | None:
     return container.find(file, inner)
 
 
-def _member(file: int, inner: str) -> OpenFile:
-    member, container = _found(file, inner), container_of(file)
+def _member(file: OpenFile, inner: str) -> OpenFile:
+    member, container = _found(file.descriptor, inner), container_of(file.descriptor)
     if member is None or container is None:
         raise Rejected("E_VANISHED")
     if member.problem is not None or member.size > MAX_FILE_BYTES:
         raise Rejected("E_CHANGED")
-    return OpenFile(_Unread(container, file, member), size=member.size, version=member.version, is_member=True)
+    stream = _Unread(container, file.descriptor, member)
+    return OpenMember(file.descriptor, file.state, size=member.size, version=member.version, stream=stream)
 
 
 class _Unread(RawIOBase):
@@ -350,18 +391,6 @@ def changed_at(version: str) -> str:
     """Return what of a file's version tells when it was changed last."""
     _, _, rest = version.partition("-")
     return rest.partition("-")[0]
-
-
-def _version(found: os.stat_result) -> str:
-    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
-
-
-def _code(error: OSError) -> str:
-    if error.errno == errno.ENOENT:
-        return "E_VANISHED"
-    if error.errno in _OTHER_KIND:
-        return "E_CHANGED"
-    return "E_UNREADABLE"
 
 
 def _name(error: OSError) -> str:

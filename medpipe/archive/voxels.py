@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -28,14 +29,15 @@ Quantization = tuple[float, float]
 
 
 _MOST_FLOAT32: Final = float(np.finfo(np.float32).max)
+_NARROW_BYTES: Final = 2
 
 
 class Planes(Protocol):
     """What planes can be put into, one by one: a place outside of memory, or an array."""
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
 
     def __setitem__(self, place: int, plane: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         """Take the plane of a place."""
@@ -66,8 +68,8 @@ def load_volume(
     frame_of_reference_key : str, optional
         Pseudonym for the geometry.
     into : Planes, optional
-        Takes the planes instead of an array in memory, and becomes the volume's data; only
-        for stacks of planes (z, y, x), neither colour nor mosaic.
+        Takes the planes instead of a new array, and becomes the volume's data: a place outside of
+        memory for stacks of planes (z, y, x) only, neither colour nor mosaic.
     with_maps, with_display : bool
         Read the real-world value maps of each member too; how each is to be shown.
 
@@ -82,14 +84,13 @@ def load_volume(
     ------
     Rejected
         ``stack.code`` of a refused stack, ``E_CHANGED`` if a file is not what its header was
-        read from, ``E_NONFINITE``, ``E_AMBIGUOUS_4D`` where two times are copies that no
-        temporal element tells apart, or what decoding says.
+        read from, ``E_FRAME_COUNT`` if a plane was in no file, ``E_NONFINITE``, ``E_AMBIGUOUS_4D``
+        where two times are copies that no temporal element tells apart, or what decoding says.
     """
     if stack.refused:
         raise Rejected(stack.code)
     array: Any = np.empty(stack.shape, dtype=np.float32) if into is None else into
-    scales: set[Quantization | None] = set()
-    finite = True
+    filling = _Filling(array, stack)
     said = _Said(with_maps=with_maps, with_display=with_display)
     for path, places in _places(stack).items():
         header = headers[path]
@@ -97,14 +98,18 @@ def load_volume(
         if not is_unchanged(header, data):
             raise Rejected("E_CHANGED")
         if is_native(header):
-            found, is_finite = _fill_native(array, stack, header, native_frames(header, data), places)
+            filling.rescale(
+                header,
+                native_frames(header, data),
+                places,
+                bits_stored=header.bits_stored,
+                high_bit=header.high_bit,
+            )
         else:
-            found, is_finite = _fill(array, stack, header, decode(header, bytes(data)), places)
-        scales |= found
-        finite &= is_finite
+            filling.take(header, decode(header, bytes(data)), places)
         said.add(header, places, data)
-    if not finite:
-        raise Rejected("E_NONFINITE")
+    filling.check()
+    scales = filling.scales
     # localizers of one place are pictures, not times
     is_timed = stack.kind != "series4d" or "W_LOCALIZER" in stack.flags or _are_timed(stack, headers)
     if not is_timed and _repeats(array):
@@ -198,65 +203,124 @@ def _kinds(header: Header, places: list[tuple[int, int]]) -> set[tuple[str, tupl
     return {(header.sop_class_uid, header.frames[number].image_type) for number in numbers}
 
 
-def _fill(
-    array: Any, stack: Stack, header: Header, frames: Pixels, places: list[tuple[int, int]]
-) -> tuple[set[Quantization | None], bool]:
-    """Write a file's frames where they belong; return the scales used, and whether all is finite."""
-    scales: set[Quantization | None] = set()
-    finite = True
-    whole = frames.dtype.kind in "iub"
-    for index, frame in places:
-        if stack.kind == "colour":
-            finite &= _fill_colour(array, frames, index, frame)
-            scales.add((1.0, 0.0) if whole else None)
-            continue
-        numbers = range(header.n_frames) if frame < 0 else (frame,)
-        for offset, number in enumerate(numbers):
-            slope, intercept = (1.0, 0.0) if stack.kind == "segmentation" else scale_of(header, number)
-            scales.add((slope, intercept) if whole else None)
+class _Filling:
+    """The places of a volume, while the frames of one file after the other are written where they belong.
+
+    Attributes
+    ----------
+    scales : set
+        Slope and intercept of each frame; None for one that is not of integers.
+    """
+
+    def __init__(self, array: Any, stack: Stack) -> None:
+        self._array = array
+        self._stack = stack
+        self._planes = _planes(array, stack)
+        self._finite = True
+        self._filled = 0
+        self.scales: set[Quantization | None] = set()
+
+    def check(self) -> None:
+        """Raise ``Rejected`` if what was written is no whole volume of finite numbers."""
+        if self._filled != math.prod(_shape_of_places(self._array, self._stack)):
+            raise Rejected("E_FRAME_COUNT")
+        if not self._finite:
+            raise Rejected("E_NONFINITE")
+
+    def take(self, header: Header, frames: Pixels, places: list[tuple[int, int]]) -> None:
+        """Write a file's decoded frames where they belong."""
+        if self._stack.kind == "colour":
+            self._colours(frames, places)
+            return
+        if frames.dtype.kind in "iu" and frames.dtype.itemsize <= _NARROW_BYTES and frames.dtype.isnative:
+            width = 8 * frames.dtype.itemsize
+            self.rescale(header, frames, places, bits_stored=width, high_bit=width - 1)
+            return
+        whole = frames.dtype.kind in "iub"
+        for place, number in _frames(header, places):
+            slope, intercept = self._scale(header, number)
+            self.scales.add((slope, intercept) if whole else None)
             values = _rescaled(frames[number], slope, intercept)
-            finite &= bool(np.isfinite(values).all())
-            _put(array, stack, index + offset, values)
-    return scales, finite
+            self._finite &= bool(np.isfinite(values).all())
+            self._put(place, values)
 
+    def rescale(
+        self, header: Header, frames: Pixels, places: list[tuple[int, int]], *, bits_stored: int, high_bit: int
+    ) -> None:
+        """Write pixels of at most 16 bits, as they lie in the file or decoded, in one pass.
 
-def _fill_native(
-    array: Any, stack: Stack, header: Header, frames: Pixels, places: list[tuple[int, int]]
-) -> tuple[set[Quantization | None], bool]:
-    """Do what :func:`_fill` does with pixels as they lie in the file: clear and rescale them in one pass."""
-    scales: set[Quantization | None] = set()
-    finite = True
-    for index, frame in places:
-        for offset, number in enumerate(range(header.n_frames) if frame < 0 else (frame,)):
-            slope, intercept = scale_of(header, number)
-            scales.add((slope, intercept))
-            place = _place(array, stack, index + offset)
-            values = np.empty(frames.shape[1:], dtype=np.float32) if place is None else place
+        Parameters
+        ----------
+        header : Header
+        frames : array of int8, uint8, int16 or uint16 (frames, rows, columns)
+        places : list of (int, int)
+        bits_stored, high_bit : int
+            See :func:`medpipe.kernels.rescale.rescale`.
+        """
+        planes = self._planes
+        if planes is not None and planes.shape[1:] != frames.shape[1:]:
+            raise Rejected("E_DIMENSIONS")
+        for place, number in _frames(header, places):
+            slope, intercept = scale = self._scale(header, number)
+            self.scales.add(scale)
+            values = np.empty(frames.shape[1:], dtype=np.float32) if planes is None else planes[place]
             rescale(
                 frames[number],
-                bits_stored=header.bits_stored,
-                high_bit=header.high_bit,
+                bits_stored=bits_stored,
+                high_bit=high_bit,
                 slope=slope,
                 intercept=intercept,
                 out=values,
             )
-            finite &= _is_small(frames.dtype, slope, intercept) or bool(np.isfinite(values).all())
-            if place is None:
-                _put(array, stack, index + offset, values)
-    return scales, finite
+            # a bound that is no number is none
+            is_small = 65536.0 * abs(slope) + abs(intercept) < _MOST_FLOAT32
+            self._finite &= is_small or bool(np.isfinite(values).all())
+            if planes is None:
+                self._put(place, values)
+            else:
+                self._filled += 1
+
+    def _scale(self, header: Header, number: int) -> Quantization:
+        return (1.0, 0.0) if self._stack.kind == "segmentation" else scale_of(header, number)
+
+    def _colours(self, frames: Pixels, places: list[tuple[int, int]]) -> None:
+        if frames.ndim != 4:
+            raise Rejected("E_DIMENSIONS")
+        whole = frames.dtype.kind in "iub"
+        for index, frame in places:
+            shown = frames if frame < 0 else frames[frame : frame + 1]
+            self._array[:, index : index + len(shown)] = np.moveaxis(shown, -1, 0)
+            self._finite &= whole or bool(np.isfinite(shown).all())
+            self._filled += len(shown)
+            self.scales.add((1.0, 0.0) if whole else None)
+
+    def _put(self, index: int, values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        shape, array = _shape_of_places(self._array, self._stack), self._array
+        places = array if len(shape) == 1 else array.reshape(-1, *array.shape[len(shape) :])
+        places[index] = _unpacked(values, self._stack.mosaic)
+        self._filled += 1
 
 
-def _is_small(stored: np.dtype[Any], slope: float, intercept: float) -> bool:
-    """Tell whether no stored integer can become infinite."""
-    most = float(1 << 8 * stored.itemsize)
-    return most * abs(slope) + abs(intercept) < _MOST_FLOAT32
+def _frames(header: Header, places: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each frame that is wanted of a file, and its number."""
+    for index, frame in places:
+        if frame >= 0:
+            yield index, frame
+        else:
+            yield from enumerate(range(header.n_frames), index)
 
 
-def _place(array: Any, stack: Stack, index: int) -> Pixels | None:
-    """Return the place of a plane in an array in memory; None where planes are put in, or tiles are unpacked."""
+def _shape_of_places(array: Any, stack: Stack) -> tuple[int, ...]:
+    """Return how many frames go where: a frame of a mosaic is a volume, one of colour has three planes."""
+    shape: tuple[int, ...] = array.shape
+    return shape[1:2] if stack.kind == "colour" else shape[: -3 if stack.mosaic is not None else -2]
+
+
+def _planes(array: Any, stack: Stack) -> Pixels | None:
+    """Return the planes of an array in memory; None where planes are put in, or tiles are unpacked."""
     if not isinstance(array, np.ndarray) or stack.mosaic is not None:
         return None
-    return np.asarray(array.reshape(-1, *array.shape[-2:])[index])
+    return array.reshape(-1, *array.shape[-2:])
 
 
 def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -270,21 +334,6 @@ def _rescaled(frame: Pixels, slope: float, intercept: float) -> np.ndarray[Any, 
 def scale_of(header: Header, frame: int) -> Quantization:
     """Return (slope, intercept) of a frame; (1, 0) where the header gives none."""
     return (header.frames[frame] if header.frames else header.top).scale
-
-
-def _fill_colour(array: Any, frames: Pixels, index: int, frame: int) -> bool:
-    if frames.ndim != 4:
-        raise Rejected("E_DIMENSIONS")
-    shown = frames if frame < 0 else frames[frame : frame + 1]
-    array[:, index : index + len(shown)] = np.moveaxis(shown, -1, 0)
-    return shown.dtype.kind in "iub" or bool(np.isfinite(shown).all())
-
-
-def _put(array: Any, stack: Stack, index: int, values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-    # a member of a mosaic is a whole volume; of anything else, one slice
-    part = 3 if stack.mosaic is not None else 2
-    places = array if array.ndim == part + 1 else array.reshape(-1, *array.shape[-part:])
-    places[index] = _unpacked(values, stack.mosaic)
 
 
 def _unpacked(sheet: np.ndarray[Any, np.dtype[np.float32]], mosaic: Mosaic | None) -> Any:

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from medpipe.engine.frames import encode
 from medpipe.errors import ConfigError, MedpipeError, Rejected, StoppedError
@@ -41,6 +41,14 @@ class Session(Protocol):
 
     def call(self, kind: str, payload: dict[str, Any], mark: MarkCall) -> dict[str, Any]:
         """Return JSON values; raise ``Rejected`` for data that cannot be used."""
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A session that keeps memory from one call for the next."""
+
+    def make_room(self, kind: str, payload: dict[str, Any]) -> None:
+        """Give back what a call will not use; it is charged with the rest."""
 
 
 def open_by_name(dotted: str, init: Mapping[str, Any]) -> Any:
@@ -88,9 +96,11 @@ def answer(
         They end the process.
     """
     cpu_start_s = time.process_time()
-    _give_back()
-    _reset_peak()
     try:
+        if isinstance(session, Keeper):
+            session.make_room(kind, payload)
+        _give_back()
+        _reset_peak()
         value = session.call(kind, payload, mark)
         return encode({"value": value, **_cost(cpu_start_s)})
     except (KeyboardInterrupt, SystemExit):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from medpipe.archive.header import Header
 from medpipe.archive.heads import Heads
+from medpipe.archive.memory import KeptMemory
 from medpipe.archive.source import Loader, Opener
 from medpipe.errors import Rejected
 
@@ -22,11 +23,20 @@ class Files(Mapping[str, Header]):
         By path, what the scan saw: :attr:`medpipe.archive.header.Header.content`.
     heads : Heads, optional
         What has read headers like these before.
+    memory : KeptMemory, optional
+        What files are read into.
     """
 
-    def __init__(self, source: Opener, contents: Mapping[str, str], heads: Heads | None = None) -> None:
+    def __init__(
+        self,
+        source: Opener,
+        contents: Mapping[str, str],
+        heads: Heads | None = None,
+        *,
+        memory: KeptMemory | None = None,
+    ) -> None:
         self._heads = heads or Heads()
-        self._loader = Loader(source)
+        self._loader = Loader(source, memory)
         self._contents = contents
         self._last = ("", memoryview(b""), "")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 
 from medpipe.archive.companions import load_companions
 from medpipe.archive.heads import Heads
+from medpipe.archive.memory import KeptMemory
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.source import FolderSources
 from medpipe.archive.stacks import Stack
@@ -36,6 +38,10 @@ from medpipe.work.payload import order_of
 
 QUICK_AFTER = 64
 """Files read whole before the quick reader is loaded: half of what it takes is loaded with the kernels."""
+
+_VOXEL_BYTES: Final = 4
+_FILE_BYTES: Final = 4 << 20
+"""Memory for a file that is kept from one case to the next; larger files come alone."""
 
 Json = dict[str, Any]
 
@@ -62,21 +68,31 @@ class CaseSession:
         self.device = device
         self.lock = read_lock(run.lock())
         self.heads = Heads(after=QUICK_AFTER)
+        # larger volumes go in slabs where they can
+        self.memory = KeptMemory(_VOXEL_BYTES * SLABS_ABOVE_VOXELS)
+        self.file_memory = KeptMemory(_FILE_BYTES)
         self._shard: tuple[int, list[Json]] = (-1, [])
         self.scorer: Callable[[str], Scorer] = cache(self._load_model)
 
+    def make_room(self, kind: str, payload: Json) -> None:
+        """Give back the memory that the last volume had and the next one will not need."""
+        self.memory.keep(_VOXEL_BYTES * math.prod(self._planned(kind, payload)["locator"]["stack"]["shape"]))
+
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
         """Run the case at ``payload["shard"]``, ``payload["row"]``."""
-        if kind != "case":
-            raise ConfigError(f"a case session answers to 'case', not {kind!r}")
-        if self._shard[0] != payload["shard"]:
-            self._shard = (payload["shard"], self.run.shard_payloads(payload["shard"]))
-        planned = self._shard[1][payload["row"]]
+        planned = self._planned(kind, payload)
         order = order_of(planned, self.run.name)
         route = self.lock.recipe.route(order.route)
         with Scratch(self.lake) as scratch:
             room = CaseRoom(self, route, planned["locator"], scratch)
             return run_case(order, room, mark).to_json()
+
+    def _planned(self, kind: str, payload: Json) -> Json:
+        if kind != "case":
+            raise ConfigError(f"a case session answers to 'case', not {kind!r}")
+        if self._shard[0] != payload["shard"]:
+            self._shard = (payload["shard"], self.run.shard_payloads(payload["shard"]))
+        return self._shard[1][payload["row"]]
 
     def _load_model(self, digest: str) -> Scorer:
         return load(Package(model_files(self.lake, digest)))
@@ -122,8 +138,10 @@ class CaseRoom:
     @cached_property
     def _files(self) -> Files:
         roots = self._locator.get("roots")
-        source = source_at(self._locator["root"]) if roots is None else FolderSources(roots, source_at)
-        return Files(source, self._locator["digests"], self._session.heads)
+        source_of = partial(source_at, stays=True)
+        source = source_of(self._locator["root"]) if roots is None else FolderSources(roots, source_of)
+        session = self._session
+        return Files(source, self._locator["digests"], session.heads, memory=session.file_memory)
 
     def read(self) -> Reading:
         """Read the primary volume, into a spool where it goes in slabs."""
@@ -135,7 +153,7 @@ class CaseRoom:
             self._files,
             self._files.open,
             frame_of_reference_key=self._locator["frame_of_reference_key"],
-            into=self.spool(stack.shape) if in_slabs else None,
+            into=self.spool(stack.shape) if in_slabs else self._session.memory.array(stack.shape),
             with_maps=any(getattr(op, "uses_real_world", False) for op in looking),
             with_display=any(getattr(op, "uses_display", False) for op in looking),
         )

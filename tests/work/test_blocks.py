@@ -109,6 +109,40 @@ def test_a_case_in_slabs_stores_the_bytes_of_the_whole_way(tmp_path, how):
     assert slabs.products == whole.products
 
 
+def test_a_case_in_the_memory_of_another_is_the_case_alone(tmp_path):
+    found = {}
+    for name, slopes in (("after", (0.5, 2.0)), ("alone", (2.0,))):
+        lake = Lake.create(tmp_path / name, privacy="pseudonymized", secret=Secret(bytes(32)))
+        run = Run(lake, "run-1")
+        run.write_lock(lock_recipe(parse_recipe(tomllib.loads(RECIPE)), lambda _: pytest.fail("no model")).to_toml())
+        session = CaseSession(lake, run, device="cpu")
+        places = []
+        for slope in slopes:
+            folder = tmp_path / f"{name} {slope}"
+            locator = locator_of(folder, folder_of(folder, slope=slope))
+            with Scratch(lake) as scratch:
+                room = CaseRoom(session, session.lock.recipe.route("mr"), locator, scratch)
+                places.append(room.read().volume.data.__array_interface__["data"][0])
+                found[name] = run_case(an_order(), room, lambda stage, subject: None)
+        assert len(set(places)) == 1
+    assert found["after"].case.status == "done"
+    assert found["after"].products == found["alone"].products
+
+
+def test_room_is_made_for_the_case_that_comes(tmp_path):
+    lake = Lake.create(tmp_path / "lake", privacy="pseudonymized", secret=Secret(bytes(32)))
+    run = Run(lake, "run-1")
+    run.write_lock(lock_recipe(parse_recipe(tomllib.loads(RECIPE)), lambda _: pytest.fail("no model")).to_toml())
+    locator = locator_of(tmp_path / "archive", folder_of(tmp_path / "archive"))
+    run.write_shard(0, [], [json.dumps({"locator": locator})])
+    session = CaseSession(lake, run, device="cpu")
+    session.memory.array((1 << 20,))[:] = 1
+    session.make_room("case", {"shard": 0, "row": 0})
+    left = session.memory.array((1 << 20,))
+    assert left[: PLANES * 24 * 20].all()
+    assert not left[1 << 19 :].any()
+
+
 def test_a_voxel_that_is_no_number_is_refused_either_way(tmp_path):
     results = run_both(tmp_path, folder_of(tmp_path / "archive", odd=1e300))
     assert [result.case.code for result in results] == ["E_NONFINITE", "E_NONFINITE"]

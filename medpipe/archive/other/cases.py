@@ -222,10 +222,19 @@ def check_case_list(path: Path) -> None:
         raise ConfigError(f"case list {path}: {_NOT_UTF8}")
 
 
-def source_at(root: str | Path) -> FolderSource | ListedSource:
-    """Return what an archive is read by: a folder, an archive file, or the files a case list names."""
+def source_at(root: str | Path, *, stays: bool = False) -> FolderSource | ListedSource:
+    """Return what an archive is read by: a folder, an archive file, or the files a case list names.
+
+    Parameters
+    ----------
+    root : path
+    stays : bool
+        See :class:`medpipe.archive.source.FolderSource`.
+    """
     path = Path(root)
-    return ListedSource(path) if path.is_file() and not is_archive_file(path) else FolderSource(path)
+    if path.is_file() and not is_archive_file(path):
+        return ListedSource(path)
+    return FolderSource(path, stays=stays)
 
 
 def is_archive_file(path: Path) -> bool:
