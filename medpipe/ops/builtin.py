@@ -1,6 +1,7 @@
 """medpipe's own ops: importing this module registers them."""
 
 from medpipe.ops import (
+    align,
     denoise,
     features,
     normalize,
@@ -11,9 +12,11 @@ from medpipe.ops import (
     resampling,
     straighten,
     suv,
+    views,
 )
 
 __all__ = [
+    "align",
     "denoise",
     "features",
     "normalize",
@@ -24,4 +27,5 @@ __all__ = [
     "resampling",
     "straighten",
     "suv",
+    "views",
 ]

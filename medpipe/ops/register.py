@@ -7,10 +7,10 @@ from typing import Any, Literal, TypeVar
 
 from medpipe.errors import ConfigError
 
-Family = Literal["image", "regions", "features"]
+Family = Literal["image", "regions", "features", "align", "views"]
 OpType = TypeVar("OpType", bound=type)
 
-REGISTERED: dict[Family, dict[str, type[Any]]] = {"image": {}, "regions": {}, "features": {}}
+REGISTERED: dict[Family, dict[str, type[Any]]] = {"image": {}, "regions": {}, "features": {}, "align": {}, "views": {}}
 """What was registered so far; ask :func:`medpipe.ops.registry.registered` for all there is."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from medpipe.contracts.records import ProductKind
 from medpipe.keys import product_key, rendered
 from medpipe.ops.registry import spec_of
+from medpipe.recipe.companion import Shown
 from medpipe.recipe.lock import LockedRecipe, ModelPin
 from medpipe.recipe.recipe import Extraction, Route
 
@@ -33,12 +34,15 @@ class Content:
         Class whose arithmetic makes the products.
     suv : str
         Digest of the factors to uptake, or an empty string if the route uses none.
+    images : tuple of str
+        Digests of the companion images, in the route's order; none if nobody has looked at them.
     """
 
     volume: str
     companions: str
     numeric_class: str
     suv: str = ""
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,10 @@ class Wanted:
     kind, key : str
     region_source : int
         Place of the region source in the route (regions and features; else -1).
+    companion : int
+        Place of the companion image in the route (registrations; else -1).
+    view : Shown or None
+        For views.
     extraction : Extraction or None
         For features.
     model : ModelPin or None
@@ -59,6 +67,8 @@ class Wanted:
     kind: ProductKind
     key: str
     region_source: int = -1
+    companion: int = -1
+    view: Shown | None = None
     extraction: Extraction | None = None
     model: ModelPin | None = None
 
@@ -76,19 +86,24 @@ class Products:
         self.route = route
         self.uses_companions = any(op.uses_companions for op in route.regions)
         self.uses_suv = route.suv is not None
+        self.uses_images = bool(route.companions)
         self._keeps_final = "final" in route.keep
         self._chain = rendered(route.chain if self._keeps_final else [])
         self._keep = rendered(sorted(route.keep))
         self._regions = [rendered(spec_of(op)) for op in route.regions]
+        self._companions = [rendered(one.spec()) for one in route.companions]
+        self._views = [rendered(one.spec(route.chain)) for one in route.views]
         self._extractions = [rendered(entry.spec(route.chain)) for entry in route.features]
         self._models = lock.models[route.name]
 
     def wanted(self, content: Content) -> tuple[Wanted, ...]:
-        """Return every product of a case in order: volume, regions, features, scores."""
+        """Return every product of a case in order: volume, registrations, regions, features, views, scores."""
+        registrations = tuple(self._wanted_registrations(content))
         regions = tuple(self._wanted_regions(content))
         features = tuple(self._wanted_features(content, regions))
+        views = self._wanted_views(content, registrations, regions)
         volume = Wanted(kind="volume", key=self.volume_key(content))
-        return (volume, *regions, *features, *self._wanted_scores(features))
+        return (volume, *registrations, *regions, *features, *views, *self._wanted_scores(features))
 
     def volume_key(self, content: Content) -> str:
         """Return the key of a stored volume, with the final image where the recipe keeps it."""
@@ -105,6 +120,34 @@ class Products:
     def _factors(self, content: Content, *, is_final: bool) -> dict[str, str]:
         """Return what the filtered image depends on beside the voxels: it alone is made with factors."""
         return {"suv": content.suv} if self.uses_suv and is_final else {}
+
+    def _wanted_registrations(self, content: Content) -> Iterator[Wanted]:
+        for place, spec in enumerate(self._companions):
+            key = product_key(
+                "registrations",
+                content=content.volume,
+                companion=content.images[place] if content.images else "",
+                spec=spec,
+                numeric_class=content.numeric_class,
+                store=STORE_VERSION,
+            )
+            yield Wanted(kind="registrations", key=key, companion=place)
+
+    def _wanted_views(
+        self, content: Content, registrations: tuple[Wanted, ...], regions: tuple[Wanted, ...]
+    ) -> Iterator[Wanted]:
+        of_image = {one.name: found.key for one, found in zip(self.route.companions, registrations, strict=True)}
+        for view, spec in zip(self.route.views, self._views, strict=True):
+            key = product_key(
+                "views",
+                content=content.volume,
+                regions=[found.key for found in regions] if view.op.uses_regions else [],
+                companion=of_image.get(view.image, ""),
+                view=spec,
+                numeric_class=content.numeric_class,
+                **self._factors(content, is_final=view.image == "final"),
+            )
+            yield Wanted(kind="views", key=key, view=view)
 
     def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
         for place, op in enumerate(self.route.regions):

@@ -19,6 +19,7 @@ from medpipe.keys import digest
 from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
+from medpipe.recipe.companion import CompanionImage, Shown, image_ops, parse_companions, parse_views
 from medpipe.recipe.selection import Selection, parse_selections
 from medpipe.recipe.shape import ExtractionTable, RecipeTable, RouteTable
 from medpipe.recipe.where import Where, parse_where
@@ -56,6 +57,8 @@ class Route:
     features: tuple[Extraction, ...]
     models: tuple[str, ...]
     keep: tuple[str, ...]
+    companions: tuple[CompanionImage, ...] = ()
+    views: tuple[Shown, ...] = ()
 
     @property
     def suv(self) -> Suv | None:
@@ -78,6 +81,9 @@ class Route:
             "regions": [spec_of(op) for op in self.regions],
             "features": [{"name": entry.name, **entry.spec(self.chain)} for entry in self.features],
             "keep": sorted(self.keep),
+            # only where there are any: the digests of other routes stay what they were
+            **({"companions": [one.spec() for one in self.companions]} if self.companions else {}),
+            **({"views": [one.spec(self.chain) for one in self.views]} if self.views else {}),
         }
 
 
@@ -184,18 +190,24 @@ def _route(table: RouteTable, where: str) -> Route:
     regions = tuple(make("regions", entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
     if len({op.name for op in regions}) != len(regions):
         raise ConfigError(f"{where}.regions: one op is there twice, and its regions would bear one name")
-    image = tuple(make("image", entry, f"{where}.image.{place}") for place, entry in enumerate(table.image))
-    for place, op in enumerate(image):
-        if place and getattr(op, "must_be_first", False):
-            raise ConfigError(f"{where}.image.{place}: {op.name} goes by values as they were read: it must come first")
+    companions = parse_companions(table.companions, f"{where}.companions")
+    views = parse_views(
+        table.views,
+        f"{where}.views",
+        companions=[one.name for one in companions],
+        has_final=bool(table.image),
+        has_regions=bool(regions),
+    )
     return Route(
         name=table.name,
         where=parse_where(table.where, where),
-        image=image,
+        image=image_ops(table.image, f"{where}.image"),
         regions=regions,
         features=features,
         models=tuple(table.models),
         keep=tuple(sorted(set(table.keep))),
+        companions=companions,
+        views=views,
     )
 
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import components, foreground, gaussian, intensity, median, resample, straighten, total_variation
+from medpipe.kernels import (
+    affine,
+    components,
+    foreground,
+    gaussian,
+    intensity,
+    median,
+    projection,
+    resample,
+    straighten,
+    total_variation,
+)
 from medpipe.xp import is_cupy, resolve_device, to_device, to_numpy
 
 pytestmark = pytest.mark.gpu
@@ -15,6 +26,7 @@ SHAPE = (12, 40, 150)
 SPACING_MM = (2.5, 0.9, 0.8)
 AXES = resample.centred_grid(SHAPE, spacing_mm=SPACING_MM, target_mm=(1.7, 1.3, 1.1))
 SHIFTS = np.stack([np.linspace(0, 7.3, 12), np.linspace(0.4, -0.4, 12)], axis=1)
+TURNED = np.array([[0.99, 0.01, 0.0, 0.3], [-0.03, 0.97, 0.02, 2.1], [0.05, -0.04, 1.1, -0.4]])
 BODY_MM = {"radius_mm": 2.6, "spacing_mm": SPACING_MM}
 
 IMAGES = {
@@ -32,6 +44,9 @@ IMAGES = {
     "straightened": lambda x, _: straighten.straightened(
         x, planes=np.linspace(0, 11, 19), shifts=SHIFTS, plane_shape=(48, 150), fill=-3.0
     ),
+    "affine sample": lambda x, _: affine.affine_sample(x, matrix=TURNED, shape=(9, 33, 120)),
+    "highest along x": lambda x, _: projection.project(x, axis=2, how="max"),
+    "mean along z": lambda x, _: projection.project(x, axis=0, how="mean"),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {
