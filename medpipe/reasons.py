@@ -274,7 +274,7 @@ REASONS: dict[str, Reason] = {
         "measured in a region that was found roughly", "nothing to do, if the recipe means it; look at some of them"
     ),
     "E_FRAME": _error(
-        "the object was drawn in another frame of reference than the image's",
+        "the object was drawn, or the companion image made, in another frame of reference than the image's",
         "register it, or make it again on this image",
     ),
     "E_NAME_RULE": _error(
@@ -301,6 +301,25 @@ REASONS: dict[str, Reason] = {
     ),
     "E_AXES": _error("the image has a time or channel axis", "measure one volume of it at a time"),
     "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),
+    # companion images and views
+    "S_NO_COMPANION": _info(
+        "no volume of the study is one that the recipe names as companion", "nothing to do, unless there should be one"
+    ),
+    "E_OVERLAP": _error(
+        "the image and its companion image show too little in common", "check that they belong together"
+    ),
+    "E_REG_FAILED": _error("a registration ended without a result", "check that both images show the same body part"),
+    "E_REG_GAIN": _error(
+        "a registration brought the companion image no closer", "check that both images show the same body part"
+    ),
+    "E_REG_LIMITS": _error(
+        "a registration turned or shifted the companion image by more than the recipe allows",
+        "look at both images; raise max_rotation_deg or max_translation_mm if it is right",
+    ),
+    "E_REG_INVERSE": _error(
+        "registering the images the other way round gives another result", "look at both images; they may not match"
+    ),
+    "S_NO_REGION": _info("no region of the case is one that a view shows", "nothing to do, unless there should be one"),
     # scores
     "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),
     "E_MODEL_INPUT": _error("the model's inputs do not fit the extraction", "use the extraction the model names"),

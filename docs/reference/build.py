@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from medpipe.archive.kernels import known_kernels
-from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS, Field, TableSchema
+from medpipe.contracts.schema import Field, TableSchema
+from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.reasons import REASONS
@@ -31,7 +32,14 @@ SELECT_RULES = (
     "A localizer is chosen among localizers alone, whatever is preferred (`no_localizer` in `decided_by`).",
     '`keep = "series"` takes the other volumes of the best one\'s series too.',
 )
-FAMILIES: dict[Family, str] = {"image": "Image ops", "regions": "Region sources", "steps": "Steps on regions", "features": "Extractors"}
+FAMILIES: dict[Family, str] = {
+    "image": "Image ops",
+    "regions": "Region sources",
+    "steps": "Steps on regions",
+    "features": "Extractors",
+    "align": "Aligners of companion images",
+    "views": "Views: pictures and surfaces",
+}
 
 
 def tables_page() -> str:

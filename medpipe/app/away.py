@@ -7,7 +7,7 @@ until the files are back or their deletion is accepted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,26 @@ class Away:
         if case.work is None or not case.work.opens_files:
             return
         left_out = () if self._uses_companions[case.route] else locator["companions"]
+        lacking = self._lacking(locator, left_out)
+        for image in locator.get("images", {}).values():
+            # regions drawn on a companion image are not looked at
+            for root, found in {} if "code" in image else self._lacking(image, image["companions"]).items():
+                lacking[root] = lacking.get(root, set()) | found
+        for root, found in lacking.items():
+            self.cases[root] += 1
+            self._files[root] |= found
+
+    def _lacking(self, locator: Mapping[str, Any], left_out: Collection[str]) -> dict[str, set[int]]:
+        """Return the tokens of the files of a locator that are gone, by archive; those left out do not count."""
+        lacking: dict[str, set[int]] = {}
         for root, read in _by_root(locator, [path for path in locator["digests"] if path not in left_out]).items():
             if root not in self._gone:
                 self._gone[root] = self._listed(root)
             gone = self._gone[root]
             found = {path_token(path) for path in read} & gone if gone else set()
             if found:
-                self.cases[root] += 1
-                self._files[root] |= found
+                lacking[root] = found
+        return lacking
 
     def refuse(self) -> None:
         """Stop if any case was counted.

@@ -30,6 +30,11 @@ def case_rows(one: Ended, shapes: Shapes) -> Iterator[tuple[str, Row]]:
     for _, product in one.of_kind("regions"):
         for row in product.rows:
             yield "regions", {**one.identity, "region_key": keys.of(row), **row}
+    for _, product in one.of_kind("registrations"):
+        for row in product.rows:
+            yield "registrations", {**one.identity, **_companion(one, row["companion"]), **row}
+    for row in _view_rows(one, keys):
+        yield "views", row
     for row in _feature_rows(one, shapes, keys):
         yield "features", row
     for row in _score_rows(one, keys):
@@ -69,6 +74,19 @@ def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row
                 values = {name: math.nan if value is None else value for name, value in values.items()}
             what = {"region": row["region"], **_told(row, one.flags)}
             yield {**measured, "region_key": keys.of(row), **what, **values}
+
+
+def _companion(one: Ended, name: str) -> Row:
+    return {
+        "companion_volume_key": next((pair.volume_key or None for pair in one.case.paired if pair.name == name), None)
+    }
+
+
+def _view_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
+    for _, product in one.of_kind("views"):
+        for row in product.rows:
+            kept = {name: value for name, value in row.items() if name not in ("region", "label", "source")}
+            yield {**one.identity, "region_key": keys.of(row) if "region" in row else None, **kept}
 
 
 def _told(row: Mapping[str, Any], flags: Sequence[str]) -> Row:

@@ -50,12 +50,14 @@ class Index:
         nothing = dict.fromkeys(OF_SERIES)
         segmented = {key for key, one in self.locators.items() if one.get("companions")}
         reading = {key: one.get("companion_bytes", 0) for key, one in self.locators.items()}
+        frames = {key: one.get("frame_of_reference_key") for key, one in self.locators.items()}
         return [
             {
                 **row,
                 **said.get(row["series_key"], nothing),
                 "is_segmented": row["volume_key"] in segmented,
                 "companion_bytes": reading.get(row["volume_key"], 0),
+                "frame_key": frames.get(row["volume_key"]),
             }
             for row in self.volumes
         ]
@@ -63,7 +65,15 @@ class Index:
     def payload(self, case: Case, committed: Committed) -> dict[str, Any]:
         """Return what a sandbox needs to run a case; private."""
         keys = sorted(key for key in committed.products_of(case.volume_key) if committed.has_product(key))
-        return case_payload(case, self.locators[case.volume_key], [committed.product(key) for key in keys])
+        return case_payload(case, self.locator_of(case), [committed.product(key) for key in keys])
+
+    def locator_of(self, case: Case) -> dict[str, Any]:
+        """Return where the files of a case are, those of its companion images beside them; private."""
+        own = self.locators[case.volume_key]
+        if not case.paired:
+            return own
+        images = {one.name: {"code": one.code} if one.code else self.locators[one.volume_key] for one in case.paired}
+        return {**own, "images": images}
 
 
 class LakeIndex:

@@ -300,7 +300,7 @@ class PlanWriter:
             self._snapshots.append(cases.digest)
         self.totals.refused.update(row["code"] for row in ending.index.volumes if row["verdict"] == "refused")
         for case in ending.plan.pending:
-            self._plans.away.look(case, ending.index.locators[case.volume_key])
+            self._plans.away.look(case, ending.index.locator_of(case))
         if self._write is None:
             return
         for case in ending.plan.pending:

@@ -12,7 +12,8 @@ from medpipe.app.case_rows import case_rows
 from medpipe.app.dictionary import dictionary_rows
 from medpipe.app.ended import Ended, Records, Row, Shapes
 from medpipe.app.index_tables import IndexRows, instance_rows, member_rows, refusal_rows, volume_row
-from medpipe.contracts.tables import FEATURE_DICTIONARY, RUNS, SCHEMAS, TableSchema, features_schema
+from medpipe.contracts.schema import TableSchema
+from medpipe.contracts.tables import FEATURE_DICTIONARY, RUNS, SCHEMAS, features_schema
 from medpipe.keys import digest
 from medpipe.plan.cases import Case, Plan
 from medpipe.reasons import REASONS

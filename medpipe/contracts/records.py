@@ -11,7 +11,10 @@ from typing import Any, Literal
 from medpipe.keys import digest
 
 Status = Literal["done", "rejected", "failed"]
-ProductKind = Literal["volume", "regions", "features", "scores"]
+ProductKind = Literal["volume", "registrations", "regions", "features", "views", "scores"]
+
+STORING: frozenset[ProductKind] = frozenset({"volume", "registrations", "views"})
+"""Kinds whose rows may name folders of the lake that go with them (``store``, ``final_store``)."""
 
 HAPPENED = (
     "run",
@@ -35,7 +38,7 @@ class ProductRecord:
     ----------
     key : str
         Product key: digest of upstream content, op chain, model and numeric class.
-    kind : {"volume", "regions", "features", "scores"}
+    kind : {"volume", "registrations", "regions", "features", "views", "scores"}
     rows : tuple of dict
         JSON values; NaN is null. No identity enters: they join when tables are built.
     code : str
@@ -51,6 +54,14 @@ class ProductRecord:
     def content_digest(self) -> str:
         """Digest of rows and code; equal keys must have equal digests."""
         return digest({"rows": list(self.rows), "code": self.code})
+
+    @property
+    def stored(self) -> set[str]:
+        """Folders of the lake that go with the product."""
+        if self.kind not in STORING:
+            return set()
+        found = {row.get(name) for row in self.rows for name in ("store", "final_store")}
+        return {str(path) for path in found if path is not None}
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -79,7 +90,7 @@ class CaseRecord:
     status : {"done", "rejected", "failed"}
     stage : str
         Where it ended: ``plan`` (refused before it ran), ``read``, ``store``, ``image``,
-        ``regions``, ``features``, ``scores``, ``done``.
+        ``registrations``, ``regions``, ``features``, ``views``, ``scores``, ``done``.
     code : str
         Reason code, or an empty string.
     content_digest : str

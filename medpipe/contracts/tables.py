@@ -6,41 +6,8 @@ given another meaning. Types are named here in plain words and turned into Arrow
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-ColumnType = Literal["string", "int64", "float64", "bool", "list<int64>", "list<float64>", "list<string>"]
-
-
-class Field(NamedTuple):
-    """A column of a table: name, type and meaning."""
-
-    name: str
-    type: ColumnType
-    doc: str
-
-
-class TableSchema(NamedTuple):
-    """A table: what a row is, its columns, and the columns it is sorted by.
-
-    Attributes
-    ----------
-    own : str
-        Column that stands for ``series_key`` in a row that belongs to no series: where the row
-        is sorted in, and in which part it lies.
-    """
-
-    name: str
-    version: int
-    row: str
-    fields: tuple[Field, ...]
-    order: tuple[str, ...]
-    own: str = ""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the table is published in parts by modality and series key."""
-        return self.order[:2] == ("modality", "series_key")
-
+from medpipe.contracts.image_tables import REGISTRATIONS, VIEWS
+from medpipe.contracts.schema import Field, TableSchema
 
 INSTANCES = TableSchema(
     "instances",
@@ -261,7 +228,7 @@ QUARANTINE = TableSchema(
     (
         Field("subject", "string", "instance, series, volume or case key"),
         Field("subject_kind", "string", "instance, volume or case"),
-        Field("stage", "string", "scan, assemble, plan, read, image, regions, features, scores"),
+        Field("stage", "string", "scan, assemble, plan, read, image, registrations, regions, features, views, scores"),
         Field("code", "string", "reason code"),
         Field("severity", "string", "info, warning or error"),
         Field("message", "string", "what was found (a template, no values)"),
@@ -328,7 +295,20 @@ RUNS = TableSchema(
 
 SCHEMAS: dict[str, TableSchema] = {
     schema.name: schema
-    for schema in (INSTANCES, MEMBERS, SERIES, VOLUMES, REGIONS, FEATURE_DICTIONARY, SCORES, QUARANTINE, CASES, RUNS)
+    for schema in (
+        INSTANCES,
+        MEMBERS,
+        SERIES,
+        VOLUMES,
+        REGISTRATIONS,
+        REGIONS,
+        FEATURE_DICTIONARY,
+        VIEWS,
+        SCORES,
+        QUARANTINE,
+        CASES,
+        RUNS,
+    )
 }
 """Every table of fixed columns by name; ``features`` is made by :func:`features_schema`."""
 

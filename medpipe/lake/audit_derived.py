@@ -14,7 +14,6 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.manifest import Entry, manifest_digest, read_manifest, verify_folder
 from medpipe.lake.pieces import live_pieces
-from medpipe.lake.reach import stored_paths
 from medpipe.lake.results import Results
 from medpipe.lake.retention import publications, shown_publication, snapshot_of, snapshot_remedy
 from medpipe.lake.segments import list_segments
@@ -155,7 +154,7 @@ def _check_range_in(lake: Lake, results: Results, snapshot: Snapshot, number: in
         if record is None or (case.status == "done" and record.result_digest != case.result_digest):
             lost += 1
             continue
-        gone |= {path for key in record.products for path in stored_paths(committed.product(key))}
+        gone |= {path for key in record.products for path in committed.product(key).stored}
     if lost:
         raise IntegrityError(f"{lost} cases of snapshot {snapshot.id} are in no segment; run again")
     gone = {path for path in gone if not lake.store.exists(LAYOUT.manifest(path))}

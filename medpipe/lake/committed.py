@@ -107,9 +107,7 @@ class Committed:
     def find_lost(self) -> None:
         """Look which volumes that products stored are gone, by their folders: none is opened."""
         self._lost = {
-            product.key
-            for product in self._products.values()
-            if product.kind == "volume" and not all(map(self._lake.store.exists, _stored(product)))
+            product.key for product in self._products.values() if not all(map(self._lake.store.exists, product.stored))
         }
 
     def _add_case(self, case: CaseRecord) -> None:
@@ -125,11 +123,6 @@ class Committed:
         if known.status == case.status == "done" and known.result_digest != case.result_digest:
             raise _alarm("case", case.case_key)
         self._cases[case.case_key] = max(known, case, key=_standing)
-
-
-def _stored(product: ProductRecord) -> set[str]:
-    found = {row.get(name) for row in product.rows for name in ("store", "final_store")}
-    return {path for path in found if path is not None}
 
 
 def _standing(case: CaseRecord) -> tuple[bool, str, int, str]:

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES, Field, TableSchema
+from medpipe.contracts.schema import Field, TableSchema
+from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES
 from medpipe.errors import IntegrityError, LakeError
 from medpipe.keys import bytes_digest, canonical, digest
 from medpipe.lake.arrow import (

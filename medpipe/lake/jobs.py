@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from medpipe.contracts.tables import TableSchema
+from medpipe.contracts.schema import TableSchema
 from medpipe.lake.last import Last
 from medpipe.lake.layout import LAYOUT
 from medpipe.lake.parts import NO_MODALITY, Counted, RangeEntry, cut, most_rows, writer_name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medpipe.contracts.tables import TableSchema
+from medpipe.contracts.schema import TableSchema
 from medpipe.errors import IntegrityError, SecurityError
 from medpipe.lake.arrow import arrow_schema, place_of, readable
 from medpipe.lake.lake import Lake

@@ -54,6 +54,10 @@ class Layout:
         """Return the Zarr group of a product key."""
         return f"objects/{_key(key)[:2]}/{key}"
 
+    def file(self, folder: str, name: str) -> str:
+        """Return a file of a published folder."""
+        return f"{folder}/{_name(name)}"
+
     def manifest(self, folder: str) -> str:
         """Return the manifest of a published folder."""
         return f"{folder}/manifest.json"

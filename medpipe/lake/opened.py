@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
-from medpipe.contracts.tables import TableSchema
+from medpipe.contracts.schema import TableSchema
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.arrow import arrow_schema, readable
 from medpipe.lake.parts import NO_MODALITY, Part, read_parts
@@ -29,7 +29,7 @@ _WHOLE = Range(0, 0)
 _PLACED = frozenset({"series_key", "volume_key", "region_key"})
 """Keys whose first digits are those of the series."""
 
-_NULLABLE = frozenset({("scores", "region_key")})
+_NULLABLE = frozenset({("scores", "region_key"), ("views", "region_key")})
 
 
 class OpenTables:

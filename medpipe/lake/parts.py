@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from medpipe.contracts.tables import Field, TableSchema
+from medpipe.contracts.schema import Field, TableSchema
 from medpipe.errors import IntegrityError
 from medpipe.keys import bytes_digest, canonical
 from medpipe.lake.layout import LAYOUT

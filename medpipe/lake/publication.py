@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medpipe.contracts.tables import TableSchema
+from medpipe.contracts.schema import TableSchema
 from medpipe.errors import IntegrityError
 from medpipe.lake.arrow import Row, place_of, refuse_identifiers, to_table, write_parquet
 from medpipe.lake.durable import ensure_folder, storage_faults, write_file

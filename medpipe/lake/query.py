@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from medpipe.contracts.tables import TableSchema
+from medpipe.contracts.schema import TableSchema
 from medpipe.errors import ConfigError, IntegrityError, LakeError
 from medpipe.lake.arrow import Row, arrow_schema, to_table
 from medpipe.lake.durable import storage_faults

@@ -113,13 +113,6 @@ def loose_segments(lake: Lake, reach: Reach, kept: Kept, tick: Callable[[], None
     return found
 
 
-def stored_paths(product: ProductRecord) -> set[str]:
-    """Return the folders of the volumes a product stored."""
-    if product.kind != "volume":
-        return set()
-    return {str(row[name]) for row in product.rows for name in ("store", "final_store") if row.get(name) is not None}
-
-
 def _opened(lake: Lake, snapshot: str) -> Snapshot:
     try:
         return read_snapshot(lake, snapshot)
@@ -176,7 +169,7 @@ def _reach_history(committed: Committed, kept: Kept, rules: Retention, reach: Re
 
 def _reach_product(product: ProductRecord, reach: Reach, *, volumes: bool) -> None:
     reach.products.add(product.key)
-    for path in stored_paths(product) if volumes else ():
+    for path in product.stored if volumes else ():
         reach.volumes.add(path.rpartition("/")[2])
 
 

@@ -1,6 +1,7 @@
 """medpipe's own ops: importing this module registers them."""
 
 from medpipe.ops import (
+    align,
     denoise,
     extents,
     features,
@@ -12,9 +13,11 @@ from medpipe.ops import (
     resampling,
     straighten,
     suv,
+    views,
 )
 
 __all__ = [
+    "align",
     "denoise",
     "extents",
     "features",
@@ -26,4 +29,5 @@ __all__ = [
     "resampling",
     "straighten",
     "suv",
+    "views",
 ]

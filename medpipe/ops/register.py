@@ -7,10 +7,17 @@ from typing import Any, Literal, TypeVar
 
 from medpipe.errors import ConfigError
 
-Family = Literal["image", "regions", "steps", "features"]
+Family = Literal["image", "regions", "steps", "features", "align", "views"]
 OpType = TypeVar("OpType", bound=type)
 
-REGISTERED: dict[Family, dict[str, type[Any]]] = {"image": {}, "regions": {}, "steps": {}, "features": {}}
+REGISTERED: dict[Family, dict[str, type[Any]]] = {
+    "image": {},
+    "regions": {},
+    "steps": {},
+    "features": {},
+    "align": {},
+    "views": {},
+}
 """What was registered so far; ask :func:`medpipe.ops.registry.registered` for all there is."""
 
 

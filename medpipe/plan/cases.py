@@ -17,6 +17,7 @@ from medpipe.keys import digest
 from medpipe.plan.choice import Lost, Standing, choose_locally, stand
 from medpipe.plan.cohort import Cohort
 from medpipe.plan.memory import projected_bytes
+from medpipe.plan.pairing import Paired, paired, studies_of
 from medpipe.plan.products import Content, Products, Wanted
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Route
@@ -82,6 +83,8 @@ class Case:
     numeric_class : str
     work : Work or None
         What is to be done; None where the case has ended.
+    paired : tuple of Paired
+        Its companion images, in the route's order.
     """
 
     key: str
@@ -91,6 +94,7 @@ class Case:
     source_version: str
     numeric_class: str
     work: Work | None = None
+    paired: tuple[Paired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +176,18 @@ class _Taken(NamedTuple):
     products: Products
 
 
+class _Given(NamedTuple):
+    """A volume with its companion images, and the rows those are among."""
+
+    volume: Mapping[str, Any]
+    paired: tuple[Paired, ...]
+    rows: Mapping[str, Mapping[str, Any]]
+
+    def images(self) -> list[tuple[Paired, Mapping[str, Any] | None]]:
+        """Return the companion images with their rows."""
+        return [(one, self.rows.get(one.volume_key)) for one in self.paired]
+
+
 class Sifted(NamedTuple):
     """Volumes by what becomes of them: taken by a route, or left out for a code, perhaps for another volume."""
 
@@ -196,6 +212,7 @@ class Planner:
         self.cohort = cohort
         self.selections = lock.recipe.selections
         self._all_routes = lock.recipe.routes
+        self._has_companions = any(route.companions for route in lock.recipe.routes)
         self._routes = [_Taken(route, lock.route_digest(route), Products(lock, route)) for route in lock.recipe.routes]
 
     def plan(
@@ -225,6 +242,8 @@ class Planner:
         rows = sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"])))
         sifted = self.sift(rows, lost)
         skipped = dict(sifted.skipped)
+        studies = studies_of(rows) if self._has_companions else {}
+        by_key = {row["volume_key"]: row for row in rows} if self._has_companions else {}
         cases: list[Case] = []
         for volume in rows:
             key = volume["volume_key"]
@@ -234,7 +253,8 @@ class Planner:
             if chosen is not None and key not in chosen:
                 skipped[key] = "S_LIMIT"
             else:
-                cases.append(self._case(taken, volume, versions[key], history))
+                beside = paired(taken.route.companions, volume, studies.get(str(volume.get("study_key")), ()))
+                cases.append(self._case(taken, _Given(volume, beside, by_key), versions, history))
         return Plan(cases=tuple(cases), skipped=skipped, lost=sifted.lost)
 
     def sift(self, volumes: Iterable[Mapping[str, Any]], lost: Mapping[str, Lost]) -> Sifted:
@@ -285,12 +305,19 @@ class Planner:
                 why = reason
         return None, why
 
-    def _case(self, taken: _Taken, volume: Mapping[str, Any], version: str, history: History) -> Case:
+    def _case(self, taken: _Taken, given: _Given, versions: Mapping[str, str], history: History) -> Case:
+        volume, version = given.volume, versions[given.volume["volume_key"]]
         numeric_class = self.terms.numeric_class
         identity = {"volume": volume["volume_key"], "version": version, "route": taken.digest, "class": numeric_class}
         if taken.products.uses_suv:
             # times of other images of the series count for the factors, and those are not in the version
-            identity["suv"] = [volume.get("suv_factor"), volume.get("suv_code")]
+            identity["suv"] = _uptake(volume)
+        if given.paired:
+            # what is in them, not which ones they are: equal images give equal rows
+            identity["images"] = [
+                [one.code or versions[one.volume_key], *(_uptake(row) if beside.suv is not None else ())]
+                for beside, (one, row) in zip(taken.route.companions, given.images(), strict=True)
+            ]
         key = digest(identity)
         record = history.case(key)
         ended = has_ended(record, history, self.terms)
@@ -301,23 +328,32 @@ class Planner:
             route=taken.route.name,
             source_version=version,
             numeric_class=numeric_class,
-            work=None if ended else self._work(taken, volume, version, record, history=history),
+            work=None if ended else self._work(taken, given, version, record, history=history),
+            paired=given.paired,
         )
 
-    def _work(
-        self, taken: _Taken, volume: Mapping[str, Any], version: str, record: CaseRecord | None, *, history: History
-    ) -> Work:
+    def _work(self, taken: _Taken, given: _Given, version: str, record: CaseRecord | None, *, history: History) -> Work:
+        volume = given.volume
         volume_key, numeric_class = volume["volume_key"], self.terms.numeric_class
         content = _known_content(taken.products, history.content_of(volume_key, version), numeric_class)
         wanted = taken.products.wanted(content or Content(volume="", companions="", numeric_class=numeric_class))
         return Work(
-            projected_bytes=projected_bytes(taken.route, volume, beside=self._all_routes),
+            projected_bytes=projected_bytes(
+                taken.route,
+                volume,
+                beside=self._all_routes,
+                images=[row for _, row in given.images()],
+            ),
             content=content,
             missing=wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key)),
             why=_why(volume_key, version, record, history),
             tries=_tries(record, self.terms),
             conditions=self.terms.conditions,
         )
+
+
+def _uptake(volume: Mapping[str, Any] | None) -> list[Any]:
+    return [None, None] if volume is None else [volume.get("suv_factor"), volume.get("suv_code")]
 
 
 def has_ended(record: CaseRecord | None, history: History, terms: Terms) -> bool:
@@ -347,9 +383,10 @@ def _why(volume_key: str, version: str, record: CaseRecord | None, history: Hist
 def _known_content(products: Products, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
     """Return what was read before; None where companions are wanted that nobody has looked at.
 
-    None, too, where factors to uptake are wanted: no record holds them, they are in the headers.
+    None, too, where factors to uptake are wanted: no record holds them, they are in the headers. Nor
+    does one hold what companion images are.
     """
-    if known is None or products.uses_suv or (products.uses_companions and not known[1]):
+    if known is None or products.uses_suv or products.uses_images or (products.uses_companions and not known[1]):
         return None
     companions = known[1] if products.uses_companions else ""
     return Content(volume=known[0], companions=companions, numeric_class=numeric_class)

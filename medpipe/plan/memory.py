@@ -52,7 +52,13 @@ def geometry_of(volume: Mapping[str, Any]) -> Geometry:
     )
 
 
-def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable[Route] | None = None) -> int:
+def projected_bytes(
+    route: Route,
+    volume: Mapping[str, Any],
+    *,
+    beside: Iterable[Route] | None = None,
+    images: Sequence[Mapping[str, Any] | None] = (),
+) -> int:
     """Return the projected peak of a case in bytes, at most ``MOST_BYTES``.
 
     Parameters
@@ -63,13 +69,16 @@ def projected_bytes(route: Route, volume: Mapping[str, Any], *, beside: Iterable
     beside : iterable of Route, optional
         Other routes of the recipe: a sandbox keeps the libraries their cases have loaded. All
         libraries if not given.
+    images : sequence of mapping or None
+        The ``volumes`` rows of the route's companion images; None for one that is not there.
     """
     geometry = geometry_of(volume)
     base = max(_ALL_BYTES, held_bytes([route])) if beside is None else held_bytes((route, *beside))
     if goes_in_slabs(route, volume["kind"], geometry):
         return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
     steps = _steps(route, volume["kind"], geometry, companion_bytes=volume.get("companion_bytes", 0))
-    return min(base + max(steps), MOST_BYTES)
+    with_images = [*steps, *_looking_beside(route, geometry, images)]
+    return min(base + max(with_images) + _held_images(geometry, images), MOST_BYTES)
 
 
 def held_bytes(routes: Iterable[Route]) -> int:
@@ -77,20 +86,30 @@ def held_bytes(routes: Iterable[Route]) -> int:
     routes = tuple(routes)
     measures = any(route.features for route in routes)
     scores = any(route.models for route in routes)
-    libraries = {
-        op.name: getattr(op, "library_bytes", 0) for route in routes if _needs_final(route) for op in route.image
-    }
-    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores + sum(libraries.values())
+    # those there are load the same library
+    library = max((getattr(op, "library_bytes", 0) for route in routes for op in _ops_of(route)), default=0)
+    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores + library
+
+
+def _ops_of(route: Route) -> Iterator[Any]:
+    """Yield the ops of a route that may work on an image."""
+    if _needs_final(route):
+        yield from route.image
+    for source in route.regions:
+        yield from getattr(source, "after", ())
+    for one in route.companions:
+        yield from one.image
+        yield one.align
 
 
 def goes_in_slabs(route: Route, kind: str, geometry: Geometry, *, above_voxels: int = SLABS_ABOVE_VOXELS) -> bool:
     """Tell whether a volume goes in slabs: it is large, made of planes, and each step can.
 
-    Regions, features and image ops without a halo need the whole volume.
+    Regions, features, companion images, views and image ops without a halo need the whole volume.
     """
     if prod(geometry.shape) <= above_voxels or geometry.axes != "zyx" or kind not in _PLANES:
         return False
-    needs_whole = bool(route.regions or route.features)
+    needs_whole = bool(route.regions or route.features or route.companions or route.views)
     return not needs_whole and all(op.halo(geometry) is not None for op in route.image)
 
 
@@ -115,6 +134,7 @@ def _steps(route: Route, kind: str, geometry: Geometry, *, companion_bytes: int)
         *(_filtering(route, geometry) if _needs_final(route) else ()),
         *(image + kept + need for need in _finding(route, geometry, companion_bytes)),
         *_measuring(route, geometry),
+        *(2 * image + _held_regions(route, geometry) + one.op.memory(geometry) for one in route.views),
     ]
 
 
@@ -130,7 +150,8 @@ def _in_slabs(route: Route, kind: str, geometry: Geometry) -> int:
 
 
 def _needs_final(route: Route) -> bool:
-    return bool(route.image) and ("final" in route.keep or any(entry.image == "final" for entry in route.features))
+    shown = {entry.image for entry in route.features} | {view.image for view in route.views}
+    return bool(route.image) and ("final" in route.keep or "final" in shown)
 
 
 def _finding(route: Route, geometry: Geometry, companion_bytes: int) -> Iterator[int]:
@@ -158,6 +179,25 @@ def _measuring(route: Route, geometry: Geometry) -> Iterator[int]:
         # the filtered image is made when the first one asks for it
         has_final |= entry.image == "final" and bool(route.image)
         yield held + has_final * image + entry.op.memory(geometry)
+
+
+def _held_images(geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> int:
+    """Return what companion images take from when they are read: each as it is, and on the grid of the volume."""
+    return sum(4 * prod(row["shape"]) + 4 * prod(geometry.spatial_shape) for row in images if row is not None)
+
+
+def _looking_beside(route: Route, geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:
+    """Yield what reading, filtering and aligning each companion image holds beside what is held of all of them."""
+    image = 4 * prod(geometry.shape)
+    for companion, row in zip(route.companions, images, strict=False):
+        if row is None:
+            continue
+        other = geometry_of(row)
+        yield image + _reading(row["kind"], other)
+        yield from (image + 4 * prod(other.shape) + op.memory(other) for op in companion.image)
+        yield image + companion.align.memory(geometry, other)
+        if companion.fuse:
+            yield 3 * image + _storing(geometry) * 2
 
 
 def _filtering(route: Route, geometry: Geometry) -> list[int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from medpipe.contracts.records import ProductKind
 from medpipe.keys import product_key, rendered
 from medpipe.ops.registry import spec_of
+from medpipe.recipe.companion import Shown
 from medpipe.recipe.lock import LockedRecipe, ModelPin
 from medpipe.recipe.recipe import Extraction, Route
 
@@ -35,6 +36,8 @@ class Content:
         Digest of the factors to uptake, or an empty string if the route uses none.
     region_suv : tuple of str
         The same for each region source, by the uptake it looks at; empty if none does.
+    images : tuple of str
+        Digests of the companion images, in the route's order; none if nobody has looked at them.
     """
 
     volume: str
@@ -42,6 +45,7 @@ class Content:
     numeric_class: str
     suv: str = ""
     region_suv: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Wanted:
     kind, key : str
     region_source : int
         Place of the region source in the route (regions and features; else -1).
+    companion : int
+        Place of the companion image in the route (registrations; else -1).
+    view : Shown or None
+        For views.
     extraction : Extraction or None
         For features.
     model : ModelPin or None
@@ -62,6 +70,8 @@ class Wanted:
     kind: ProductKind
     key: str
     region_source: int = -1
+    companion: int = -1
+    view: Shown | None = None
     extraction: Extraction | None = None
     model: ModelPin | None = None
 
@@ -81,19 +91,24 @@ class Products:
         self._uptakes = [getattr(op, "suv", None) is not None for op in route.regions]
         self.uses_suv = route.suv is not None or any(self._uptakes)
         self._is_uptake = route.suv is not None
+        self.uses_images = bool(route.companions)
         self._keeps_final = "final" in route.keep
         self._chain = rendered(route.chain if self._keeps_final else [])
         self._keep = rendered(sorted(route.keep))
         self._regions = [rendered(spec_of(op)) for op in route.regions]
+        self._companions = [rendered(one.spec()) for one in route.companions]
+        self._views = [rendered(one.spec(route.chain)) for one in route.views]
         self._extractions = [rendered(entry.spec(route.measured_chain)) for entry in route.features]
         self._models = lock.models[route.name]
 
     def wanted(self, content: Content) -> tuple[Wanted, ...]:
-        """Return every product of a case in order: volume, regions, features, scores."""
+        """Return every product of a case in order: volume, registrations, regions, features, views, scores."""
+        registrations = tuple(self._wanted_registrations(content))
         regions = tuple(self._wanted_regions(content))
         features = tuple(self._wanted_features(content, regions))
+        views = self._wanted_views(content, registrations, regions)
         volume = Wanted(kind="volume", key=self.volume_key(content))
-        return (volume, *regions, *features, *self._wanted_scores(features))
+        return (volume, *registrations, *regions, *features, *views, *self._wanted_scores(features))
 
     def volume_key(self, content: Content) -> str:
         """Return the key of a stored volume, with the final image where the recipe keeps it."""
@@ -116,6 +131,34 @@ class Products:
         if not self._uptakes[place]:
             return {}
         return {"suv": content.region_suv[place] if content.region_suv else ""}
+
+    def _wanted_registrations(self, content: Content) -> Iterator[Wanted]:
+        for place, spec in enumerate(self._companions):
+            key = product_key(
+                "registrations",
+                content=content.volume,
+                companion=content.images[place] if content.images else "",
+                spec=spec,
+                numeric_class=content.numeric_class,
+                store=STORE_VERSION,
+            )
+            yield Wanted(kind="registrations", key=key, companion=place)
+
+    def _wanted_views(
+        self, content: Content, registrations: tuple[Wanted, ...], regions: tuple[Wanted, ...]
+    ) -> Iterator[Wanted]:
+        of_image = {one.name: found.key for one, found in zip(self.route.companions, registrations, strict=True)}
+        for view, spec in zip(self.route.views, self._views, strict=True):
+            key = product_key(
+                "views",
+                content=content.volume,
+                regions=[found.key for found in regions] if view.op.uses_regions else [],
+                companion=of_image.get(view.image, ""),
+                view=spec,
+                numeric_class=content.numeric_class,
+                **self._factors(content, is_final=view.image == "final"),
+            )
+            yield Wanted(kind="views", key=key, view=view)
 
     def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
         for place, op in enumerate(self.route.regions):

@@ -68,7 +68,9 @@ class LockedRecipe:
     @property
     def digest(self) -> str:
         """Digest of the whole recipe: routes in order, with what they take, and selections."""
-        routes: list[Any] = [[route.name, route.where.spec(), self.route_digest(route)] for route in self.recipe.routes]
+        routes: list[Any] = [
+            [route.name, route.where.spec(), self.route_digest(route), *_choices(route)] for route in self.recipe.routes
+        ]
         selections = [one.spec() for one in self.recipe.selections]
         return digest([*routes, {"select": selections}] if selections else routes)
 
@@ -139,6 +141,11 @@ def read_lock(text: str) -> LockedRecipe:
             "recipe.lock.toml: its digest differs here; use one medpipe for the whole run, or run again"
         )
     return locked
+
+
+def _choices(route: Route) -> list[Any]:
+    """Return which volumes a route's companion images are; nothing for a route without."""
+    return [[one.name, one.selection.spec()] for one in route.companions]
 
 
 def _toml(value: Any) -> Any:

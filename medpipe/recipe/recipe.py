@@ -20,6 +20,7 @@ from medpipe.ops.regions import composed
 from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
+from medpipe.recipe.companion import CompanionImage, Shown, image_ops, parse_companions, parse_views
 from medpipe.recipe.selection import Selection, parse_selections
 from medpipe.recipe.shape import ExtractionTable, RecipeTable, RegionTable, RouteTable
 from medpipe.recipe.where import Where, parse_where
@@ -57,6 +58,8 @@ class Route:
     features: tuple[Extraction, ...]
     models: tuple[str, ...]
     keep: tuple[str, ...]
+    companions: tuple[CompanionImage, ...] = ()
+    views: tuple[Shown, ...] = ()
 
     @property
     def suv(self) -> Suv | None:
@@ -84,6 +87,9 @@ class Route:
             "regions": [spec_of(op) for op in self.regions],
             "features": [{"name": entry.name, **entry.spec(self.measured_chain)} for entry in self.features],
             "keep": sorted(self.keep),
+            # only where there are any: the digests of other routes stay what they were
+            **({"companions": [one.spec() for one in self.companions]} if self.companions else {}),
+            **({"views": [one.spec(self.chain) for one in self.views]} if self.views else {}),
         }
 
 
@@ -192,31 +198,32 @@ def _route(table: RouteTable, where: str) -> Route:
         raise ConfigError(
             f"{where}.regions: one op is there twice, and its regions would bear one name; give it a name"
         )
-    image = _image_ops(table.image, f"{where}.image")
+    companions = parse_companions(table.companions, f"{where}.companions")
+    views = parse_views(
+        table.views,
+        f"{where}.views",
+        companions=[one.name for one in companions],
+        has_final=bool(table.image),
+        has_regions=bool(regions),
+    )
     return Route(
         name=table.name,
         where=parse_where(table.where, where),
-        image=image,
+        image=image_ops(table.image, f"{where}.image"),
         regions=regions,
         features=features,
         models=tuple(table.models),
         keep=tuple(sorted(set(table.keep))),
+        companions=companions,
+        views=views,
     )
-
-
-def _image_ops(entries: Sequence[Mapping[str, Any]], where: str) -> tuple[ImageOp, ...]:
-    ops = tuple(make("image", entry, f"{where}.{place}") for place, entry in enumerate(entries))
-    for place, op in enumerate(ops):
-        if place and getattr(op, "must_be_first", False):
-            raise ConfigError(f"{where}.{place}: {op.name} goes by values as they were read: it must come first")
-    return ops
 
 
 def _region_source(entry: Mapping[str, Any], where: str) -> RegionSource:
     frame = checked(RegionTable, entry, where)
     given = {name: value for name, value in entry.items() if name not in ("name", "after", "then")}
     source = make("regions", given, where)
-    after = _image_ops(frame.after, f"{where}.after")
+    after = image_ops(frame.after, f"{where}.after")
     then = tuple(make("steps", step, f"{where}.then.{place}") for place, step in enumerate(frame.then))
     try:
         return composed(source, called=frame.name, after=after, then=then)

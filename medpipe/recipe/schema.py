@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.recipe.preferences import named_preferences
-from medpipe.recipe.shape import ExtractionTable, NearestTable, RecipeTable, RegionTable
+from medpipe.recipe.shape import ExtractionTable, NearestTable, RecipeTable, RegionTable, ViewTable
+
+_FRAMES: dict[Family, type[BaseModel]] = {"features": ExtractionTable, "views": ViewTable}
+"""What an entry says beside the op's own parameters."""
 
 
 def recipe_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of recipe files."""
     schema = RecipeTable.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
-    families: tuple[Family, ...] = ("image", "regions", "features")
+    families: tuple[Family, ...] = ("image", "regions", "steps", "features", "align", "views")
     for family in families:
         definitions[f"{family}_op"] = {"oneOf": [_op_schema(family, name) for name in registered(family)]}
-        place = definitions["RouteTable"]["properties"][family]
-        place["items"] = {"$ref": f"#/$defs/{family}_op"}
-    definitions["steps_op"] = {"oneOf": [_op_schema("steps", name) for name in registered("steps")]}
+        if family in definitions["RouteTable"]["properties"]:
+            definitions["RouteTable"]["properties"][family]["items"] = {"$ref": f"#/$defs/{family}_op"}
+    companion = definitions["CompanionTable"]["properties"]
+    companion["image"]["items"] = {"$ref": "#/$defs/image_op"}
+    companion["align"] = {
+        "$ref": "#/$defs/align_op",
+        **{name: companion["align"][name] for name in ("default", "description")},
+    }
     definitions["NearestTable"] = NearestTable.model_json_schema()
     words = [{"const": name, "description": meaning} for name, (_, meaning) in named_preferences().items()]
     preferences = definitions["SelectTable"]["properties"]["prefer"]
     preferences["items"] = {"oneOf": [*words, {"$ref": "#/$defs/NearestTable"}]}
+    companion["prefer"]["items"] = preferences["items"]
     select = schema["properties"]["select"]
     listed = {"type": select.pop("type"), "items": select.pop("items")}
     select["anyOf"] = [listed["items"], listed]
@@ -37,8 +48,8 @@ def _op_schema(family: Family, name: str) -> dict[str, Any]:
     schema = json_schema(op_type)
     schema["properties"] = {"op": {"const": name}, **schema["properties"]}
     schema["required"] = ["op", *schema["required"]]
-    if family == "features":
-        frame = ExtractionTable.model_json_schema()["properties"]
+    if family in _FRAMES:
+        frame = _FRAMES[family].model_json_schema()["properties"]
         schema["properties"] = {"name": frame["name"], "image": frame["image"], **schema["properties"]}
         schema["required"] = ["name", *schema["required"]]
     if family == "regions":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medpipe.errors import ConfigError
 from medpipe.recipe.checking import checked
 from medpipe.recipe.preferences import LOCALIZERS_LAST, Preference, named_preferences, nearest_thickness
-from medpipe.recipe.shape import NearestTable, SelectTable
+from medpipe.recipe.shape import NearestTable, SelectTable, WhereTable
 from medpipe.recipe.where import Where, parse_where
 
 
@@ -86,10 +86,7 @@ def _selection(table: SelectTable, where: str, routes: Collection[str]) -> Selec
     for place, name in enumerate(table.where.route):
         if name not in routes:
             raise ConfigError(f"{where}.where.route.{place}: the recipe has no route {name!r}")
-    prefer = tuple(_preference(entry, f"{where}.prefer.{place}") for place, entry in enumerate(table.prefer))
-    labels = [one.label for one in prefer]
-    if len(set(labels)) != len(labels):
-        raise ConfigError(f"{where}.prefer: one preference is there twice")
+    prefer = _preferences(table.prefer, where)
     return Selection(
         one_per=tuple(sorted(set(table.one_per))),
         where=parse_where(table.where, where),
@@ -97,6 +94,31 @@ def _selection(table: SelectTable, where: str, routes: Collection[str]) -> Selec
         prefer=(LOCALIZERS_LAST, *prefer),
         keeps_series=table.keep == "series",
     )
+
+
+def selection_in_study(table: WhereTable, prefer: Sequence[Any], where: str) -> Selection:
+    """Return the choice of one volume of a study that fits conditions.
+
+    Raises
+    ------
+    ConfigError
+        With the path of the first field that is wrong, such as ``route.0.companions.0.prefer.1``.
+    """
+    return Selection(
+        one_per=("study",),
+        where=parse_where(table, where),
+        routes=(),
+        prefer=(LOCALIZERS_LAST, *_preferences(prefer, where)),
+        keeps_series=False,
+    )
+
+
+def _preferences(entries: Sequence[Any], where: str) -> tuple[Preference, ...]:
+    prefer = tuple(_preference(entry, f"{where}.prefer.{place}") for place, entry in enumerate(entries))
+    labels = [one.label for one in prefer]
+    if len(set(labels)) != len(labels):
+        raise ConfigError(f"{where}.prefer: one preference is there twice")
+    return prefer
 
 
 def _preference(entry: Any, where: str) -> Preference:

@@ -93,6 +93,22 @@ class NearestTable(_Table):
     thickness_mm: float = Field(gt=0, description="the thickness nearest to it")
 
 
+class CompanionTable(_Table):
+    """Another image of the study that cases of a route look at: one volume, the best that fits."""
+
+    name: Name
+    where: WhereTable = WhereTable()
+    prefer: list[Any] = Field(
+        default=[],
+        description="preferences, as in select; before them, one frame of reference with the image of the case",
+    )
+    image: list[dict[str, Any]] = Field(default=[], description="image ops on the companion image, in order")
+    align: dict[str, Any] = Field(default={"op": "same_frame"}, description="how it is brought onto the image's grid")
+    fuse: bool = Field(
+        default=False, description="store the image and, as a second channel, the companion image on its grid"
+    )
+
+
 class RouteTable(_Table):
     """What happens to the volumes that fit: first route that fits takes the volume."""
 
@@ -101,6 +117,8 @@ class RouteTable(_Table):
     image: list[dict[str, Any]] = Field(default=[], description="image ops, in order")
     regions: list[dict[str, Any]] = Field(default=[], description="region sources: op, name, after, then, parameters")
     features: list[dict[str, Any]] = Field(default=[], description="extractions: name, op, image, parameters")
+    companions: list[CompanionTable] = Field(default=[], description="other images of the study to look at")
+    views: list[dict[str, Any]] = Field(default=[], description="pictures and surfaces: name, op, image, parameters")
     models: list[str] = Field(default=[], description="models to score with: name, name@latest or name@digest")
     keep: list[Literal["original", "final"]] = Field(default=["original"], description="images to store")
 
@@ -137,3 +155,13 @@ class ExtractionTable(BaseModel):
     name: Name
     op: str
     image: Literal["original", "final"] = "original"
+
+
+class ViewTable(BaseModel):
+    """The part of a view that is not the op's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: Name
+    op: str
+    image: Name = Field(default="original", description="image shown: original, final, or the name of a companion")

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 from medpipe.bits import Bits
-from medpipe.contracts.protocols import Carrier, Scorer, UsesPadding
+from medpipe.contracts.images import ViewFile
+from medpipe.contracts.protocols import Carrier, UsesPadding
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
 from medpipe.keys import digest, finite_or_none
@@ -23,86 +25,16 @@ from medpipe.lake.scratch import Spool
 from medpipe.ops.suv import Suv
 from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
-from medpipe.recipe.lock import LockedRecipe
+from medpipe.recipe.companion import Shown
 from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Array, Companions, Region, Volume
 from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.content import companions_digest, volume_digest
+from medpipe.work.images import CompanionImages
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
+from medpipe.work.room import CaseOrder, Mark, Reading, Room
+from medpipe.work.seen import view_record
 from medpipe.xp import to_device
-
-Mark = Callable[[str, str], None]
-"""Called with (stage, subject) before each step, so that a crash names the guilty."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What was read for a case: voxels as float32, on the host or in a spool.
-
-    Attributes
-    ----------
-    volume : Volume
-    quantization : (float, float) or None
-        Slope and intercept when one pair serves all slices; a hint for lossless storage.
-    """
-
-    volume: Volume
-    quantization: tuple[float, float] | None
-
-
-class Room(Protocol):
-    """What a case needs from around it."""
-
-    device: str
-
-    @property
-    def lock(self) -> LockedRecipe:
-        """The run's locked recipe."""
-
-    def read(self) -> Reading:
-        """Read the primary volume, into a spool where it goes in slabs; raises ``Rejected``."""
-
-    def spool(self, shape: tuple[int, ...]) -> Spool:
-        """Return a new spool that lives as long as the case."""
-
-    def companions(self, volume: Volume) -> Companions:
-        """Read the companions onto the volume's grid; raises ``Rejected``."""
-
-    def store(self, key: str, reading: Reading, final: Volume | None, content_digest: str) -> dict[str, Any]:
-        """Publish the stored volume under its product key; return its ``volumes`` fields."""
-
-    def scorer(self, digest: str) -> Scorer:
-        """Return a loaded model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseOrder:
-    """A case as a sandbox gets it.
-
-    Attributes
-    ----------
-    key, volume_key, route, source_version, numeric_class : str
-    projected_bytes : int
-    run, conditions : str
-    tries : int
-        Runs in a row, this one included, if it ends with a code that may pass.
-    content : Content or None
-        Known from an earlier reading of the same files.
-    committed : mapping of str to ProductRecord
-        Products of this volume that are committed already.
-    """
-
-    key: str
-    volume_key: str
-    route: str
-    source_version: str
-    numeric_class: str
-    projected_bytes: int
-    run: str
-    content: Content | None
-    conditions: str = ""
-    tries: int = 1
-    committed: Mapping[str, ProductRecord] = field(default_factory=dict)
 
 
 def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
@@ -155,6 +87,7 @@ class _Work:
         self._regions: dict[int, tuple[Region, ...]] = {}
         self._digests: dict[Bits, str] = {}
         self._carriers: list[Callable[[Array], Array]] = []
+        self._images = CompanionImages(route.companions, room, self.step)
 
     def step(self, stage: str) -> None:
         self.stage = stage
@@ -197,6 +130,7 @@ class _Work:
             numeric_class=self.order.numeric_class,
             suv=self._factors_digest(self.route.suv),
             region_suv=self._region_factors(),
+            images=self._images.digests(self.reading.volume),
         )
 
     def _region_factors(self) -> tuple[str, ...]:
@@ -279,8 +213,10 @@ class _Work:
         """Compute what is missing; return the keys of all products in order."""
         makers: dict[ProductKind, Callable[[Wanted], ProductRecord]] = {
             "volume": self._volume,
+            "registrations": self._register,
             "regions": self._find_regions,
             "features": self._measure,
+            "views": self._see,
             "scores": self._score,
         }
         wanted = wanted_products(self.room.lock, self.route, content)
@@ -301,6 +237,38 @@ class _Work:
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
         code = final.code if isinstance(final, Rejected) else ""
         return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
+
+    def _register(self, one: Wanted) -> ProductRecord:
+        self.step("registrations")
+        row = self._images.row(one.companion, self.original, one.key)
+        return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or "")
+
+    def _see(self, one: Wanted) -> ProductRecord:
+        assert one.view is not None
+        return view_record(one.key, one.view, self._shown, partial(self.room.store_files, one.key))
+
+    def _shown(self, view: Shown) -> Iterable[ViewFile]:
+        image = self._image(view.image)
+        regions = self._found_regions() if view.op.uses_regions else ()
+        self.step("views")
+        return view.op(image, regions)
+
+    def _image(self, name: str) -> Volume:
+        """Return an image by the name a recipe gives it; raises ``Rejected`` if there is none."""
+        if name == "original":
+            return self.original
+        image = self.final if name == "final" else self._images.aligned(name, self.original)
+        if isinstance(image, Rejected):
+            raise image
+        return image
+
+    def _found_regions(self) -> tuple[Region, ...]:
+        """Return the regions of all sources that give any; what the others say is in their own records."""
+        found: list[Region] = []
+        for place in range(len(self.route.regions)):
+            with suppress(Rejected):
+                found += self._regions_of(place)
+        return tuple(found)
 
     def _regions_of(self, place: int) -> tuple[Region, ...]:
         """Return the regions of a source; raises ``Rejected`` if it cannot give any."""

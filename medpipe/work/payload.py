@@ -9,7 +9,7 @@ from typing import Any
 from medpipe.contracts.records import ProductRecord
 from medpipe.plan.cases import Case
 from medpipe.plan.products import Content
-from medpipe.work.case import CaseOrder
+from medpipe.work.room import CaseOrder
 
 
 def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[ProductRecord]) -> dict[str, Any]:
@@ -19,7 +19,8 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
     ----------
     case : Case
     locator : mapping
-        ``root`` (or ``roots``), ``stack`` and ``companions`` of the volume; private.
+        ``root`` (or ``roots``), ``stack`` and ``companions`` of the volume, and ``images`` with
+        the same of its companion images by name, or the code why there is none; private.
     committed : sequence of ProductRecord
         Products of this volume that are committed, so that they are taken, not computed.
     """
@@ -49,7 +50,12 @@ def order_of(payload: Mapping[str, Any], run: str) -> CaseOrder:
     committed = [ProductRecord.from_json(record) for record in order.pop("committed")]
     return CaseOrder(
         run=run,
-        content=None if content is None else Content(**content),
+        content=None if content is None else Content(**content | _tuples(content)),
         committed={record.key: record for record in committed},
         **order,
     )
+
+
+def _tuples(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    # JSON has lists only
+    return {name: tuple(content.get(name, ())) for name in ("images", "region_suv")}

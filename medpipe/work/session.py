@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from medpipe.archive.source import FolderSources
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
 from medpipe.contracts.protocols import Scorer
-from medpipe.errors import ConfigError
+from medpipe.errors import ConfigError, Rejected
 from medpipe.keys import product_key
+from medpipe.lake.files import put_files
 from medpipe.lake.lake import Lake
 from medpipe.lake.models import model_files
 from medpipe.lake.runs import Run
@@ -32,9 +33,10 @@ from medpipe.privacy.secret import load_secret
 from medpipe.recipe.lock import LockedRecipe, read_lock
 from medpipe.recipe.recipe import Route
 from medpipe.types import Companions, Volume
-from medpipe.work.case import Mark, Reading, run_case
+from medpipe.work.case import run_case
 from medpipe.work.files import Files
 from medpipe.work.payload import order_of
+from medpipe.work.room import Mark, Reading
 
 QUICK_AFTER = 64
 """Files read whole before the quick reader is loaded: half of what it takes is loaded with the kernels."""
@@ -107,7 +109,8 @@ class CaseRoom:
     route : Route
     locator : mapping
         ``root``, ``stack`` and ``companions`` of the volume; where its files lie in several
-        archives ``roots``, by the first part of their paths.
+        archives ``roots``, by the first part of their paths; ``images``: the same of its companion
+        images by name, or the code why there is none.
     scratch : Scratch
         For volumes that go in slabs.
     slabs_above_voxels : int
@@ -137,11 +140,14 @@ class CaseRoom:
 
     @cached_property
     def _files(self) -> Files:
-        roots = self._locator.get("roots")
+        return self._files_of(self._locator)
+
+    def _files_of(self, locator: Mapping[str, Any]) -> Files:
+        roots = locator.get("roots")
         source_of = partial(source_at, stays=True)
-        source = source_of(self._locator["root"]) if roots is None else FolderSources(roots, source_of)
+        source = source_of(locator["root"]) if roots is None else FolderSources(roots, source_of)
         session = self._session
-        return Files(source, self._locator["digests"], session.heads, memory=session.file_memory)
+        return Files(source, locator["digests"], session.heads, memory=session.file_memory)
 
     def read(self) -> Reading:
         """Read the primary volume, into a spool where it goes in slabs."""
@@ -158,6 +164,23 @@ class CaseRoom:
             with_display=any(getattr(op, "uses_display", False) for op in looking),
         )
         return Reading(volume=volume, quantization=quantization)
+
+    def image(self, name: str) -> Volume:
+        """Read a companion image, whole."""
+        locator = self._locator["images"][name]
+        if "code" in locator:
+            raise Rejected(locator["code"])
+        companion = next(one for one in self._route.companions if one.name == name)
+        files = self._files_of(locator)
+        volume, _ = load_volume(
+            Stack.from_json(locator["stack"]),
+            files,
+            files.open,
+            frame_of_reference_key=locator["frame_of_reference_key"],
+            with_maps=any(getattr(op, "uses_real_world", False) for op in companion.image),
+            with_display=any(getattr(op, "uses_display", False) for op in companion.image),
+        )
+        return volume
 
     def companions(self, volume: Volume) -> Companions:
         """Read the segmentations, structure sets and masks of the series onto the volume's grid."""
@@ -185,6 +208,14 @@ class CaseRoom:
             "unit": reading.volume.unit,
             "content_digest": content_digest,
         }
+
+    def store_image(self, key: str, volume: Volume, attrs: Json) -> str:
+        """Publish an image under its product key."""
+        return str(put_volume(self._session.lake, key, _nameless(volume), attrs=attrs)["store"])
+
+    def store_files(self, key: str, files: Iterable[tuple[str, bytes]]) -> str:
+        """Publish files under their product key."""
+        return put_files(self._session.lake, key, files)
 
     def scorer(self, digest: str) -> Scorer:
         """Return a loaded model."""

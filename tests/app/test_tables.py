@@ -47,7 +47,7 @@ def test_every_documented_table_is_published_and_no_other(lake):
 def test_a_table_has_the_documented_columns_in_order(lake, name):
     found = read_table(Lake.open(lake), name)
     assert found.column_names == [field.name for field in SCHEMAS[name].fields]
-    assert found.num_rows > 0 or name == "scores"
+    assert found.num_rows > 0 or name in {"scores", "registrations", "views"}
 
 
 def test_feature_columns_are_the_recipes_union_in_dictionary_order(lake):

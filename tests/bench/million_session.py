@@ -15,8 +15,8 @@ from medpipe.lake.runs import Run
 from medpipe.plan.products import Content, Products, Wanted
 from medpipe.privacy.secret import load_secret
 from medpipe.recipe.lock import read_lock
-from medpipe.work.case import CaseOrder, Mark
 from medpipe.work.payload import order_of
+from medpipe.work.room import CaseOrder, Mark
 
 
 def open_session(init: Mapping[str, Any]) -> TrivialSession:

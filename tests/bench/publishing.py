@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from medpipe.contracts.tables import TableSchema, features_schema
+from medpipe.contracts.schema import TableSchema
+from medpipe.contracts.tables import features_schema
 from medpipe.engine.boundary import peak_bytes
 from medpipe.keys import digest
 from medpipe.lake.lake import Lake

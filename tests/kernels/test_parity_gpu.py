@@ -7,6 +7,7 @@ import pytest
 
 from medpipe.errors import ConfigError
 from medpipe.kernels import (
+    affine,
     chan_vese,
     components,
     foreground,
@@ -17,6 +18,7 @@ from medpipe.kernels import (
     labels,
     landmarks,
     median,
+    projection,
     resample,
     slopes,
     straighten,
@@ -33,6 +35,7 @@ SHAPE = (12, 40, 150)
 SPACING_MM = (2.5, 0.9, 0.8)
 AXES = resample.centred_grid(SHAPE, spacing_mm=SPACING_MM, target_mm=(1.7, 1.3, 1.1))
 SHIFTS = np.stack([np.linspace(0, 7.3, 12), np.linspace(0.4, -0.4, 12)], axis=1)
+TURNED = np.array([[0.99, 0.01, 0.0, 0.3], [-0.03, 0.97, 0.02, 2.1], [0.05, -0.04, 1.1, -0.4]])
 BODY_MM = {"radius_mm": 2.6, "spacing_mm": SPACING_MM}
 
 IMAGES = {
@@ -63,6 +66,9 @@ IMAGES = {
     ),
     "matched": lambda x, mask: landmarks.matched(x, mask, shares=[0, 0.4, 1], values=[-3, 20, 70]),
     "white stripe": lambda x, mask: stripe.white_stripe(x, mask, which="largest", half_width=0.05),
+    "affine sample": lambda x, _: affine.affine_sample(x, matrix=TURNED, shape=(9, 33, 120)),
+    "highest along x": lambda x, _: projection.project(x, axis=2, how="max"),
+    "mean along z": lambda x, _: projection.project(x, axis=0, how="mean"),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
 }
 MASKS = {

@@ -6,7 +6,8 @@ import zipfile
 import pyarrow.parquet as pq
 import pytest
 
-from medpipe.contracts.tables import VOLUMES, Field, TableSchema
+from medpipe.contracts.schema import Field, TableSchema
+from medpipe.contracts.tables import VOLUMES
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.export import export_table
 from tests.lake.at_once import publish_tables

@@ -13,7 +13,7 @@ from medpipe.errors import Rejected
 from medpipe.recipe.lock import ModelPin, lock_recipe
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Column, Companions, Geometry, Region, Volume
-from medpipe.work.case import CaseOrder, Reading
+from medpipe.work.room import CaseOrder, Reading
 
 TEXT = """
 name = "mine"
@@ -88,10 +88,11 @@ class Room:
 
     device = "cpu"
 
-    def __init__(self, lock=None, *, volume=None, companions=None, refuse=None, quantization=None):
+    def __init__(self, lock=None, *, volume=None, companions=None, refuse=None, quantization=None, images=None):
         self.lock = lock or locked()
         self.asked = Counter()
         self.stored = {}
+        self.images = images or {}
         self._volume = a_volume() if volume is None else volume
         self._companions = a_companion(self._volume) if companions is None else companions
         self._refuse = refuse or {}
@@ -109,6 +110,21 @@ class Room:
         self._note("store")
         self.stored[key] = final
         return {"store": f"objects/{key}", "content_digest": content_digest}
+
+    def image(self, name):
+        self._note(f"image {name}")
+        found = self.images[name]
+        if isinstance(found, str):
+            raise Rejected(found)
+        return found
+
+    def store_image(self, key, volume, attrs):
+        self.stored[key] = (volume, attrs)
+        return f"objects/{key}"
+
+    def store_files(self, key, files):
+        self.stored[key] = dict(files)
+        return f"objects/{key}"
 
     def scorer(self, digest):
         self._note("scorer")

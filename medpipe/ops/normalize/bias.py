@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +10,7 @@ import numpy as np
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import Rejected
 from medpipe.ops.frames import by_frame, result_bytes
+from medpipe.ops.itk import LIBRARY_BYTES, itk, one_thread
 from medpipe.ops.normalize.foreground import foreground_of, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -37,7 +36,7 @@ class N4:
     name: ClassVar[str] = "n4"
     version: ClassVar[int] = 1
     uses_quantity: ClassVar[bool] = True
-    library_bytes: ClassVar[int] = 105 << 20
+    library_bytes: ClassVar[int] = LIBRARY_BYTES
 
     shrink: int = parameter(4, doc="Factor by which the image is made smaller for the estimate.", low=1, high=16)
     levels: int = parameter(4, doc="Levels of the field, each twice as fine as the one before.", low=1, high=8)
@@ -87,14 +86,13 @@ class N4:
             inside = inside & np.isfinite(x) & (x > 0)
         if not inside.any():
             raise Rejected("EMPTY_ROI")
-        with _one_thread():
+        with one_thread():
             return self._estimated(x, inside, spacing_mm)
 
     def _estimated(
         self, x: np.ndarray[Any, Any], inside: np.ndarray[Any, Any], spacing_mm: tuple[float, float, float]
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        import SimpleITK as sitk  # noqa: N813  # its usual name
-
+        sitk = itk()
         # the field's spline has no length along an axis of one voxel
         axes = [axis for axis, size in enumerate(x.shape) if size > 1]
         if len(axes) < 2:
@@ -117,19 +115,3 @@ class N4:
         logarithm = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image))
         field: np.ndarray[Any, np.dtype[np.float32]] = np.exp(logarithm, out=logarithm).astype(np.float32, copy=False)
         return field.reshape(x.shape)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let the library work on one thread: sums over several are taken in another order on another host.
-
-    Filters that a filter is made of go by the library's default alone.
-    """
-    import SimpleITK as sitk  # noqa: N813  # its usual name
-
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)

@@ -1,0 +1,209 @@
+"""The companion images of a case: each read, worked on and brought onto the case's grid at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medpipe.contracts.images import Alignment
+from medpipe.contracts.protocols import UsesPadding
+from medpipe.errors import Rejected
+from medpipe.kernels.affine import affine_sample
+from medpipe.kernels.placement import voxel_to_voxel
+from medpipe.keys import digest, finite_or_none
+from medpipe.ops.align.frame import matrix_of
+from medpipe.plan.cases import PASSING
+from medpipe.recipe.companion import CompanionImage
+from medpipe.types import Volume
+from medpipe.work.content import volume_digest
+from medpipe.xp import to_device, to_numpy
+
+_MEASURES = ("overlap", "rotation_deg", "translation_mm", "metric_before", "metric_after", "inverse_mm")
+
+
+class ImageRoom(Protocol):
+    """What companion images need from around a case."""
+
+    device: str
+
+    def image(self, name: str) -> Volume:
+        """Read a companion image; raises ``Rejected``, also where there is none."""
+
+    def store_image(self, key: str, volume: Volume, attrs: dict[str, Any]) -> str:
+        """Publish an image under a product key; return its path in the lake."""
+
+
+class CompanionImages:
+    """Companion images of a case.
+
+    Parameters
+    ----------
+    companions : tuple of CompanionImage
+    room : ImageRoom
+    step : callable
+        Told of each step by name.
+    """
+
+    def __init__(self, companions: tuple[CompanionImage, ...], room: ImageRoom, step: Callable[[str], None]) -> None:
+        self._companions = companions
+        self._room = room
+        self._step = step
+        self._read: dict[int, Volume | Rejected] = {}
+        self._worked: dict[int, Volume | Rejected] = {}
+        self._alignments: dict[int, Alignment | Rejected] = {}
+        self._aligned: dict[int, Volume] = {}
+
+    def digests(self, original: Volume) -> tuple[str, ...]:
+        """Return the digest of what each holds, and of whether it has one frame of reference with the image."""
+        return tuple(self._digest(place, original) for place in range(len(self._companions)))
+
+    def row(self, place: int, original: Volume, key: str) -> dict[str, Any]:
+        """Return how a companion image lies to the image, as JSON values; both are stored where they are fused."""
+        companion = self._companions[place]
+        nothing = dict.fromkeys(("method", "matrix_lps", *_MEASURES, "store"))
+        try:
+            found = self._alignment(place, original)
+        except Rejected as rejected:
+            return {"companion": companion.name, **nothing, "status": "refused", "code": rejected.code}
+        measures = {name: getattr(found, name) for name in _MEASURES}
+        return {
+            "companion": companion.name,
+            **nothing,
+            "method": found.method,
+            "status": "refused" if found.code else "ok",
+            "code": found.code or None,
+            "matrix_lps": None if found.matrix is None else list(found.matrix),
+            **{name: None if value is None else finite_or_none(value) for name, value in measures.items()},
+            "store": self._fused(place, original, key) if companion.fuse and not found.code else None,
+        }
+
+    def aligned(self, name: str, original: Volume) -> Volume:
+        """Return a companion image on the grid of the image, NaN where it shows nothing.
+
+        Raises
+        ------
+        Rejected
+            Why it cannot be used.
+        """
+        place = next(place for place, one in enumerate(self._companions) if one.name == name)
+        return self._on_grid(place, original)
+
+    def _image(self, place: int) -> Volume:
+        if place not in self._read:
+            self._step("companions")
+            try:
+                self._read[place] = self._room.image(self._companions[place].name)
+            except Rejected as rejected:
+                if rejected.code in PASSING:
+                    raise  # it says nothing about the image: the case is tried again
+                self._read[place] = rejected
+        return _or_raise(self._read[place])
+
+    def _digest(self, place: int, original: Volume) -> str:
+        companion = self._companions[place]
+        try:
+            image = self._image(place)
+        except Rejected as rejected:
+            if rejected.code in PASSING:
+                raise
+            return digest({"code": rejected.code})
+        frames = [one.geometry.frame_of_reference_key for one in (original, image)]
+        is_padded = any(isinstance(op, UsesPadding) and op.uses_padding for op in companion.image)
+        asks = any(getattr(op, "uses_quantity", False) for op in companion.image)
+        return digest(
+            {
+                "image": volume_digest(
+                    image,
+                    padding=image.padding if is_padded else None,
+                    real_world=image.real_world,
+                    display=image.display,
+                    quantity=image.quantity if asks else "",
+                ),
+                "suv": None if companion.suv is None else companion.suv.found(image),
+                "frame": "unnamed" if frames == [None, None] else frames[0] == frames[1],
+            }
+        )
+
+    def _ready(self, place: int) -> Volume:
+        """Return a companion image after its ops."""
+        if place not in self._worked:
+            self._step("registrations")
+            try:
+                volume = self._image(place)
+                volume = volume.with_data(to_device(volume.data, device=self._room.device))
+                for op in self._companions[place].image:
+                    volume = op(volume)
+                self._worked[place] = volume
+            except Rejected as rejected:
+                if rejected.code in PASSING:
+                    raise
+                self._worked[place] = rejected
+        return _or_raise(self._worked[place])
+
+    def _alignment(self, place: int, original: Volume) -> Alignment:
+        if place not in self._alignments:
+            try:
+                ready = self._ready(place)
+                self._step("registrations")
+                hosted = [one.with_data(to_numpy(one.data)) for one in (original, ready)]
+                self._alignments[place] = self._companions[place].align(*hosted)
+            except Rejected as rejected:
+                if rejected.code in PASSING:
+                    raise
+                self._alignments[place] = rejected
+        found = self._alignments[place]
+        if isinstance(found, Rejected):
+            raise found
+        return found
+
+    def _on_grid(self, place: int, original: Volume) -> Volume:
+        if place not in self._aligned:
+            found = self._alignment(place, original)
+            if found.code or found.matrix is None:
+                raise Rejected(found.code or "E_REG_FAILED")
+            ready = self._ready(place)
+            self._aligned[place] = on_grid(ready, original, np.array(found.matrix).reshape(4, 4))
+        return self._aligned[place]
+
+    def _fused(self, place: int, original: Volume, key: str) -> str:
+        aligned = self._on_grid(place, original)
+        channels = [
+            {"name": name, "modality": one.modality, "unit": one.unit}
+            for name, one in (("original", original), (self._companions[place].name, aligned))
+        ]
+        data = np.stack([np.asarray(to_numpy(one.data), dtype=np.float32) for one in (original, aligned)])
+        geometry = replace(original.geometry, shape=data.shape, axes="czyx")
+        fused = replace(original, data=data, geometry=geometry, unit="arbitrary", suv=None, padding=None)
+        found = self._alignment(place, original)
+        attrs = {"channels": channels, "registration": {"method": found.method, "matrix_lps": list(found.matrix or ())}}
+        return self._room.store_image(key, fused, attrs)
+
+
+def on_grid(image: Volume, original: Volume, matrix: NDArray[np.float64]) -> Volume:
+    """Return an image on the grid of another one.
+
+    Parameters
+    ----------
+    image, original : Volume
+        (z, y, x), with even grids in the patient.
+    matrix : array of float64 (4, 4)
+        LPS mm of `original` to LPS mm of `image`.
+
+    Returns
+    -------
+    Volume
+        Values, unit and modality of `image`, geometry of `original`; NaN beyond the image.
+    """
+    places = voxel_to_voxel(matrix_of(original), matrix_of(image), between=matrix)
+    data = affine_sample(image.data, matrix=places, shape=original.geometry.spatial_shape)
+    return replace(original, data=data, unit=image.unit, modality=image.modality, suv=None, padding=None)
+
+
+def _or_raise(found: Volume | Rejected) -> Volume:
+    if isinstance(found, Rejected):
+        raise found
+    return found

@@ -1,0 +1,156 @@
+"""Companion images in a plan: which volume is taken, and what it is planned for."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from medpipe.errors import ConfigError
+from medpipe.ops.align.rigid import Rigid
+from medpipe.plan.cases import Planner, Terms
+from medpipe.plan.memory import goes_in_slabs, held_bytes, projected_bytes
+from medpipe.plan.pairing import paired, studies_of
+from medpipe.recipe.lock import lock_recipe, read_lock
+from medpipe.recipe.recipe import parse_recipe
+from medpipe.types import Geometry
+from tests.plan.planning import Known, pin, volume
+
+TEXT = """
+name = "pairs"
+
+[[route]]
+name = "ct"
+where = { modality = "CT" }
+views = [ { name = "mip", op = "projection", image = "pet" } ]
+
+[[route.companions]]
+name = "pet"
+where = { modality = "PT", min_slices = 5 }
+prefer = ["original", "thin"]
+image = [ { op = "suv" } ]
+
+[[route.companions]]
+name = "mr"
+where = { modality = "MR" }
+align = { op = "rigid", max_rotation_deg = 20 }
+"""
+TERMS = Terms(numeric_class="cpu-x86-64-v3")
+
+
+def parsed(*changes):
+    text = TEXT
+    for before, after in changes:
+        assert text.count(before) == 1, before
+        text = text.replace(before, after)
+    return parse_recipe(tomllib.loads(text))
+
+
+def row(key, modality="PT", **changes):
+    given = {"study_key": "one", "frame_key": "f", "flags": [], "thickness_mm": 3.0, "derived": False, **changes}
+    return volume(key, modality=modality, **given)
+
+
+def pairs(*rows, own=None, recipe=None):
+    """Return the volumes taken for the pet and the mr of a CT, or the codes."""
+    own = own or row("ct", "CT")
+    found = [own, *rows]
+    random.Random(len(rows)).shuffle(found)
+    study = studies_of(found).get("one", [])
+    pet, mr = paired((recipe or parsed()).routes[0].companions, own, study)
+    assert (pet.name, mr.name) == ("pet", "mr")
+    return pet.code or pet.volume_key, mr.code or mr.volume_key
+
+
+def test_none_that_fits_is_a_code():
+    assert pairs() == ("S_NO_COMPANION", "S_NO_COMPANION")
+    assert pairs(row("a", shape=(4, 8, 8)), row("b", study_key="two")) == ("S_NO_COMPANION", "S_NO_COMPANION")
+    assert pairs(row("a", verdict="refused")) == ("S_NO_COMPANION", "S_NO_COMPANION")
+
+
+def test_a_volume_is_no_companion_of_itself():
+    recipe = parsed(('where = { modality = "PT", min_slices = 5 }', 'where = { modality = "CT" }'))
+    assert pairs(recipe=recipe)[0] == "S_NO_COMPANION"
+    assert pairs(row("other", "CT"), recipe=recipe)[0] == "other"
+
+
+def test_one_frame_of_reference_comes_first_then_preferences_then_keys():
+    assert pairs(row("a", frame_key="g", thickness_mm=1.0), row("b"))[0] == "b"
+    assert pairs(row("a", derived=True, thickness_mm=1.0), row("b", thickness_mm=5.0))[0] == "b"
+    assert pairs(row("a"), row("b", thickness_mm=2.0))[0] == "b"
+    assert pairs(row("b"), row("a"))[0] == "a"
+    # nobody knows the CT's frame: it is shared with none
+    assert pairs(row("a", frame_key=None), row("b", thickness_mm=2.0), own=row("ct", "CT", frame_key=None))[0] == "b"
+    # a localizer in the frame stands back
+    assert pairs(row("a", flags=["W_LOCALIZER"]), row("b", frame_key="g"))[0] == "b"
+
+
+def planned(rows, versions, *, recipe=None):
+    planner = Planner(lock_recipe(recipe or parsed(), pin), TERMS)
+    plan = planner.plan(rows, versions, Known())
+    return {case.volume_key: case for case in plan.cases}
+
+
+def test_a_case_is_another_when_the_files_or_the_uptake_of_its_companion_are():
+    rows = [row("ct", "CT"), row("pet", suv_factor=[0.5], suv_code=None), row("alone", "CT", study_key="two")]
+    versions = {"ct": "1", "pet": "1", "alone": "1"}
+    before = planned(rows, versions)
+    assert [one.volume_key for one in before["ct"].paired] == ["pet", ""]
+    assert before["ct"].work.content is None
+    assert planned(rows, versions)["ct"].key == before["ct"].key
+    touched = planned(rows, {**versions, "pet": "2"})
+    assert touched["ct"].key != before["ct"].key
+    assert touched["alone"].key == before["alone"].key
+    heavier = [rows[0], {**rows[1], "suv_factor": [0.25]}, rows[2]]
+    assert planned(heavier, versions)["ct"].key != before["ct"].key
+    # another volume with the same content: nothing changes
+    renamed = [rows[0], {**rows[1], "volume_key": "zzz"}, rows[2]]
+    assert planned(renamed, {**versions, "zzz": "1"})["ct"].key == before["ct"].key
+
+
+def test_a_companion_is_planned_for_in_memory_and_needs_the_whole_volume():
+    route, own, other = parsed().routes[0], row("ct", "CT", shape=(40, 256, 256)), row("pet", shape=(80, 256, 256))
+    alone = projected_bytes(route, own, beside=(), images=(None, None))
+    both = projected_bytes(route, own, beside=(), images=(other, None))
+    voxels = 4 * 256 * 256
+    assert both - alone >= (40 + 80) * voxels
+    large = Geometry(shape=(400, 512, 512), spacing_mm=(1.0, 1.0, 1.0))
+    assert not goes_in_slabs(route, "volume", large)
+    assert goes_in_slabs(replace(route, companions=(), views=()), "volume", large)
+    assert held_bytes([route]) == held_bytes([replace(route, companions=route.companions[:1])]) + Rigid.library_bytes
+
+
+def test_the_lock_keeps_which_volumes_companions_are_and_reads_itself_back():
+    lock = lock_recipe(parsed(), pin)
+    assert read_lock(lock.to_toml()).digest == lock.digest
+    other = lock_recipe(parsed(('prefer = ["original", "thin"]', 'prefer = ["original"]')), pin)
+    assert other.digest != lock.digest
+    assert other.route_digest(other.recipe.routes[0]) == lock.route_digest(lock.recipe.routes[0])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ('name = "mr"', 'name = "pet"', "route.0.companions: two companions"),
+        ('name = "mr"', 'name = "final"', "route.0.companions.1.name"),
+        ('op = "rigid"', 'op = "affine"', "route.0.companions.1.align.op"),
+        ("max_rotation_deg = 20", "max_rotation_deg = 200", "route.0.companions.1.align.max_rotation_deg"),
+        ('"original", "thin"', '"original", "thinnest"', "route.0.companions.0.prefer.1"),
+        ('"original", "thin"', '"thin", "thin"', "route.0.companions.0.prefer"),
+        ('{ op = "suv" }', '{ op = "median" }, { op = "suv" }', "route.0.companions.0.image.1: suv"),
+        ('image = "pet"', 'image = "us"', "route.0.views.0.image"),
+        ('image = "pet"', 'image = "final"', "route.0.views.0.image"),
+        ('image = "pet"', 'image = "pet", plane = "oblique"', "route.0.views.0.plane"),
+        ('op = "projection", image = "pet"', 'op = "surface"', "route.0.views.0: surface shows regions"),
+        ('op = "projection"', 'op = "film"', "route.0.views.0.op"),
+        ('name = "mip"', 'name = "a mip"', "route.0.views.0.name"),
+        ('image = "pet" }', 'image = "pet" }, { name = "mip", op = "thumbnail" }', "route.0.views: two views"),
+        ("min_slices = 5", "min_slices = 0", "route.0.companions.0.where.min_slices"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(before, after, path):
+    with pytest.raises(ConfigError) as refused:
+        parsed((before, after))
+    assert str(refused.value).startswith(path)
