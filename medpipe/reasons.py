@@ -285,6 +285,9 @@ REASONS: dict[str, Reason] = {
     "EMPTY_ROI": _warning("the region is empty", "check the threshold or the contours"),
     "SMALL_ROI": _warning("the region is very small", "take texture values with care"),
     "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),
+    "E_NEGATIVE": _error(
+        "values below 0, where the op takes magnitudes or intensities", "leave the op out of the route for such images"
+    ),
     "E_LEVELS": _error(
         "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
     ),

@@ -5,6 +5,9 @@
 energy would look at the whole array and make blocks differ from the whole; the number of
 steps is fixed instead, and news travels one voxel a step.
 
+On the host some steps at a time are done in one strip of rows after the other, so that the dual
+field is read from memory once for all of them.
+
 References
 ----------
 A. Chambolle, J. Math. Imaging Vis. 20 (2004) 89-97, doi:10.1023/B:JMIV.0000011325.36760.1e
@@ -25,6 +28,12 @@ Floats = NDArray[np.float32]
 
 STEP = 1.0 / 6.0
 """Length of a step, 1 / (2 x number of axes)."""
+
+TOGETHER = 4
+"""Steps that one sweep over a strip does."""
+
+_STRIP = 4096
+"""Voxels of a plane's part in a strip: what several steps need of several planes stays in the cache."""
 
 
 def total_variation(x: Array, /, *, weight: float, iterations: int) -> Array:
@@ -54,6 +63,20 @@ def total_variation(x: Array, /, *, weight: float, iterations: int) -> Array:
     result = np.empty_like(image)
     _chambolle(image, dual, np.float32(STEP), np.float32(STEP / weight), iterations - 1, result)
     return result
+
+
+def scratch_bytes(shape: tuple[int, int, int]) -> int:
+    """Return what :func:`total_variation` takes on the host beside result and dual field.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the array (z, y, x).
+    """
+    z, y, x = shape
+    rows = _rows_of_a_strip(x)
+    strips = 8 * TOGETHER * (rows + TOGETHER + 1) * x + (rows + TOGETHER) * x
+    return strips + 8 * TOGETHER * z * x + 4 * y * x
 
 
 def chambolle(x: Array, /, *, weight: float, iterations: int) -> Array:
@@ -103,67 +126,117 @@ def _part(axis: int, part: slice) -> tuple[slice, ...]:
 def _chambolle(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
     image: Floats, dual: Floats, tau: np.float32, ratio: np.float32, updates: int, result: Floats
 ) -> None:
-    # One sweep does a step: plane z + 1 of u is made before plane z of p changes.
     n_z, n_y, n_x = image.shape
-    nothing = np.zeros(n_x, np.float32)
-    scale = np.empty(n_x, np.float32)
-    planes = np.empty((2, n_y, n_x), np.float32)
-    for _ in range(updates):
-        _primal_plane(image, dual, 0, nothing, planes[0])
-        for z in range(n_z):
-            here, ahead = planes[z & 1], planes[(z + 1) & 1]
-            if z + 1 < n_z:
-                _primal_plane(image, dual, z + 1, nothing, ahead)
-            else:
-                ahead = here
-            _dual_plane(dual, z, here, ahead, tau, ratio, scale)
+    high = _rows_of_a_strip(n_x)
+    planes = np.empty((TOGETHER, 2, (high + TOGETHER + 1) * n_x), np.float32)
+    # rows of u between two strips: those that the strip before has left, and those of this one
+    edges = np.zeros((2, TOGETHER, n_z, n_x), np.float32)
+    ends = np.zeros((high + TOGETHER) * n_x, np.bool_)
+    ends[n_x - 1 :: n_x] = True
+    nothing = np.zeros(n_y * n_x, np.float32)
+    for done in range(0, updates, TOGETHER):
+        steps = min(TOGETHER, updates - done)
+        for y in range(0, n_y, high):
+            _strip(image, dual, (y, min(y + high, n_y), steps), (tau, ratio), (nothing, ends), planes, edges)
+            edges[0] = edges[1]
     for z in range(n_z):
-        _primal_plane(image, dual, z, nothing, result[z])
+        _primal(image, dual, z, (0, n_y), nothing, result[z].reshape(-1))
 
 
 @njit(cache=True, nogil=True)
-def _primal_plane(image: Floats, dual: Floats, z: int, nothing: Floats, plane: Floats) -> None:
-    for y in range(image.shape[1]):
-        above = dual[0, z - 1, y] if z > 0 else nothing
-        before = dual[1, z, y - 1] if y > 0 else nothing
-        _primal_row(image[z, y], dual[0, z, y], above, dual[1, z, y], before, dual[2, z, y], plane[y])
+def _rows_of_a_strip(n_x: int) -> int:
+    return max(TOGETHER, _STRIP // n_x)
 
 
 @njit(cache=True, nogil=True)
-def _primal_row(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
-    f: Floats, p_z: Floats, above: Floats, p_y: Floats, before: Floats, p_x: Floats, u: Floats
+def _strip(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
+    image: Floats,
+    dual: Floats,
+    where: tuple[int, int, int],
+    sizes: tuple[np.float32, np.float32],
+    constants: tuple[Floats, NDArray[np.bool_]],
+    planes: Floats,
+    edges: Floats,
 ) -> None:
+    """Do some steps in the rows of a strip while they are in the cache.
+
+    Each step is one plane behind the one before it and one row further up, where what it needs
+    of the dual field has had all steps before it and no other.
+    """
+    n_z, n_y, n_x = image.shape
+    low, high, steps = where
+    nothing, ends = constants
+    known = 1 if low > 0 else 0
+    for front in range(n_z + steps):
+        for step in range(steps):
+            z = front - step
+            first, last = low - step * known, high - step if high < n_y else n_y
+            behind, here = planes[step, (z - 1) & 1], planes[step, z & 1]
+            if 0 <= z < n_z:
+                if known:
+                    here[:n_x] = edges[0, step, z]
+                _primal(image, dual, z, (first + known, min(last + 1, n_y)), nothing, here[known * n_x :])
+                end = (last - first) * n_x
+                if high < n_y:
+                    edges[1, step, z] = here[end : end + n_x]
+                else:
+                    # beyond the last row there is no slope
+                    here[end : end + n_x] = here[end - n_x : end]
+            if 0 < z <= n_z:
+                _dual(dual, z - 1, (first, last), behind, here if z < n_z else behind, sizes, ends)
+
+
+@njit(cache=True, nogil=True)
+def _primal(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
+    image: Floats, dual: Floats, z: int, rows: tuple[int, int], nothing: Floats, u: Floats
+) -> None:
+    first, last = rows
+    if first == 0:
+        _primal_run(image, dual, z, (0, 1), nothing, nothing, u)
+        u = u[image.shape[2] :]
+        first = 1
+    if last > first:
+        before = dual[1, z, first - 1 : last - 1].reshape(-1)
+        _primal_run(image, dual, z, (first, last), nothing, before, u)
+
+
+@njit(cache=True, nogil=True)
+def _primal_run(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
+    image: Floats, dual: Floats, z: int, rows: tuple[int, int], nothing: Floats, before: Floats, u: Floats
+) -> None:
+    # At the end of a row the field along x is 0, so rows may be taken as one run.
+    first, last = rows
+    f = image[z, first:last].reshape(-1)
+    p_z, p_y = dual[0, z, first:last].reshape(-1), dual[1, z, first:last].reshape(-1)
+    p_x = dual[2, z, first:last].reshape(-1)
+    above = dual[0, z - 1, first:last].reshape(-1) if z > 0 else nothing
     u[0] = f[0] - (p_z[0] - above[0]) - (p_y[0] - before[0]) - p_x[0]
     for i in range(1, f.size):
         u[i] = f[i] - (p_z[i] - above[i]) - (p_y[i] - before[i]) - (p_x[i] - p_x[i - 1])
 
 
-@njit(cache=True, nogil=True)
-def _dual_plane(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
-    dual: Floats, z: int, here: Floats, ahead: Floats, tau: np.float32, ratio: np.float32, scale: Floats
-) -> None:
-    n_y = here.shape[0]
-    for y in range(n_y):
-        below = here[min(y + 1, n_y - 1)]
-        _scale_row(here[y], below, ahead[y], ratio, scale)
-        _dual_row(dual[0, z, y], here[y], ahead[y], tau, scale)
-        _dual_row(dual[1, z, y], here[y], below, tau, scale)
-        _dual_row(dual[2, z, y], here[y], here[y, 1:], tau, scale)
-
-
 # Without the NumPy error model a test for division by zero stands in the way of vectors.
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scale_row(u: Floats, below: Floats, ahead: Floats, ratio: np.float32, scale: Floats) -> None:
-    one = np.float32(1)
-    last = u.size - 1
-    for i in range(last):
-        g_z, g_y, g_x = ahead[i] - u[i], below[i] - u[i], u[i + 1] - u[i]
-        scale[i] = one / (one + ratio * math.sqrt(g_z * g_z + g_y * g_y + g_x * g_x))
-    g_z, g_y = ahead[last] - u[last], below[last] - u[last]
-    scale[last] = one / (one + ratio * math.sqrt(g_z * g_z + g_y * g_y))
-
-
-@njit(cache=True, nogil=True)
-def _dual_row(p: Floats, u: Floats, beyond: Floats, tau: np.float32, scale: Floats) -> None:
-    for i in range(beyond.size):
-        p[i] = (p[i] - tau * (beyond[i] - u[i])) * scale[i]
+def _dual(  # noqa: PLR0917  # rows of one sweep; Numba has no keyword-only parameters
+    dual: Floats,
+    z: int,
+    rows: tuple[int, int],
+    u: Floats,
+    ahead: Floats,
+    sizes: tuple[np.float32, np.float32],
+    ends: NDArray[np.bool_],
+) -> None:
+    first, last = rows
+    tau, ratio = sizes
+    one, none = np.float32(1), np.float32(0)
+    p_z, p_y = dual[0, z, first:last].reshape(-1), dual[1, z, first:last].reshape(-1)
+    p_x = dual[2, z, first:last].reshape(-1)
+    below, right = u[dual.shape[3] :], u[1:]
+    for i in range(p_z.size):
+        g_z, g_y = ahead[i] - u[i], below[i] - u[i]
+        g_x = none if ends[i] else right[i] - u[i]
+        scale = one / (one + ratio * math.sqrt(g_z * g_z + g_y * g_y + g_x * g_x))
+        p_z[i] = (p_z[i] - tau * g_z) * scale
+        p_y[i] = (p_y[i] - tau * g_y) * scale
+        # at the end of a row it is 0 even beside a missing voxel, since the next row goes on from it
+        p_x[i] = none if ends[i] else (p_x[i] - tau * g_x) * scale

@@ -13,7 +13,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
+from medpipe.ops.register import REGISTERED
 
 T = TypeVar("T")
 
@@ -108,6 +110,8 @@ def json_schema(op_type: type[Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, ImageOp):
+        return {"op": value.name, "version": value.version, **changed(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -124,6 +128,8 @@ def _checked(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -
         if not any(value == argument and type(value) is type(argument) for argument in arguments):
             raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, arguments))}")
         return value
+    if hint is ImageOp:
+        return value if isinstance(value, ImageOp) else _inner(value, where)
     if hint == Pairs and isinstance(value, Mapping):
         value = list(value.items())
     if origin is tuple:
@@ -135,6 +141,19 @@ def _checked(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_range(value, field, where)
     return value
+
+
+def _inner(value: Any, where: str) -> ImageOp:
+    """Make the image op that is a parameter of another: a table as in a chain, or a spec with its version."""
+    known = REGISTERED["image"]
+    given = dict(value) if isinstance(value, Mapping) else {}
+    name = given.pop("op", None)
+    if not isinstance(name, str) or name not in known:
+        raise ConfigError(f"{where}.op: {name!r} is no image op (known: {', '.join(sorted(known))})")
+    if given.get("version") == known[name].version:
+        del given["version"]
+    made: ImageOp = build(known[name], given, where)
+    return made
 
 
 def _checked_items(
@@ -175,6 +194,8 @@ def _schema_of(hint: Any, field: dataclasses.Field[Any] | None) -> dict[str, Any
         schema = _schema_of(next(argument for argument in arguments if argument is not type(None)), field)
     elif origin is Literal:
         schema = {"enum": list(arguments)}
+    elif hint is ImageOp:
+        schema = {"type": "object", "properties": {"op": {"type": "string"}}, "required": ["op"]}
     elif hint == Pairs:
         schema = {"type": "object", "additionalProperties": {"type": "string"}}
     elif origin is tuple:

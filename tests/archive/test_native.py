@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from medpipe.archive import voxels
@@ -83,7 +84,7 @@ def test_they_are_written_over_what_an_array_held(slice_of, archive_of):
 def test_a_scale_that_is_no_number_is_refused(slice_of, archive_of, scale):
     archive = archive_of(files_of(slice_of, np.int16, {}))
     headers = {
-        path: replace(one, top=replace(one.top, slope=scale[0], intercept=scale[1]))
+        path: structs.replace(one, top=structs.replace(one.top, slope=scale[0], intercept=scale[1]))
         for path, one in archive.headers.items()
     }
     with pytest.raises(Rejected) as caught:

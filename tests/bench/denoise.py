@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from scipy import ndimage
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
+from medpipe.kernels.diffusion import adaptive_diffusion
 from medpipe.kernels.gaussian import TRUNCATE, gaussian
 from medpipe.kernels.median import median
 from medpipe.kernels.nlm import by_shifts, non_local_means
 from medpipe.kernels.total_variation import total_variation
+from medpipe.kernels.wavelet import bayes_shrink
 from tests.bench.paired import Bench
 
 SHAPE = (64, 128, 128)
@@ -87,5 +90,30 @@ def benches(folder: Path) -> Iterator[Bench]:
         difference=largest,
         # ours sums in float32, SciPy in float64
         tolerance=2e-3,
+        moved_bytes=2 * x.nbytes,
+    )
+    yield Bench(
+        subject="wavelet shrinkage",
+        size=f"{size}, 2 levels",
+        ours=lambda: bayes_shrink(x, sigma=30.0, levels=2),
+        peer="skimage, db2",
+        theirs=lambda: denoise_wavelet(x, sigma=30.0, wavelet="db2", wavelet_levels=2, rescale_sigma=False),
+        difference=largest,
+        tolerance=1e-5 * float(np.ptp(x)),
+        moved_bytes=2 * x.nbytes,
+    )
+    image = sitk.GetImageFromArray(x)
+    yield Bench(
+        subject="curvature diffusion",
+        size=f"{size}, 5 steps",
+        ours=lambda: adaptive_diffusion(
+            x, conductance=3.0, iterations=5, step=0.0625, equation="curvature", spacing_mm=(1.0, 1.0, 1.0)
+        ),
+        peer="SimpleITK",
+        theirs=lambda: sitk.GetArrayFromImage(
+            sitk.CurvatureAnisotropicDiffusion(image, timeStep=0.0625, conductanceParameter=3.0, numberOfIterations=5)
+        ),
+        difference=largest,
+        tolerance=2e-5 * float(np.ptp(x)),
         moved_bytes=2 * x.nbytes,
     )

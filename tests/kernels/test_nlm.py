@@ -57,3 +57,19 @@ def test_the_bias_of_a_magnitude_is_taken_off():
     settings = {"patch_size": 3, "distance": 2, "h": 1.0, "sigma": sigma}
     plain, corrected = (non_local_means(x, **settings, rician=rician).mean() for rician in (False, True))
     assert abs(corrected - 2.0) < 0.05 < abs(plain - 2.0)
+
+
+def test_a_missing_voxel_takes_with_it_what_looks_at_it_and_no_more():
+    x = noisy((9, 40, 20))
+    x[4, 33, 10] = np.nan
+    settings = {"patch_size": 3, "distance": 1, "h": 0.4, "sigma": 0.3, "rician": False}
+    away = np.abs(np.indices(x.shape) - np.array([4, 33, 10])[:, None, None, None]).max(axis=0)
+    for body in (non_local_means, by_shifts):
+        np.testing.assert_array_equal(np.isnan(body(x, **settings)), away <= 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2), (30, 1, 4), (5, 6, 1)])
+def test_the_least_images_are_no_exception(shape):
+    x = noisy(shape)
+    settings = {"patch_size": 3, "distance": 3, "h": 0.4, "sigma": 0.3, "rician": True}
+    np.testing.assert_allclose(non_local_means(x, **settings), by_shifts(x, **settings), rtol=1e-4, atol=1e-4)

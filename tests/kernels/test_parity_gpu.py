@@ -8,8 +8,11 @@ import pytest
 from medpipe.errors import ConfigError
 from medpipe.kernels import (
     affine,
+    anscombe,
+    bilateral,
     chan_vese,
     components,
+    diffusion,
     foreground,
     gaussian,
     growing,
@@ -18,14 +21,19 @@ from medpipe.kernels import (
     labels,
     landmarks,
     median,
+    mppca,
+    nlm,
+    noise,
     projection,
     resample,
     slopes,
+    speckle,
     straighten,
     stripe,
     total_variation,
     unsharp,
     voi,
+    wavelet,
 )
 from medpipe.xp import backend_of, is_cupy, resolve_device, to_device, to_numpy
 
@@ -43,6 +51,22 @@ IMAGES = {
     "median of 27": lambda x, _: median.median(x, size=3),
     "median of 125": lambda x, _: median.median(x, size=5),
     "total variation": lambda x, _: total_variation.total_variation(x, weight=30.0, iterations=20),
+    "non-local means": lambda x, _: nlm.non_local_means(x, patch_size=3, distance=2, h=10.0, sigma=10.0, rician=False),
+    "non-local means of a magnitude": lambda x, _: nlm.non_local_means(
+        abs(x), patch_size=3, distance=1, h=10.0, sigma=10.0, rician=True
+    ),
+    "bilateral": lambda x, _: bilateral.bilateral(x, sigma_mm=1.2, sigma_value=30.0, spacing_mm=SPACING_MM),
+    "perona and malik": lambda x, _: diffusion.perona_malik(
+        x, edge=20.0, iterations=5, step=0.125, conductance="exponential", spacing_mm=SPACING_MM
+    ),
+    "curvature": lambda x, _: diffusion.adaptive_diffusion(
+        x, conductance=3.0, iterations=4, step=0.05, equation="curvature", spacing_mm=SPACING_MM
+    ),
+    "wavelet": lambda x, _: wavelet.bayes_shrink(x, sigma=10.0, levels=2),
+    "anscombe and back": lambda x, _: anscombe.unbiased_inverse(anscombe.anscombe(x, gain=3.0), gain=3.0),
+    "lee": lambda x, _: speckle.lee(abs(x), size=5, speckle=0.2),
+    "srad": lambda x, _: speckle.srad(abs(x), speckle=0.2, decay=0.1, iterations=4, step=0.3),
+    "components of a series": lambda x, _: mppca.mp_pca(x.reshape(12, 4, 10, 150)[:, :, :, :20], size=3),
     "window": lambda x, _: intensity.window(x, center=40.0, width=400.0),
     "clip": lambda x, _: intensity.clip(x, low=-50.0, high=60.0),
     "planes by their factors": lambda x, _: intensity.scale_planes(x, factors=[1.1 + k / 7 for k in range(len(x))]),
@@ -143,6 +167,16 @@ def test_the_threshold_agrees_within_a_bin(arrays):
     expected = foreground.otsu_threshold(image)
     result = foreground.otsu_threshold(to_device(image, device="cuda"))
     assert result == pytest.approx(expected, abs=float(np.ptp(image)) / 256)
+
+
+def test_the_level_of_noise_agrees(arrays):
+    image, _ = arrays
+    on_device = to_device(image, device="cuda")
+    assert noise.detail_noise(on_device) == pytest.approx(noise.detail_noise(image), rel=1e-4)
+    assert speckle.speckle_of(abs(on_device)) == pytest.approx(speckle.speckle_of(abs(image)), rel=1e-4)
+    assert anscombe.gain_of(abs(on_device)) == pytest.approx(anscombe.gain_of(abs(image)), rel=1e-4)
+    air = np.random.default_rng(4).rayleigh(7.0, SHAPE).astype(np.float32)
+    assert noise.air_noise(to_device(air, device="cuda")) == pytest.approx(noise.air_noise(air), rel=1e-4)
 
 
 def test_the_gpu_gives_the_same_bytes_twice(arrays):

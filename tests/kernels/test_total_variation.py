@@ -55,3 +55,21 @@ def test_noise_on_a_sphere_falls_by_more_than_5_db():
     denoised = total_variation(noisy, weight=20.0, iterations=20)
     gain_db = 10 * np.log10(((noisy - truth) ** 2).mean() / ((denoised - truth) ** 2).mean())
     assert gain_db > 5.0
+
+
+@pytest.mark.parametrize("shape", [(5, 41, 700), (3, 9, 2000), (6, 130, 64)])
+@pytest.mark.parametrize("iterations", [5, 10])
+def test_strips_leave_no_seam(shape, iterations):
+    x = phantom(shape, 12)
+    found = total_variation(x, weight=0.2, iterations=iterations)
+    np.testing.assert_allclose(found, chambolle(x, weight=0.2, iterations=iterations), atol=2e-6)
+
+
+@pytest.mark.parametrize("place", [(2, 10, 19), (4, 19, 19), (0, 0, 0)])
+def test_a_missing_voxel_spreads_by_less_than_a_voxel_a_step(place):
+    x = phantom((5, 20, 20), 13)
+    x[place] = np.nan
+    missing = np.isnan(total_variation(x, weight=0.2, iterations=4))
+    away = np.abs(np.indices(x.shape) - np.array(place)[:, None, None, None]).max(axis=0)
+    assert missing[away == 0].all()
+    assert not missing[away >= 4].any()

@@ -1,4 +1,4 @@
-"""Denoising ops: gaussian, median, total variation."""
+"""Smoothing over a window: gaussian, median."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
 from medpipe.kernels.gaussian import gaussian, gaussian_radius
 from medpipe.kernels.median import median
-from medpipe.kernels.total_variation import total_variation
 from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -74,29 +73,3 @@ class Median:
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the filtered volume."""
         return volume.with_data(by_frame(volume, lambda x: median(x, size=self.size)))
-
-
-@register("image")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TotalVariation:
-    """Flattens noise and keeps edges: total variation by Chambolle's projection."""
-
-    name: ClassVar[str] = "tv"
-    version: ClassVar[int] = 1
-
-    weight: float = parameter(doc="Strength; steps well below it are flattened.", unit="unit of the image", above=0.0)
-    iterations: int = parameter(20, doc="Number of steps, and the halo of a block.", low=2, high=500)
-
-    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # counts in voxels
-        """Return the number of steps: news travels one voxel in each."""
-        return self.iterations, self.iterations, self.iterations
-
-    def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the result and of the dual field, three float32 arrays (on a GPU five)."""
-        return result_bytes(geometry, beside=12)
-
-    def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is flattened
-        """Return the denoised volume."""
-        return volume.with_data(
-            by_frame(volume, lambda x: total_variation(x, weight=self.weight, iterations=self.iterations))
-        )

@@ -1,0 +1,58 @@
+"""Some planes of a volume at a time, with a border of one voxel or more around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medpipe.types import Array
+from medpipe.xp import backend_of
+
+SLAB_VOXELS = 1 << 16
+"""Voxels that are worked on at a time: intermediate arrays of that many stay in the cache."""
+
+
+def slab_ranges(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Yield the first plane of each slab of an array (z, y, x) and the one after its last."""
+    planes = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for first in range(0, shape[0], planes):
+        yield first, min(first + planes, shape[0])
+
+
+def slab_bytes(shape: tuple[int, int, int], *, per_voxel: int, border: int = 0) -> int:
+    """Return the bytes of arrays over one slab of a volume (z, y, x), with a border if it has one."""
+    z, y, x = shape
+    planes = min(max(1, SLAB_VOXELS // (y * x)), z)
+    return per_voxel * (planes + 2 * border) * (y + 2 * border) * (x + 2 * border)
+
+
+def edged(x: Array, first: int, last: int, /, *, border: int = 1) -> Array:
+    """Return a slab with a border; beyond the volume the edge voxel goes on.
+
+    Parameters
+    ----------
+    x : array (z, y, x)
+    first, last : int
+        Planes of the slab.
+    border : int
+        Voxels around it on each side.
+
+    Returns
+    -------
+    array (last - first + 2 border, y + 2 border, x + 2 border)
+        A copy.
+    """
+    xp = backend_of(x).xp
+    low, high = max(first - border, 0), min(last + border, x.shape[0])
+    beyond = (border - (first - low), border - (high - last))
+    return xp.pad(x[low:high], (beyond, (border, border), (border, border)), mode="edge")
+
+
+def moved(slab: Array, shift: tuple[int, int, int], /, *, border: int = 1) -> Array:
+    """Return the voxels some steps along (z, y, x) from those within a slab's border (a view)."""
+    return slab[tuple(slice(border + by, n - border + by) for by, n in zip(shift, slab.shape, strict=True))]
+
+
+def along(axis: int, by: int, /) -> tuple[int, int, int]:
+    """Return a shift along one axis."""
+    z, y, x = (by if place == axis else 0 for place in range(3))
+    return z, y, x
