@@ -32,7 +32,7 @@ from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.content import companions_digest, volume_digest
 from medpipe.work.images import CompanionImages
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
-from medpipe.work.room import CaseOrder, Mark, Reading, Room
+from medpipe.work.room import CaseOrder, Mark, Reading, Room, Steps
 from medpipe.work.seen import view_record
 from medpipe.xp import to_device
 
@@ -58,7 +58,7 @@ def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
         volume_key=order.volume_key,
         route=order.route,
         status=status,
-        stage=work.stage,
+        stage=work.step.stage,
         code=code,
         content_digest=content.volume if content else "",
         companions_digest=content.companions if content else "",
@@ -80,18 +80,14 @@ class _Work:
     """The state of a case while it runs: what was read and made so far, each at most once."""
 
     def __init__(self, *, order: CaseOrder, room: Room, route: Route, mark: Mark) -> None:
-        self.order, self.room, self.route, self._mark = order, room, route, mark
-        self.stage = "read"
+        self.order, self.room, self.route = order, room, route
+        self.step = Steps(mark, order.volume_key)
         self.fresh: list[ProductRecord] = []
         self._rows: dict[str, ProductRecord] = {}
         self._regions: dict[int, tuple[Region, ...]] = {}
         self._digests: dict[Bits, str] = {}
         self._carriers: list[Callable[[Array], Array]] = []
         self._images = CompanionImages(route.companions, room, self.step)
-
-    def step(self, stage: str) -> None:
-        self.stage = stage
-        self._mark(stage, self.order.volume_key)
 
     # what is read ---------------------------------------------------------------------------
 

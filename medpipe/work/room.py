@@ -18,6 +18,32 @@ Mark = Callable[[str, str], None]
 """Called with (stage, subject) before each step, so that a crash names the guilty."""
 
 
+class Steps:
+    """Where a case is. Of its own, so that nothing a case holds holds the case: its memory serves the next one.
+
+    Parameters
+    ----------
+    mark : callable
+        Called before each step.
+    subject : str
+
+    Attributes
+    ----------
+    stage : str
+        The last step.
+    """
+
+    def __init__(self, mark: Mark, subject: str) -> None:
+        self._mark = mark
+        self._subject = subject
+        self.stage = "read"
+
+    def __call__(self, stage: str) -> None:
+        """Begin a step."""
+        self.stage = stage
+        self._mark(stage, self._subject)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What was read for a case: voxels as float32, on the host or in a spool.

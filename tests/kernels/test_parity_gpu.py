@@ -78,7 +78,7 @@ IMAGES = {
         x, planes=np.linspace(0, 11, 19), shifts=SHIFTS, plane_shape=(48, 150), fill=-3.0
     ),
     "slope": lambda x, _: slopes.slope(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
-    "curvature": lambda x, _: slopes.curvature(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
+    "second differences": lambda x, _: slopes.curvature(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
     "window of whole numbers": lambda x, _: voi.linear(x, center=40.0, width=400.0),
     "sigmoid": lambda x, _: voi.sigmoid(x, center=40.0, width=100.0),
     "table": lambda x, _: voi.looked_up(x, backend_of(x).xp.arange(200, dtype=np.float32), first=-70.0),
