@@ -84,7 +84,8 @@ def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = 
     recipe : str
         Recipe file, or the name of a shipped one.
     archives : list of str
-        Folders of images.
+        Folders of images, archive files or case lists. Prefect keeps the paths of parameters as they are, so none
+        should name a patient.
     lake : str
         Folder where results live.
     site : str, optional

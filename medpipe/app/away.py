@@ -129,7 +129,7 @@ class Away:
                     tokens.add(path_token(entry.path))
                     yield entry
 
-        deletions = Deletions(share=self._share, known=state.files, accepted=False)
+        deletions = Deletions(share=self._share, known=state.known, accepted=False)
         deletions.decide(gone())
         if not comparison.listed:
             raise not_mounted(root, "empty", state.files, is_named=False)

@@ -81,6 +81,7 @@ class Indexer:
         *,
         chunks: tuple[Chunk, ...],
         files: int,
+        asked_of: int,
         headers_version: int,
         layout: str,
     ) -> SourceState:
@@ -98,6 +99,8 @@ class Indexer:
             The new list of files.
         files : int
             Files in it that are not gone.
+        asked_of : int
+            Files there were when a deletion was proposed that is not accepted, or 0.
         headers_version : int
             Version at which all headers were read, or are noted to be read again.
         layout : str
@@ -127,6 +130,7 @@ class Indexer:
             bits=bits,
             chunks=chunks,
             files=files,
+            asked_of=asked_of,
         )
         over_all = _OverAll(self.lake, self.before, are_all_new=kept is None)
         for number in numbers:

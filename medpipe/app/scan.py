@@ -209,6 +209,7 @@ def restore_index(lake: Lake, pseudonyms: Pseudonyms, site: Site, progress: Prog
                 lambda _number: iter(()),
                 chunks=state.chunks,
                 files=state.files,
+                asked_of=state.asked_of,
                 headers_version=state.reader,
                 layout=state.layout,
             )

@@ -94,6 +94,8 @@ class SourceState:
         Id of the index generation.
     files : int
         Files that are not gone.
+    asked_of : int
+        Files there were when a deletion was proposed that nobody has accepted; 0 where none is.
     chunks : tuple of Chunk
         The list of files.
     ranges : mapping of int to RangeState
@@ -113,11 +115,17 @@ class SourceState:
     bits: int = 0
     generation: str = ""
     files: int = 0
+    asked_of: int = 0
     chunks: tuple[Chunk, ...] = ()
     ranges: Mapping[int, RangeState] = field(default_factory=dict)
     objects: str | None = None
     hosts: str | None = None
     dates: str | None = None
+
+    @property
+    def known(self) -> int:
+        """Files of which those that are gone are a share: new ones do not make a proposed deletion small."""
+        return min(self.files, self.asked_of) if self.asked_of else self.files
 
     @classmethod
     def load(cls, lake: Lake, source: str) -> Self | None:

@@ -155,7 +155,7 @@ class SourceScan:
             fine = max(bits_of(before, self.comparison.listed), _LEAST_EDIT_BITS)
             deletions = self._read(before, reader, spools, fine)
             chunks = self._list(before, spools, deletions, fine)
-            state = self._index(before, reader, spools, chunks, fine)
+            state = self._index(before, reader, spools, chunks, fine, are_proposed=deletions.are_proposed)
         self._tell(before, deletions)
         return Found(
             state=state,
@@ -212,7 +212,7 @@ class SourceScan:
 
     def _read(self, before: SourceState, reader: Reader, spools: _Spools, bits: int) -> Deletions:
         naming = self._naming(before)
-        deletions = Deletions(share=self.site.deletions_share, known=before.files, accepted=self.accept_deletions)
+        deletions = Deletions(share=self.site.deletions_share, known=before.known, accepted=self.accept_deletions)
         self.progress.stage("scan", self.comparison.fresh)
         reader.expect(self.comparison.fresh)
         unpacking = Unpacking(
@@ -266,7 +266,14 @@ class SourceScan:
         return files.changed(changes())
 
     def _index(
-        self, before: SourceState, reader: Reader, spools: _Spools, chunks: tuple[Chunk, ...], fine: int
+        self,
+        before: SourceState,
+        reader: Reader,
+        spools: _Spools,
+        chunks: tuple[Chunk, ...],
+        fine: int,
+        *,
+        are_proposed: bool,
     ) -> SourceState:
         indexer = Indexer(
             lake=self.lake,
@@ -295,6 +302,7 @@ class SourceScan:
             edits,
             chunks=chunks,
             files=self.files,
+            asked_of=before.known if are_proposed else 0,
             headers_version=HEADERS_VERSION,
             layout=self._layout,
         )

@@ -79,4 +79,5 @@ def _opened(file: int, found: os.stat_result) -> Container | None:
     changed, rest = str(found.st_mtime_ns), str(found.st_ino)
     if opened is None:
         return Tar(Plain(found.st_size), changed=changed, rest=rest, padding_bytes=found.st_size)
-    return Tar(Inflated(opened, found.st_size), changed=changed, rest=rest, padding_bytes=_PADDING_BYTES)
+    source = Inflated(opened, found.st_size)
+    return Tar(source, changed=changed, rest=rest, padding_bytes=_PADDING_BYTES, packed_bytes=found.st_size)

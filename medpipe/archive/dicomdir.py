@@ -9,6 +9,9 @@ from medpipe.archive.elements import items, parse, quiet
 from medpipe.archive.gate import inspect
 
 _MOST_FILES = 20_000
+_ITEM = b"\xfe\xff\x00\xe0"
+_LEAST_RECORD_BYTES = 100
+"""Bytes of a record on the average: that of an image has four identifiers."""
 
 
 def lacks_files(data: bytes, path: str, has: Callable[[str], bool]) -> bool:
@@ -22,7 +25,13 @@ def lacks_files(data: bytes, path: str, has: Callable[[str], bool]) -> bool:
         Its own path; files lie below its folder.
     has : callable
         Tells whether there is a file of a path.
+
+    Notes
+    -----
+    A directory of more records than its bytes can hold in earnest is not looked into: each costs time.
     """
+    if data.count(_ITEM) * _LEAST_RECORD_BYTES > len(data):
+        return False
     folder, _, _ = path.rpartition("/")
     beside = f"{folder}/" if folder else ""
     return not all(_is_there(beside, parts, has) for parts in islice(_named(data), _MOST_FILES))

@@ -17,7 +17,11 @@ MAX_ELEMENTS: Final = 4_000_000
 MAX_INFLATED_BYTES: Final = 512 << 20
 _FREE_ELEMENTS: Final = 500_000
 _FREE_ITEMS: Final = 4096
+_FREE_INFLATED_ITEMS: Final = 30_000
 _LEAST_ITEM_BYTES: Final = 24
+_MOST_IN_A_ROW: Final = 65_536
+"""Elements one after the other that are no sequence: each tag may stand in a data set once."""
+_SHORT_PADDING_BYTES: Final = 64 << 10
 _MOST_CHARACTER_SETS_BYTES: Final = 1024
 _FREE_INFLATED_BYTES: Final = 64 << 20
 _INFLATED_RATIO: Final = 32
@@ -50,7 +54,7 @@ class Layout:
     transfer_syntax : str
         UID in the file meta information, or an empty string.
     data : bytes
-        The file, with a deflated data set inflated.
+        The file, with a deflated data set inflated, and without the zeros behind it if these are many.
     pixel_keyword : str
         ``PixelData``, ``FloatPixelData``, ``DoubleFloatPixelData`` or an empty string.
     pixel_bytes : int
@@ -106,12 +110,13 @@ def inspect(data: bytes) -> Layout:
     code = walk.code
     if not code and walk.n_elements == 0:
         code = "E_NO_DATASET"
-    if not code and walk.holds_too_many_items():
+    if not code and walk.holds_too_many_items(len(data)):
         code = "E_LENGTH"
+    has_padding = not walk.cut and len(whole) - walk.offset > _SHORT_PADDING_BYTES
     return Layout(
         code=code,
         transfer_syntax=syntax,
-        data=whole,
+        data=whole[: walk.offset] if has_padding else whole,
         pixel_keyword=walk.pixel_keyword,
         pixel_bytes=walk.pixel_bytes,
         pixel_offset=walk.pixel_offset if whole is data else -1,
@@ -199,7 +204,7 @@ class _Walk:
         self.implicit = first not in _LONG_TYPES | _SHORT_TYPES
         self.order = ">" if _is_big(data, offset, syntax) else "<"
         self.levels: list[_Level] = []
-        self.n_steps = 0
+        self.n_steps = self.n_in_a_row = 0
         self.n_elements = 0
         self.code = ""
         self.cut = False
@@ -211,31 +216,40 @@ class _Walk:
         self.n_fragments = -1
 
     def run(self) -> None:
-        while self.offset + 8 <= len(self.data) and not self.code and not self.cut:
-            self._step()
+        is_padded = None
+        while self.offset + 8 <= len(self.data) and not self.code and not self.cut and not is_padded:
+            if is_padded is None and self.data[self.offset : self.offset + 8] == bytes(8):
+                is_padded = not self.levels and not self.data[self.offset :].strip(b"\0")
+            else:
+                self._step()
         # zeros after the last element are padding; anything else was to be an element
         if self.levels or self.data[self.offset :].strip(b"\0"):
             self.cut = True
 
-    def holds_too_many_items(self) -> bool:
+    def holds_too_many_items(self, file_bytes: int) -> bool:
         """Tell whether there are more items than content: each becomes a data set, in time and in memory.
 
-        Sequences of defined length are not walked, so the bytes that begin items are counted.
+        Sequences of defined length are not walked, so the bytes that begin items are counted. Of many the file,
+        deflated or not, must hold as many bytes.
         """
         mark = struct.pack(f"{self.order}HH", _ITEM >> 16, _ITEM & 0xFFFF)
         around = (self.begin, self.pixels.start), (self.pixels.stop, len(self.data))
         items = sum(self.data.count(mark, *part) for part in around)
         header_bytes = sum(end - begin for begin, end in around)
+        if items > _FREE_INFLATED_ITEMS:
+            header_bytes = min(header_bytes, file_bytes)
         return items > _FREE_ITEMS and items * _LEAST_ITEM_BYTES > header_bytes
 
     def _step(self) -> None:
         self.n_steps += 1
-        if self.n_steps > self.most_elements:
+        self.n_in_a_row += 1
+        if self.n_steps > self.most_elements or self.n_in_a_row > _MOST_IN_A_ROW:
             self.code = "E_LENGTH"
             return
         group, element = struct.unpack_from(f"{self.order}HH", self.data, self.offset)
         tag = group << 16 | element
         if group == 0xFFFE:
+            self.n_in_a_row = 0
             self._delimiter(tag)
             return
         self.n_elements += 1

@@ -100,7 +100,7 @@ class Inflated:
 
     def __init__(self, opened: Callable[[], Any], packed_bytes: int) -> None:
         self._opened = opened
-        self._most_bytes = most_in_all(packed_bytes)
+        self._most_bytes = most_in_all(packed_bytes, is_slow=opened is bz2.BZ2Decompressor)
         self._marks = [_Mark(0, 0, None)]
         self._window_bytes = _GZIP_WINDOW_BYTES if opened is _Gzip else _WINDOW_BYTES
         self._mark_bytes = 16 << 20

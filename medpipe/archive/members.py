@@ -17,7 +17,10 @@ MAX_NAME_BYTES: Final = 4096
 MAX_RATIO: Final = 32
 
 _FREE_BYTES: Final = 64 << 20
-_FREE_IN_ALL_BYTES: Final = 384 << 20
+_FREE_IN_ALL_BYTES: Final = 320 << 20
+_FREE_SLOWLY_BYTES: Final = 64 << 20
+_FREE_MEMBERS: Final = 10_000
+_LEAST_PACKED_BYTES: Final = 64
 _SHOWN_BYTES: Final = 256
 _DRIVE: Final = re.compile(rb"[A-Za-z]:[/\\]")
 
@@ -100,9 +103,14 @@ def most_bytes(packed_bytes: int) -> int:
     return _FREE_BYTES + MAX_RATIO * packed_bytes
 
 
-def most_in_all(packed_bytes: int) -> int:
-    """Return to how many bytes all of an archive file may inflate."""
-    return _FREE_IN_ALL_BYTES + MAX_RATIO * packed_bytes
+def most_members(packed_bytes: int) -> int:
+    """Return how many members a compressed tar may have: headers that are alike shrink to nothing."""
+    return min(MAX_MEMBERS, _FREE_MEMBERS + packed_bytes // _LEAST_PACKED_BYTES)
+
+
+def most_in_all(packed_bytes: int, *, is_slow: bool = False) -> int:
+    """Return to how many bytes all of an archive file may inflate; fewer if that goes slowly (bzip2)."""
+    return (_FREE_SLOWLY_BYTES if is_slow else _FREE_IN_ALL_BYTES) + MAX_RATIO * packed_bytes
 
 
 def _leads_astray(name: bytes) -> bool:

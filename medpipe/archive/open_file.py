@@ -58,6 +58,9 @@ class OpenFile:
 
     def head(self, n_bytes: int) -> bytes:
         """Return the first bytes, no more than there are, and at least as many as were asked for before."""
+        if self.is_member:
+            # inflated as a whole anyway; taken in parts it would be copied
+            n_bytes = self.size
         if len(self._held) < min(n_bytes, self.size):
             self._held += self._read(min(n_bytes, self.size) - len(self._held))
         return self._held

@@ -6,6 +6,7 @@ recorded beside them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -59,7 +60,8 @@ def _rescaled(stored: tuple[float, ...], slope: float, intercept: float) -> tupl
     if not stored:
         return None, None
     low, high = sorted(value * slope + intercept for value in stored)
-    return low, high
+    # what is beyond any number is no value of an image: its voxels are refused
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
 
 
 def _ordered(value: float | None, limit: float | None) -> tuple[float, ...]:

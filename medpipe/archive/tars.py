@@ -7,11 +7,12 @@ maps, links.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from medpipe.archive.members import MAX_MEMBERS, Listing, Member, Paths
+from medpipe.archive.members import MAX_MEMBERS, Listing, Member, Paths, most_bytes, most_members
 from medpipe.errors import Rejected
 
 BLOCK: Final = 512
@@ -26,6 +27,7 @@ _DEVICES = frozenset(b"346")
 _FOLDER, _SPARSE, _VOLUME = ord("5"), ord("S"), ord("V")
 _LONG_NAME, _LONG_LINK = ord("L"), ord("K")
 _RECORDS, _GLOBAL_RECORDS = frozenset(b"xX"), ord("g")
+_LOW_BYTES = bytes(range(0x80))
 _BASE_256 = frozenset({0x80, 0xFF})
 
 
@@ -107,13 +109,20 @@ class Tar:
         The rest of its version.
     padding_bytes : int
         How many bytes behind its end have to be zeros; further on anything may follow.
+    packed_bytes : int or None
+        Bytes of the file, if it is compressed: they bound how many members there may be, and how large.
     """
 
-    def __init__(self, source: Bytes, *, changed: str, rest: str, padding_bytes: int) -> None:
+    def __init__(
+        self, source: Bytes, *, changed: str, rest: str, padding_bytes: int, packed_bytes: int | None = None
+    ) -> None:
         self._source = source
         self._changed = changed
         self._rest = rest
         self._padding_bytes = padding_bytes
+        # a member that is larger than a plain file has been cut, which is told when it is read
+        self._member_bytes = sys.maxsize if packed_bytes is None else most_bytes(packed_bytes)
+        self._most_members = MAX_MEMBERS if packed_bytes is None else min(MAX_MEMBERS, most_members(packed_bytes))
         self._paths = Paths()
         self._offset = 0
         self._code: str | None = None
@@ -159,12 +168,13 @@ class Tar:
         self._offset = head.begin + -(-head.held_bytes // BLOCK) * BLOCK
         if head.is_folder or head.kind == _VOLUME:
             return
-        if len(self._members) == MAX_MEMBERS:
+        if len(self._members) == self._most_members:
             self._members.clear()
             self._code = "E_ARCHIVE_LIMIT"
             return
         path, is_sound = self._paths.take(head.name)
-        problem = head.problem if is_sound else "E_ARCHIVE_SLIP"
+        is_bomb = head.held_bytes > self._member_bytes
+        problem = (head.problem or ("E_ARCHIVE_RATIO" if is_bomb else None)) if is_sound else "E_ARCHIVE_SLIP"
         version = f"{head.size}-{self._changed}-{self._rest}.{head.begin}{problem or ''}"
         self._members[path] = Member(path, head.size, version, problem, (head.begin,))
 
@@ -250,8 +260,9 @@ def is_header(block: bytes) -> bool:
     except Rejected:
         return False
     rest = block[:148] + b" " * 8 + block[156:BLOCK]
+    total = sum(rest)
     # some wrote the sum of signed bytes
-    return said in {sum(rest), sum(byte - ((byte & 0x80) << 1) for byte in rest)}
+    return said == total or said == total - 256 * len(rest.translate(None, _LOW_BYTES))
 
 
 def _number(field: bytes) -> int:

@@ -249,6 +249,24 @@ def test_most_members_gone_at_once_stay_until_that_is_accepted(place):
 
 
 @pytest.mark.usefixtures("inside")
+def test_members_that_stay_until_that_is_accepted_do_so_however_many_are_new(place):
+    place.put("s2.zip", zipped(study("s2") | study("s3")))
+    place.scan()
+    place.put("s2.zip", zipped(study("s4", 6)))
+    for slices in (6, 40):
+        place.put("s2.zip", zipped(study("s4", slices)))
+        for _ in range(2):
+            found = place.scan()
+            assert (found.deleted, found.proposed_deletions) == (0, 6)
+    place.scan(accept_deletions=True)
+    assert_as_new(place)
+    # what was asked then is forgotten
+    place.put("s2.zip", zipped(study("s4", 35)))
+    assert place.scan().deleted == 5
+    assert_as_new(place)
+
+
+@pytest.mark.usefixtures("inside")
 def test_a_file_becomes_an_archive_file_a_folder_and_back(place):
     place.scan()
     for kind in ("zip", "folder", "text", "tar", "zip", "gone", "zip", "folder", "zip"):

@@ -511,8 +511,17 @@ def test_many_members_that_inflate_beyond_the_bound_of_all_are_refused(tmp_path,
 
 @pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
 def test_a_compressed_tar_that_inflates_beyond_its_bound_is_refused(tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(members, "_FREE_IN_ALL_BYTES", 1 << 20)
+    name = "_FREE_SLOWLY_BYTES" if packed == "bz2" else "_FREE_IN_ALL_BYTES"
+    monkeypatch.setattr(members, name, 1 << 20)
     assert told(put(tmp_path, tarred({"a": bytes(4 << 20)}, packed=packed))) == ({}, "E_ARCHIVE_RATIO")
+
+
+@pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
+def test_a_member_of_a_compressed_tar_has_the_bound_of_a_zip(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(members, "_FREE_BYTES", 1 << 20)
+    files = {"bomb": bytes(4 << 20), "image": b"x" * 100}
+    assert told(put(tmp_path, tarred(files, packed=packed))) == ({"bomb": "E_ARCHIVE_RATIO", "image": None}, "")
+    assert told(put(tmp_path, tarred(files))) == ({"bomb": None, "image": None}, "")
 
 
 def test_an_xz_stream_that_asks_for_more_memory_than_any_preset_is_refused(tmp_path):
@@ -528,6 +537,26 @@ def test_more_members_than_the_bound_are_refused_whole(tmp_path, monkeypatch):
     files = {str(number): b"x" for number in range(4)}
     for data in (zipped(files), tarred(files), tarred(files, packed="gz")):
         assert told(put(tmp_path, data)) == ({}, "E_ARCHIVE_LIMIT")
+
+
+@pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
+def test_a_compressed_tar_has_no_more_members_than_its_bytes_can_hold(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(members, "_FREE_MEMBERS", 100)
+    alike = tarred({"a": b""})[:512] * 400
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[packed]
+    assert told(put(tmp_path, pack(alike + bytes(1024)))) == ({}, "E_ARCHIVE_LIMIT")
+    assert len(told(put(tmp_path, alike + bytes(1024)))[0]) == 400
+    files = {f"{number}": random.Random(number).randbytes(100) for number in range(400)}
+    assert len(told(put(tmp_path, tarred(files, packed=packed)))[0]) == 400
+
+
+def test_sums_of_signed_bytes_are_taken_too(tmp_path):
+    head = tarred({"é": b"x"}, tarfile.GNU_FORMAT)
+    plain = head[:148] + b" " * 8 + head[156:512]
+    signed = sum(byte - 256 if byte > 127 else byte for byte in plain)
+    assert signed < sum(plain)
+    source = put(tmp_path, changed(head, 148, b"%06o\0 " % signed))
+    assert told(source) == ({"é": None}, "")
 
 
 def test_headers_before_headers_and_sizes_beyond_the_file_are_bounded(tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from medpipe.archive import gate
+from medpipe.archive.assemble import assemble
 from medpipe.archive.header import Header, read_header
 from medpipe.reasons import REASONS
 
@@ -156,6 +157,30 @@ def test_more_elements_than_a_file_of_its_size_can_hold_are_refused(read, whole,
     assert read(whole[:start] + empty * 6000 + body).code == ""
 
 
+def test_zeros_behind_a_file_are_neither_elements_nor_parsed(read, whole):
+    layout = gate.inspect(whole + bytes(200_001))
+    assert (layout.code, layout.cut, layout.data) == ("", False, whole)
+    assert read(whole + bytes(200_001)).code == ""
+    assert gate.inspect(whole + bytes(200_000) + b"x").cut
+    assert read(bytes(128) + b"DICM" + bytes(200_000)).code == "E_NO_DATASET"
+
+
+def test_tens_of_thousands_of_elements_of_one_data_set_are_refused(read, whole):
+    start = whole.index(b"\x08\x00\x08\x00CS")
+    element = struct.pack("<HH2sH", 0x0007, 0x1010, b"LO", 0)
+    assert read(whole[:start] + element * 66_000 + whole[start:]).code == "E_LENGTH"
+
+
+def test_items_of_a_deflated_file_are_held_against_the_bytes_it_has(read, whole):
+    body = whole[whole.index(b"\x08\x00\x08\x00CS") :]
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 24) + struct.pack("<HH2sH", 0x0010, 0x4000, b"LT", 16) + b"x" * 16
+    for count, code in ((29_000, ""), (31_000, "E_LENGTH")):
+        sequence = struct.pack("<HH2sHI", 0x0008, 0x1115, b"SQ", 0, count * len(item)) + count * item
+        assert read(deflated(whole, sequence + body)).code == code
+    start = whole.index(body)
+    assert read(whole[:start] + sequence + body).code == ""
+
+
 @pytest.mark.parametrize("is_defined", [True, False])
 def test_items_without_content_are_refused(read, whole, is_defined):
     start = whole.index(b"\x08\x00\x08\x00CS")
@@ -242,6 +267,14 @@ def test_padding_is_what_decoding_gives_for_it(read, slice_of, bytes_of, element
         setattr(dataset, keyword, value)
         dataset[keyword].VR = "US"
     assert read(bytes_of(dataset)).padding == stored
+
+
+def test_padding_beyond_any_number_is_none(read, slice_of, bytes_of):
+    dataset = slice_of(PIXELS, position=(1, 2, 3), PixelPaddingValue=4000, RescaleSlope="-1e308")
+    dataset["PixelPaddingValue"].VR = "US"
+    (stack,) = assemble([read(bytes_of(dataset))]).stacks
+    assert stack.padding is None
+    json.dumps(stack.to_json(), allow_nan=False)
 
 
 def test_floating_point_padding_is_read_as_it_stands(read, slice_of, bytes_of):

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from medpipe.archive.assemble import assemble
 from medpipe.archive.header import Header
+from medpipe.archive.other.block import frames_in
 from medpipe.archive.other.door import HEAD_BYTES, read_other
 from medpipe.archive.voxels import load_volume
 from medpipe.errors import Rejected
@@ -435,6 +436,25 @@ def test_a_bomb_costs_little():
     assert peak < 8 << 20
     # more is declared than so many bytes can hold
     assert header_of(nifti(voxels(), packed=True, dim=[3, 4000, 4000, 60, 1, 1, 1, 1])).code == "E_TRUNCATED"
+
+
+def test_a_stream_out_of_proportion_is_read_through_before_it_is_held(monkeypatch):
+    monkeypatch.setattr("medpipe.archive.other.block._HELD_FREE_BYTES", 1 << 20)
+    data = nifti(np.zeros((200, 200, 200), dtype=np.uint8), packed=True)
+    tracemalloc.start()
+    with pytest.raises(Rejected, match="E_CODEC_ERROR"):
+        frames_in(header_of(data).block, data[:-8] + b"else" + data[-4:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 << 20
+    assert not frames_in(header_of(data).block, data).any()
+    monkeypatch.setattr("medpipe.archive.other.block._FREE_BYTES", 1 << 20)
+    assert header_of(data).code == "E_ARCHIVE_RATIO"
+
+
+def test_thousands_of_empty_streams_behind_a_volume_are_passed_over():
+    data = nifti(voxels(), packed=True)
+    np.testing.assert_array_equal(read(data + gzip.compress(b"", mtime=0) * 5000)[2].data, read(data)[2].data)
 
 
 def test_a_damaged_stream_is_told():

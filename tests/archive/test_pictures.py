@@ -306,3 +306,47 @@ def test_dicom_films_and_waveforms_are_catalogued(bytes_of, slice_of):
     )
     header = header_of(bytes_of(trace))
     assert assemble([header]).outcomes["a"] == ("catalogued", "S_WAVEFORM")
+
+
+# what asks for much -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [1 << 63, (1 << 64) - 1])
+def test_offsets_of_64_bits_lead_out_of_the_file(at):
+    data = bytearray(tiff(grey(), bigtiff=True, photometric="minisblack"))
+    struct.pack_into("<Q", data, 8, at)
+    assert header_of(bytes(data)).code == "E_TRUNCATED"
+
+
+def test_directories_that_lie_in_one_another_are_refused_before_they_are_all_read():
+    # cells of six bytes: how many entries a directory has, and where the one after the next 8192 cells begins
+    step = (2 + 4096 * 12) // 6
+    cells = [struct.pack("<HI", 4096, max(0, cell - step + 1) * 6 + 8) for cell in range(20_000)]
+    assert header_of(b"II*\0" + struct.pack("<I", 8) + b"".join(cells)).code == "E_HEADER"
+
+
+def tiff_of(pages, pixel_bytes=4):
+    """Return a TIFF of pages of 8 x 4 pixels that share their bytes."""
+    data = bytearray(b"II*\0" + struct.pack("<I", 8 + pixel_bytes) + bytes(pixel_bytes))
+    for number in range(pages):
+        tags = ((256, 8), (257, 4), (258, 8), (262, 1), (273, 8), (279, pixel_bytes))
+        data += struct.pack("<H", len(tags))
+        data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        data += struct.pack("<I", 0 if number == pages - 1 else len(data) + 4)
+    return bytes(data)
+
+
+def test_pages_cost_time_and_must_not_share_their_pixels():
+    assert header_of(tiff_of(1, 32)).code == ""
+    assert header_of(tiff_of(1)).code == ""
+    # plain pixels of more bytes than the file has
+    large = tiff_of(1).replace(struct.pack("<HHII", 257, 4, 1, 4), struct.pack("<HHII", 257, 4, 1, 4000))
+    assert header_of(large).code == "E_TRUNCATED"
+    assert header_of(tiff_of(4400, 32)).code == "E_FRAME_COUNT"
+
+
+def test_a_jpeg_stream_too_short_for_its_blocks_is_refused():
+    data = bytearray(saved(grey(), "JPEG"))
+    at = data.index(b"\xff\xc0") + 5
+    struct.pack_into(">HH", data, at, 1000, 1000)
+    assert header_of(bytes(data)).code == "E_DIMENSIONS"

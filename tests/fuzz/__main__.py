@@ -55,7 +55,7 @@ def _whole(fuzz: Fuzz, options: argparse.Namespace) -> dict[str, Any]:
         return {}
     numbers = range(options.first, options.first + options.whole)
     with tempfile.TemporaryDirectory(prefix="medpipe-fuzz-") as folder:
-        found = run_whole(map(fuzz.mutant, numbers), Path(folder), workers=fuzz.workers)
+        found = run_whole(fuzz.named(numbers), Path(folder), workers=fuzz.workers)
     for what in found["findings"]:
         print(f"whole run of mutants {numbers.start} to {numbers.stop - 1}: {what}", file=sys.stderr)
     return found

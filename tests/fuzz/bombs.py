@@ -62,7 +62,9 @@ def deflated_elements(rng: random.Random) -> bytes:
     """Inflate to millions of elements, or of items."""
     empty = struct.pack("<HH2sH", 0x0011, 0x1010, b"LO", 0)
     opened = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF)
-    begin, unit = rng.choice(((b"", empty), (opened, struct.pack("<HHI", 0xFFFE, 0xE000, 0))))
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    filled = struct.pack("<HHI", 0xFFFE, 0xE000, 16) + 2 * empty
+    begin, unit = rng.choice(((b"", empty), (opened, item), (opened, filled)))
     head, body, _ = _plain(DEFLATED)
     return head + _inflating(body + begin, unit * (1 << 17), rng.choice((1, 10, 400)))
 
@@ -90,6 +92,13 @@ def many_elements(rng: random.Random) -> bytes:
         run = struct.pack("<HH2sHI", *tag, b"SQ", 0, len(run) if is_defined else 0xFFFFFFFF) + run
         run += b"" if is_defined else struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     return head + body + run + pixels
+
+
+def long_padding(rng: random.Random) -> bytes:
+    """Put zeros behind a slice, or behind nothing, that pass for elements."""
+    head, body, pixels = _plain(rng.choice((EXPLICIT_LITTLE, DEFLATED)))
+    whole = head + rng.choice((b"", body + pixels))
+    return whole + bytes(SIZE_BYTES - len(whole) - rng.choice((0, 1)))
 
 
 def many_values(rng: random.Random) -> bytes:
@@ -219,6 +228,7 @@ BOMBS: Final[tuple[Bomb, ...]] = (
     deflated_pixels,
     deflated_elements,
     many_elements,
+    long_padding,
     many_values,
     long_numbers,
     run_lengths,

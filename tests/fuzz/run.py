@@ -22,6 +22,9 @@ from medpipe.reasons import REASONS
 from tests.fuzz.anatomy import Anatomy, take_apart
 from tests.fuzz.bombs import BOMBS
 from tests.fuzz.mutators import MUTATORS, truncated
+from tests.fuzz.other_bombs import OTHER_BOMBS
+from tests.fuzz.other_mutators import OTHER_MUTATORS, cut
+from tests.fuzz.other_seeds import MASK, other_seeds
 from tests.fuzz.seeds import Seed, own_seeds, real_seeds
 
 OUTCOMES = frozenset({"used", "catalogued", "skipped", "quarantined"})
@@ -32,6 +35,11 @@ SMALL_BYTES = 1_100_000
 """Files up to this size must not cost more than the two before, if they are refused."""
 
 _BOMBS_IN = 200
+_OTHER_SHARE = 0.4
+_CUTS = frozenset({truncated.__name__, cut.__name__})
+BESIDE = "ANY"
+"""A file that lies beside the mutants, for directories that name one."""
+
 _FILE_BYTES = 1 << 30
 
 
@@ -63,6 +71,7 @@ class Counts:
     made_by: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
     companions: Counter[str] = field(default_factory=Counter)
+    members: Counter[str] = field(default_factory=Counter)
     truncations: Counter[str] = field(default_factory=Counter)
     most_bytes: tuple[int, int] = (0, -1)
     most_s: tuple[float, int] = (0.0, -1)
@@ -76,6 +85,7 @@ class Counts:
             "outcomes": dict(self.outcomes.most_common()),
             "codes": dict(self.codes.most_common()),
             "companions": dict(self.companions.most_common()),
+            "members": dict(self.members.most_common()),
             "truncations": dict(self.truncations.most_common()),
             "made by": dict(self.made_by.most_common()),
             "sandboxes lost": dict(self.deaths),
@@ -113,8 +123,12 @@ class Fuzz:
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="medpipe-fuzz-", dir=place))
         self._folder = Path(folder) / "archive"
         self._folder.mkdir()
+        (self._folder / BESIDE).write_bytes(b"")
         own = own_seeds(Path(folder))
-        self.seeds = own + (real_seeds(self._data_root) if self._data_root is not None else [])
+        real = real_seeds(self._data_root) if self._data_root is not None else []
+        others = other_seeds()
+        self.seeds = own + real + others
+        self._n_dicom = len(own) + len(real)
         spec = SandboxSpec(
             session="tests.fuzz.session:open_fuzz",
             init={"root": os.fspath(self._folder), "file_bytes": _FILE_BYTES},
@@ -131,19 +145,35 @@ class Fuzz:
     def mutant(self, number: int) -> Mutant:
         """Return a mutant by its number."""
         rng = random.Random(f"{self.seed} {number}")
+        is_other = rng.random() < _OTHER_SHARE
         if rng.randrange(_BOMBS_IN) == 0:
-            bomb = rng.choice(BOMBS)
+            bomb = rng.choice(OTHER_BOMBS if is_other else BOMBS)
             return Mutant(number, (bomb.__name__,), -1, bomb(rng))
-        place = rng.randrange(len(self.seeds))
+        return self._other(rng, number) if is_other else self._dicom(rng, number)
+
+    def _dicom(self, rng: random.Random, number: int) -> Mutant:
+        place = rng.randrange(self._n_dicom)
         names: list[str] = []
         file = self._anatomy(place)
         for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
             mutator = rng.choice(MUTATORS)
-            data = mutator(rng, file, self._anatomy(rng.randrange(len(self.seeds))))
+            data = mutator(rng, file, self._anatomy(rng.randrange(self._n_dicom)))
             names.append(mutator.__name__)
             if len(data) < 200:
                 break
             file = take_apart(data)
+        return Mutant(number, tuple(names), place, data)
+
+    def _other(self, rng: random.Random, number: int) -> Mutant:
+        place = rng.randrange(self._n_dicom, len(self.seeds))
+        names: list[str] = []
+        data = self.seeds[place].data
+        for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
+            mutator = rng.choice(OTHER_MUTATORS)
+            data = mutator(rng, data, self.seeds[rng.randrange(len(self.seeds))].data)
+            names.append(mutator.__name__)
+            if len(data) < 16:
+                break
         return Mutant(number, tuple(names), place, data)
 
     def _anatomy(self, place: int) -> Anatomy:
@@ -179,17 +209,27 @@ class Fuzz:
         for found in results:
             batch = under_way.pop(0)
             for mutant, result in zip(batch, found, strict=True):
-                (self._folder / _name(mutant)).unlink()
+                (self._folder / self.name(mutant)).unlink()
                 yield mutant, result
+
+    def named(self, numbers: Iterable[int]) -> Iterator[tuple[str, Mutant]]:
+        """Yield mutants with the names of their files."""
+        for mutant in map(self.mutant, numbers):
+            yield self.name(mutant), mutant
+
+    def name(self, mutant: Mutant) -> str:
+        """Return the name of a mutant's file; that of a mask says that it is one."""
+        is_mask = mutant.seed >= 0 and self.seeds[mutant.seed].name.endswith(MASK)
+        return f"{mutant.number}_mask" if is_mask else f"{mutant.number}.dcm"
 
     def _written(self, mutants: Iterable[Mutant], under_way: list[list[Mutant]]) -> Iterator[list[dict[str, Any]]]:
         coming = iter(mutants)
         while batch := list(islice(coming, BATCH)):
             for mutant in batch:
-                (self._folder / _name(mutant)).write_bytes(mutant.data)
+                (self._folder / self.name(mutant)).write_bytes(mutant.data)
             under_way.append(batch)
             yield [
-                {"token": str(mutant.number), "path": _name(mutant), "size": len(mutant.data), "version": ""}
+                {"token": str(mutant.number), "path": self.name(mutant), "size": len(mutant.data), "version": ""}
                 for mutant in batch
             ]
 
@@ -215,18 +255,28 @@ class Fuzz:
             yield f"outcome {result['outcome']}"
         if result["code"] == "E_INTERNAL" or (result["code"] and result["code"] not in REASONS):
             yield f"code {result['code']}"
-        if mutant.made_by == (truncated.__name__,):
+        for outcome, code in result.get("members", ()):
+            counts.members[outcome] += 1
+            if outcome not in OUTCOMES or code == "E_INTERNAL" or (code and code not in REASONS):
+                yield f"a member that ended as {outcome}, code {code}"
+        if len(mutant.made_by) == 1 and mutant.made_by[0] in _CUTS:
             yield from self._other_pixels(counts, mutant, result)
-        if result["outcome"] in REFUSED and len(mutant.data) <= SMALL_BYTES:
+        if (result["outcome"] in REFUSED or "members" in result) and len(mutant.data) <= SMALL_BYTES:
             yield from _cost(counts, mutant, result)
 
     def _other_pixels(self, counts: Counts, mutant: Mutant, result: dict[str, Any]) -> Iterator[str]:
-        kind = result["outcome"]
+        kind, wanted = result["outcome"], self._wanted[mutant.seed]
         if result["outcome"] == "used":
-            kind = "the same pixels" if result["digests"] == self._wanted[mutant.seed] else "other pixels"
+            kind = "the same pixels" if result["digests"] == wanted else "other pixels"
+        elif "members" in result:
+            lacks = len(result["digests"]) < len(wanted)
+            is_true = all(one in wanted for one in result["digests"]) and (
+                result["outcome"] == "quarantined" or not lacks
+            )
+            kind = "some of the same pixels" if is_true else "other pixels"
         counts.truncations[kind] += 1
         if kind == "other pixels":
-            yield f"cut to {len(mutant.data)} bytes it gives other pixels"
+            yield f"cut to {len(mutant.data)} bytes it gives other pixels, or does not say that some are gone"
 
 
 def _cost(counts: Counts, mutant: Mutant, result: dict[str, Any]) -> Iterator[str]:
@@ -242,7 +292,3 @@ def how_to_repeat(seed: int, number: int, *, own: bool) -> str:
     """Return the command that makes a mutant again and reads it."""
     words = ["python", "-m", "tests.fuzz", "--seed", str(seed), "--only", str(number), *(["--own"] if own else [])]
     return shlex.join(words)
-
-
-def _name(mutant: Mutant) -> str:
-    return f"{mutant.number}.dcm"

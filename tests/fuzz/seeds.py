@@ -40,10 +40,11 @@ _RGB = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfigu
 
 
 class Seed(NamedTuple):
-    """A sound file."""
+    """A sound file, and the code it has nevertheless: of one that is told and holds no image by itself."""
 
     name: str
     data: bytes
+    code: str = ""
 
 
 def own_seeds(folder: Path) -> list[Seed]:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from medpipe.archive.assemble import assemble
 from medpipe.archive.companions import load_companions
 from medpipe.archive.header import Header
+from medpipe.archive.other.identity import Identity, MaskRule
 from medpipe.archive.source import FolderSource
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
@@ -25,6 +27,8 @@ from medpipe.work.scan_session import ScanSession
 
 Json = dict[str, Any]
 Mark = Callable[[str, str], None]
+
+_IDENTITY = Identity(source="fuzz", rules=[MaskRule("{number}_mask", "{number}")])
 
 
 def open_fuzz(init: Mapping[str, Any]) -> FuzzSession:
@@ -44,22 +48,45 @@ class FuzzSession:
         return {"results": [self._judged(item, mark) for item in payload["items"]]}
 
     def _judged(self, item: Json, mark: Mark) -> Json:
-        meter = Meter()
         with self._source.opened(item["path"]) as file:
             listed = {**item, "version": file.version}
+        found = self._file(listed, mark)
+        return self._held(listed, found, mark) if found["code"] == "S_ARCHIVE" else found
+
+    def _held(self, item: Json, found: Json, mark: Mark) -> Json:
+        """Return what becomes of an archive file and its members; its cost is that of the dearest of what is refused."""
+        meter = Meter()
+        (listing,) = self._scan.call("members", {"items": [item]}, mark)["results"]
+        found = {**found, "code": listing["code"] or found["code"], "members": []}
+        costs = [{name: found[name] + cost if name != "above_bytes" else cost for name, cost in meter.read().items()}]
+        found["outcome"] = "skipped" if found["code"] == "S_ARCHIVE" else "quarantined"
+        for path, size, version, problem in listing["members"]:
+            if problem is not None:
+                held = {"outcome": "quarantined", "code": problem, "digests": []}
+            else:
+                held = self._file({"token": item["token"], "path": path, "size": size, "version": version}, mark)
+                if held["outcome"] in {"skipped", "quarantined"}:
+                    costs.append({name: held[name] for name in costs[0]})
+            name = path.removeprefix(f"{item['path']}/")
+            found["digests"] += [[name, *one] for one in held["digests"]]
+            found["members"].append([held["outcome"], held["code"]])
+        return {**found, **{name: max(cost[name] for cost in costs) for name in costs[0]}}
+
+    def _file(self, listed: Json, mark: Mark) -> Json:
+        meter = Meter()
         (found,) = self._scan.call("headers", {"items": [listed]}, mark)["results"]
         # as it comes out of a scan's sandbox
-        header = Header.from_line(found)
+        header = _IDENTITY(Header.from_line(found))
         assembly = assemble([header])
         outcome = assembly.outcomes[header.path]
         result = {"outcome": outcome.outcome, "code": outcome.code, "digests": []}
         files = Files(self._source, {header.path: header.content})
-        mark("read", item["token"])
+        mark("read", listed["token"])
         for stack in assembly.stacks:
             if not stack.refused:
                 self._read(Stack.from_json(json.loads(json.dumps(stack.to_json(), allow_nan=False))), files, result)
         if outcome.outcome in {"used", "catalogued"} and (header.is_segmentation or header.is_structure_set):
-            mark("companions", item["token"])
+            mark("companions", listed["token"])
             self._draw(header, files, result)
         return {**result, **meter.read()}
 
@@ -76,7 +103,8 @@ class FuzzSession:
 
     @staticmethod
     def _draw(header: Header, files: Files, result: Json) -> None:
-        companions = load_companions([(files[header.path], bytes(files.open(header.path)))], _host())
+        placed = replace(files[header.path], labels=header.labels, is_mask=header.is_mask)
+        companions = load_companions([(placed, bytes(files.open(header.path)))], _host())
         result["drawn"] = len(companions.regions)
         result["problems"] = list(companions.problems)
 

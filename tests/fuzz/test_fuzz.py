@@ -14,6 +14,9 @@ from medpipe.keys import array_digest
 from tests.fuzz.anatomy import take_apart
 from tests.fuzz.bombs import BOMBS
 from tests.fuzz.mutators import MUTATORS
+from tests.fuzz.other_bombs import OTHER_BOMBS
+from tests.fuzz.other_mutators import OTHER_MUTATORS
+from tests.fuzz.other_seeds import other_seeds
 from tests.fuzz.run import SMALL_BYTES, Counts, Fuzz, Mutant, how_to_repeat
 from tests.fuzz.seeds import own_seeds
 from tests.fuzz.whole import run_whole
@@ -37,13 +40,13 @@ def seeds(tmp_path_factory):
     return own_seeds(tmp_path_factory.mktemp("seeds"))
 
 
-def test_what_mutants_are_made_of_is_sound(untouched):
+def test_what_mutants_are_made_of_is_sound(fuzz, untouched):
     assert len(untouched) >= 30
-    unsound = {
-        name: found["code"] for name, found in untouched.items() if found["outcome"] not in {"used", "catalogued"}
-    }
-    assert unsound == {}
-    assert {name.rpartition("/")[2] for name, found in untouched.items() if found.get("drawn")} == {"seg", "rtstruct"}
+    told = {name: found["code"] for name, found in untouched.items() if found["outcome"] not in {"used", "catalogued"}}
+    assert told == {seed.name: seed.code for seed in fuzz.seeds if seed.code}
+    drawn = {name.rpartition("/")[2] for name, found in untouched.items() if found.get("drawn")}
+    assert drawn == {"seg", "rtstruct", "nifti mask", "nrrd mask"}
+    assert all(len(found["digests"]) == 4 for found in untouched.values() if found["code"] == "S_ARCHIVE")
 
 
 def test_mutants_end_in_the_tables_or_with_a_reason(fuzz, untouched):
@@ -57,7 +60,7 @@ def test_mutants_end_in_the_tables_or_with_a_reason(fuzz, untouched):
 @pytest.mark.slow
 def test_bombs_are_small_and_cost_little(fuzz):
     counts = Counts()
-    made = [(bomb.__name__, bomb(random.Random(place))) for place in range(2) for bomb in BOMBS]
+    made = [(bomb.__name__, bomb(random.Random(place))) for place in range(2) for bomb in (*BOMBS, *OTHER_BOMBS)]
     mutants = [Mutant(number, (name,), -1, data) for number, (name, data) in enumerate(made)]
     assert max(len(mutant.data) for mutant in mutants) < SMALL_BYTES
     for mutant, result in fuzz._results(mutants):
@@ -83,6 +86,38 @@ def test_every_mutator_changes_most_files_in_some_way(seeds):
             if file.elements
         )
         assert changed > len(seeds) * 0.6, mutator.__name__
+
+
+def test_every_mutator_changes_most_files_of_the_other_doors():
+    files = [seed.data for seed in other_seeds()]
+    for mutator in set(OTHER_MUTATORS):
+        rng = random.Random(mutator.__name__)
+        changed = sum(mutator(rng, data, rng.choice(files)) != data for data in files)
+        assert changed > len(files) * 0.6, mutator.__name__
+
+
+ARCHIVE = {"outcome": "skipped", "code": "S_ARCHIVE", "cpu_s": 0.1, "above_bytes": 1 << 20}
+
+
+@pytest.mark.parametrize(
+    ("kept", "result", "said"),
+    [
+        (4, {"members": [["used", ""]] * 4}, None),
+        (
+            3,
+            {"members": [["used", ""]] * 3},
+            "cut to 9 bytes it gives other pixels, or does not say that some are gone",
+        ),
+        (3, {"members": [["used", ""]] * 3, "outcome": "quarantined", "code": "E_TRUNCATED"}, None),
+        (4, {"members": [["quarantined", "E_UNHEARD_OF"]]}, "a member that ended as quarantined, code E_UNHEARD_OF"),
+    ],
+)
+def test_what_must_not_be_of_an_archive_file_is_noticed(fuzz, untouched, kept, result, said):
+    (place,) = (place for place, seed in enumerate(fuzz.seeds) if seed.name == "own/zip")
+    digests = untouched["own/zip"]["digests"][:kept]
+    counts = Counts()
+    fuzz._count(counts, Mutant(5, ("cut",), place, bytes(9)), {**ARCHIVE, "digests": digests, **result})
+    assert [found.what for found in counts.findings] == ([] if said is None else [said])
 
 
 GOOD = {"outcome": "quarantined", "code": "E_TRUNCATED", "digests": [], "cpu_s": 0.1, "above_bytes": 1 << 20}
@@ -133,6 +168,7 @@ def test_a_file_cut_at_any_byte_gives_the_right_pixels_or_a_reason(seeds, every)
 
 @pytest.mark.slow
 def test_a_whole_run_over_mutants_has_a_row_for_each(fuzz, tmp_path):
-    found = run_whole(map(fuzz.mutant, range(300)), tmp_path, workers=2)
+    found = run_whole(fuzz.named(range(300)), tmp_path, workers=2)
     assert found["findings"] == []
-    assert found["files"] == sum(found["outcomes"].values()) == 300
+    assert found["files"] == 300
+    assert found["rows"] == sum(found["outcomes"].values()) > 300

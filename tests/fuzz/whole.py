@@ -29,24 +29,29 @@ features = [ { name = "first", op = "ibsi", families = ["statistics"] } ]
 _SETTLED = frozenset({"used", "catalogued", "duplicate", "skipped", "quarantined"})
 
 
-def run_whole(mutants: Iterable[Mutant], folder: Path, *, workers: int) -> dict[str, Any]:
+def run_whole(mutants: Iterable[tuple[str, Mutant]], folder: Path, *, workers: int) -> dict[str, Any]:
     """Run a recipe over mutants and return what was counted; ``findings`` tells what must not be.
 
     Parameters
     ----------
-    mutants : iterable of Mutant
+    mutants : iterable of (str, Mutant)
+        Each with the name of its file.
     folder : Path
         An empty one.
     workers : int
     """
     archive = folder / "archive"
     archive.mkdir()
-    names = {_put(archive, mutant): mutant.number for mutant in mutants}
+    names = {}
+    for name, mutant in mutants:
+        (archive / name).write_bytes(mutant.data)
+        names[name] = mutant.number
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     (folder / "key").write_text("5" * 64, encoding="ascii")
     (folder / "key").chmod(0o600)
     # raw identifiers go into the tables too
-    site = Site(engine="serial", workers=workers, key_file=folder / "key", privacy="identified")
+    masks = [{"mask": "{number}_mask", "image": "{number}"}]
+    site = Site(engine="serial", workers=workers, key_file=folder / "key", privacy="identified", masks=masks)
     report = run_archive(
         RunRequest(recipe=os.fspath(folder / "recipe.toml"), archives=(archive,), lake=folder / "lake", site=site),
         Silent(),
@@ -56,6 +61,7 @@ def run_whole(mutants: Iterable[Mutant], folder: Path, *, workers: int) -> dict[
     codes = Counter(row["code"] for row in read_table(lake, "quarantine").to_pylist())
     return {
         "files": len(names),
+        "rows": len(instances),
         "outcomes": dict(Counter(row["outcome"] for row in instances).most_common()),
         "codes": dict(codes.most_common()),
         "cases": dict(Counter(row["outcome"] for row in cases).most_common()),
@@ -64,14 +70,11 @@ def run_whole(mutants: Iterable[Mutant], folder: Path, *, workers: int) -> dict[
     }
 
 
-def _put(archive: Path, mutant: Mutant) -> str:
-    (archive / f"{mutant.number}.dcm").write_bytes(mutant.data)
-    return f"{mutant.number}.dcm"
-
-
 def _files_missing(names: dict[str, int], instances: list[dict[str, Any]]) -> list[str]:
     told = Counter(row["path"] for row in instances if row["outcome"] in _SETTLED)
-    return [f"mutant {number} has {told[name]} rows" for name, number in names.items() if told[name] != 1]
+    missing = [f"mutant {number} has {told[name]} rows" for name, number in names.items() if told[name] != 1]
+    inside = Counter(row["path"] for row in instances)
+    return missing + [f"a member has {count} rows" for count in inside.values() if count != 1]
 
 
 def _unexplained(codes: Counter[str]) -> list[str]:

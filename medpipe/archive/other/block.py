@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -16,7 +18,12 @@ MAX_FRAMES: Final = 1_000_000
 _GZIP: Final = 31
 _DEFLATE_RATIO: Final = 1032
 """What a byte of a deflate stream can hold at most (RFC 1951: 258 bytes in 2 bits)."""
-_STEP_BYTES: Final = 16 << 20
+_FREE_BYTES: Final = 256 << 20
+_HELD_FREE_BYTES: Final = 64 << 20
+_HELD_RATIO: Final = 32
+"""Beyond so many bytes for each of the file, a stream is read through before it is held, or not at all."""
+_STEP_BYTES: Final = 1 << 20
+_FEED_BYTES: Final = 16 << 10
 _HEAD_BYTES: Final = 1 << 17
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -74,7 +81,8 @@ def check_block(block: Block, size: int) -> None:
     Raises
     ------
     Rejected
-        ``E_DIMENSIONS`` or ``E_TRUNCATED``.
+        ``E_DIMENSIONS``, ``E_TRUNCATED``, or ``E_ARCHIVE_RATIO`` for more than images of its size hold: a mask shrinks
+        a thousandfold, so a good deal is free.
     """
     sides = all(0 < block.side(axis) <= MAX_SIDE for axis in "zyx") and block.side("t") > 0
     is_coloured_time = "c" in block.axes and block.side("t") > 1
@@ -82,8 +90,11 @@ def check_block(block: Block, size: int) -> None:
     if not sides or is_coloured_time or n_frames > MAX_FRAMES or block.n_bytes > MAX_DECODED_BYTES:
         raise Rejected("E_DIMENSIONS")
     there = size - block.start
-    if block.skip + block.n_bytes > there * (_DEFLATE_RATIO if block.packing else 1):
+    need = block.skip + block.n_bytes
+    if need > there * (_DEFLATE_RATIO if block.packing else 1):
         raise Rejected("E_TRUNCATED")
+    if block.packing and need > _FREE_BYTES + _HELD_RATIO * there:
+        raise Rejected("E_ARCHIVE_RATIO")
 
 
 def frames_in(block: Block, data: bytes) -> Array:
@@ -131,30 +142,44 @@ def frames_in(block: Block, data: bytes) -> Array:
 def unpack(packed: bytes | memoryview, *, most_bytes: int) -> bytearray:
     """Return what gzip members one after the other hold, and no more than some bytes of it.
 
+    Where that is far more than images of its size hold, the stream is read through to its end
+    before room is made for it.
+
     Raises
     ------
     Rejected
         ``E_TRUNCATED`` if the stream ends before it should, ``E_CODEC_ERROR`` if it is damaged.
     """
+    if most_bytes > _HELD_FREE_BYTES + _HELD_RATIO * len(packed):
+        deque(_pieces(packed, most_bytes=most_bytes), maxlen=0)
     plain = bytearray()
-    rest: bytes | memoryview = packed
+    for piece in _pieces(packed, most_bytes=most_bytes):
+        plain += piece
+    return plain
+
+
+def _pieces(packed: bytes | memoryview, *, most_bytes: int) -> Iterator[bytes]:
+    view, at, given = memoryview(packed), 0, 0
     stream = zlib.decompressobj(_GZIP)
     try:
-        while len(plain) < most_bytes:
-            plain += stream.decompress(rest, min(_STEP_BYTES, most_bytes - len(plain)))
-            rest = stream.unconsumed_tail
+        while given < most_bytes:
             if stream.eof:
-                rest = stream.unused_data
-                if rest[:2] != b"\x1f\x8b":
-                    return plain
+                at -= len(stream.unused_data)
+                if bytes(view[at : at + 2]) != b"\x1f\x8b":
+                    return
                 stream = zlib.decompressobj(_GZIP)
-            elif not rest:
-                plain += stream.decompress(b"", max(1, most_bytes - len(plain)))
-                if len(plain) < most_bytes and not stream.eof:
-                    raise Rejected("E_TRUNCATED")
+            part: bytes | memoryview = stream.unconsumed_tail
+            if not part:
+                # in small parts, since what is left of one is copied at the end of each member
+                part = view[at : at + _FEED_BYTES]
+                at += len(part)
+            piece = stream.decompress(part, min(_STEP_BYTES, most_bytes - given))
+            if not piece and not part and not stream.eof:
+                raise Rejected("E_TRUNCATED")
+            given += len(piece)
+            yield piece
     except zlib.error:
         raise Rejected("E_CODEC_ERROR") from None
-    return plain
 
 
 def unpacked_head(packed: bytes, n_bytes: int) -> bytes:

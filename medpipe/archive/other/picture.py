@@ -28,7 +28,11 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _MOST_PIXELS: Final = 2 * 89_478_485
 """Pixels beyond which Pillow takes a picture for a bomb."""
 _FREE_BYTES: Final = 64 << 20
-_RATIO: Final = 1032
+_RATIO: Final = 32
+_MOST_JPEG_RATIO: Final = 512
+"""Samples that a byte of a JPEG stream can hold at most: a block of 64 takes a bit."""
+_FREE_PAGES: Final = 4096
+_PAGE_BYTES: Final = 4096
 _MOST_CHUNKS: Final = 1000
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
 _SAMPLES, _TILE_WIDTH, _SUB_IFDS, _SAMPLE_FORMAT = 277, 322, 330, 339
@@ -64,6 +68,8 @@ def describe_jpeg(head: bytes, size: int) -> Json:
     found = stream_size(head)
     if found is None or found.components not in {1, 3}:
         raise Rejected("E_FORMAT")
+    if found.rows * found.columns > _MOST_JPEG_RATIO * size:
+        raise Rejected("E_DIMENSIONS")
     fields = _picture(found.rows, found.columns, is_colour=found.components == 3, bits=8, size=size)
     notes = ("W_TURNED",) if _exif_orientation(head) > 1 else ()
     return {**fields, "lossy": True, "notes": notes}
@@ -88,7 +94,11 @@ def describe_tiff(data: bytes, size: int) -> Json:
     is_colour = photometric in {2, 3} and samples == (3 if photometric == 2 else 1) and (bits, kind) == (8, 1)
     if not (is_plain or is_colour) or any(_first(page, _COMPRESSION, 1) not in _COMPRESSIONS for page in found):
         raise Rejected("E_FORMAT")
+    if len(found) > _FREE_PAGES + size // _PAGE_BYTES:
+        raise Rejected("E_FRAME_COUNT")
     fields = _picture(rows, columns, is_colour=is_colour, bits=bits, size=size, n_frames=len(found))
+    if fields["pixel_bytes"] > size and all(_first(page, _COMPRESSION, 1) == 1 for page in found) and photometric != 3:
+        raise Rejected("E_TRUNCATED")
     return {**fields, **({"pixel_keyword": "FloatPixelData"} if kind == 3 else {})}
 
 

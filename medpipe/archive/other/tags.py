@@ -37,7 +37,8 @@ def pages(data: bytes, *, most: int = MAX_PAGES) -> list[Page]:
     Raises
     ------
     Rejected
-        ``E_TRUNCATED`` if one lies beyond the file, ``E_HEADER`` if they run in a circle or are too many.
+        ``E_TRUNCATED`` if one lies beyond the file, ``E_HEADER`` if they run in a circle, lie in one another or are
+        too many.
     """
     order = "<" if data[:2] == b"II" else ">"
     is_big = data[2 if order == "<" else 3] == 43
@@ -45,14 +46,18 @@ def pages(data: bytes, *, most: int = MAX_PAGES) -> list[Page]:
     at = struct.unpack_from(order + form.offset, data, 8 if is_big else 4)[0]
     found: list[Page] = []
     seen: set[int] = set()
+    n_bytes = 0
     try:
         while at and len(found) < most:
-            if at in seen:
+            # directories that lie in one another may hold far more entries than the file has bytes
+            if at in seen or n_bytes > len(data):
                 raise Rejected("E_HEADER")
             seen.add(at)
-            page, at = _page(data, at, form)
+            page, end = _page(data, at, form)
+            n_bytes += end - at
+            (at,) = struct.unpack_from(form.order + form.offset, data, end)
             found.append(page)
-    except struct.error:
+    except (struct.error, OverflowError):
         raise Rejected("E_TRUNCATED") from None
     if at and most == MAX_PAGES:
         raise Rejected("E_HEADER")
@@ -60,6 +65,7 @@ def pages(data: bytes, *, most: int = MAX_PAGES) -> list[Page]:
 
 
 def _page(data: bytes, at: int, form: _Form) -> tuple[Page, int]:
+    """Return a directory and where its entries end."""
     (n_entries,) = struct.unpack_from(form.order + form.entries, data, at)
     if n_entries > _MOST_ENTRIES:
         raise Rejected("E_HEADER")
@@ -77,5 +83,4 @@ def _page(data: bytes, at: int, form: _Form) -> tuple[Page, int]:
         if not is_inside:
             (place,) = struct.unpack_from(form.order + form.offset, data, place)
         page[tag] = struct.unpack_from(values, data, place)
-    end = at + n_entries * form.entry_bytes
-    return page, struct.unpack_from(form.order + form.offset, data, end)[0]
+    return page, at + n_entries * form.entry_bytes
