@@ -17,7 +17,7 @@ from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
 from medpipe.kernels.rescale import rescale
-from medpipe.types import RealWorldMap, Volume
+from medpipe.types import RealWorldValues, Volume
 
 Quantization = tuple[float, float]
 """(slope, intercept): every voxel is an integer times slope plus intercept."""
@@ -85,7 +85,7 @@ def load_volume(
     array: Any = np.empty(stack.shape, dtype=np.float32) if into is None else into
     scales: set[Quantization | None] = set()
     finite = True
-    maps: dict[int, tuple[RealWorldMap, ...]] = {}
+    maps: dict[int, tuple[RealWorldValues, ...]] = {}
     for path, places in _places(stack).items():
         header = headers[path]
         data = open_item(path)
@@ -143,7 +143,7 @@ def _places(stack: Stack) -> dict[str, list[tuple[int, int]]]:
     return places
 
 
-def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict[int, tuple[RealWorldMap, ...]]:
+def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict[int, tuple[RealWorldValues, ...]]:
     """Return the real-world value maps of a file's frames by their place in the stack."""
     with codec_boundary():
         found = read_maps(data, header)
@@ -154,7 +154,7 @@ def _maps_of(places: list[tuple[int, int]], header: Header, data: bytes) -> dict
     }
 
 
-def _joined(maps: Mapping[int, tuple[RealWorldMap, ...]]) -> tuple[tuple[RealWorldMap, ...], ...] | None:
+def _joined(maps: Mapping[int, tuple[RealWorldValues, ...]]) -> tuple[tuple[RealWorldValues, ...], ...] | None:
     each = tuple(maps[place] for place in sorted(maps))
     return None if not any(each) else each[:1] if len(set(each)) == 1 else each
 
