@@ -76,7 +76,9 @@ def run_shard(run: str, shard: int, beyond: int) -> dict[str, int] | State[Any]:
     task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_AT_A_TIME),  # type: ignore[arg-type]  # Prefect's own class
     persist_result=False,
 )
-def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = None) -> dict[str, Any]:
+def archive_run(
+    recipe: str, archives: list[str], lake: str, site: str | None = None, cohort: str | None = None
+) -> dict[str, Any]:
     """Scan, plan, run and publish.
 
     Parameters
@@ -90,6 +92,9 @@ def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = 
         Folder where results live.
     site : str, optional
         Site file; also says which engine runs the cases.
+    cohort : str, optional
+        File of the patients, studies and series to take, as for ``--cohort``. A query is no
+        parameter: Prefect shows its parameters, and a query may name a patient.
     """
     with told_by_place():
         request = RunRequest(
@@ -97,6 +102,7 @@ def archive_run(recipe: str, archives: list[str], lake: str, site: str | None = 
             archives=tuple(Path(archive) for archive in archives),
             lake=Path(lake),
             site=load_site(Path(site) if site else None),
+            cohort=Path(cohort) if cohort else None,
         )
         return drive(request, Silent()).facts()
 

@@ -55,7 +55,7 @@ REASONS: dict[str, Reason] = {
     "E_CASE_FILE": _error("the case list names a file that is not there", "correct the path in the list"),
     "E_CASE_ROW": _error(
         "a row of the case list names no image, or a label that is none, or takes a file for image and mask, or the rows "
-        "of its image name two cases or modalities",
+        "of its image name two cases or modalities, or its mask is one of images of two cases",
         "correct the row",
     ),
     "E_DICOMDIR": _info("the file is a directory index of a medium", "nothing to do: files are found by reading them"),
@@ -63,7 +63,9 @@ REASONS: dict[str, Reason] = {
         "a directory index of a medium names files that are not in the archive",
         "copy the medium again, if these images are wanted",
     ),
-    "S_ARCHIVE": _info("an archive file (zip or tar)", "nothing to do: each member has a row of its own"),
+    "S_ARCHIVE": _info(
+        "an archive file (zip, tar, or a compressed DICOM file)", "nothing to do: each member has a row of its own"
+    ),
     "E_ARCHIVE_NESTED": _error(
         "an archive file within an archive file; it is not opened", "unpack it beside the archive file it lies in"
     ),
@@ -78,7 +80,16 @@ REASONS: dict[str, Reason] = {
         "the archive file has too many members, or too long a directory", "unpack it, or pack it in several"
     ),
     "E_ARCHIVE_DAMAGED": _error(
-        "the archive file is cut or damaged; members that can be found are read", "transfer the archive file again"
+        "the archive file is cut or damaged; members that can be found are read",
+        "transfer the archive file again; join the parts of one that was cut on purpose",
+    ),
+    "E_ARCHIVE_SPLIT": _error(
+        "a part of a zip that was split in several files; nothing of it is read",
+        "unpack it from all its parts (7-Zip can), and scan what comes out",
+    ),
+    "E_ARCHIVE_PROGRAM": _info(
+        "a zip behind a program or other bytes (a self-extracting archive file); it is not opened",
+        "unpack it (unzip can), if images may be in it",
     ),
     "E_ARCHIVE_OVERLAP": _error("members of the archive file overlap", "check where it comes from; it may be hostile"),
     "E_ARCHIVE_CRC": _error("the member's bytes do not fit its checksum", "transfer the archive file again"),
@@ -135,7 +146,10 @@ REASONS: dict[str, Reason] = {
     "E_INCOMPLETE": _error(
         "images of the last volume of a time series, which is not complete", "transfer the missing instances"
     ),
-    "E_AMBIGUOUS_4D": _error("positions repeat and nothing tells the repeats apart", "export with temporal elements"),
+    "E_AMBIGUOUS_4D": _error(
+        "positions repeat and nothing tells the repeats apart, or times of one place are another's at other ranks",
+        "export with temporal elements; check for missing instances",
+    ),
     "E_GAP": _warning("slices are missing from the stack", "transfer the missing instances"),
     "E_TILT": _error(
         "the stack is sheared by more than the op may straighten", "raise most_tilt_deg, or reconstruct it straight"
@@ -149,6 +163,11 @@ REASONS: dict[str, Reason] = {
     "W_LOSSY": _warning("pixels went through lossy compression", "prefer the original for texture features"),
     "W_UNEVEN": _warning("the steps between slices are uneven", "resample if an op needs even steps"),
     "W_COUNT": _warning("the header counts other slices than were found", "transfer the missing instances"),
+    "W_SPACING": _warning(
+        "other lengths of the header contradict the spacing (reconstruction diameter, detector, thickness and distance of "
+        "slices)",
+        "measure something of known size in the image, or look for slices that are missing evenly",
+    ),
     "W_PARTIAL": _warning(
         "the last volume of the time series is incomplete and left out", "transfer the missing instances"
     ),
@@ -175,6 +194,10 @@ REASONS: dict[str, Reason] = {
     ),
     "W_UNTIMED": _warning(
         "images of one place that only their numbers tell apart", "export with positions, or with temporal elements"
+    ),
+    "W_TIMES": _warning(
+        "the places of the time series were imaged at times that do not agree; each is in the order of its own times",
+        "look at the times; check for missing instances",
     ),
     "W_TILTED": _warning("the stack is sheared (gantry tilt)", "resample to a straight grid if an op needs one"),
     # uptake of a PET
@@ -277,6 +300,10 @@ REASONS: dict[str, Reason] = {
         "the object was drawn, or the companion image made, in another frame of reference than the image's",
         "register it, or make it again on this image",
     ),
+    "W_NO_IMAGE": _warning(
+        "no volume goes with the segmentation or structure set: the images it was made on are not in the lake, or refused",
+        "scan the archive that holds them, or look at why they were refused",
+    ),
     "E_NAME_RULE": _error(
         "a rule for names takes too many steps on the name of a structure", "write the rule in a simpler way"
     ),
@@ -292,7 +319,7 @@ REASONS: dict[str, Reason] = {
         "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
     ),
     "E_REAL_WORLD": _error(
-        "no one linear real-world value map for every value", "name the unit of the map, or use modality values"
+        "no one real-world value map for every value", "name the unit of the map, or use modality values"
     ),
     "E_QUANTITATIVE": _error(
         "the values measure a quantity (ADC, T1, phase, uptake, ...), which the op would put on another scale",

@@ -83,7 +83,7 @@ class RealWorldMap(NamedTuple):
     unit : str
         ``HU``, ``BQML``, ``SUV``, a UCUM code of a closed list, or ``arbitrary``.
     slope, intercept : float or None
-        None where the map is no linear one.
+        None where the map is none that can be applied.
     low, high : float or None
         Values of the array that the map is for.
     """
@@ -93,6 +93,28 @@ class RealWorldMap(NamedTuple):
     intercept: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class RealWorldTable(NamedTuple):
+    """A table of real-world values, one for each of the stored numbers that follow each other.
+
+    Attributes
+    ----------
+    unit : str
+        As of a :class:`RealWorldMap`.
+    values : tuple of float
+        Real-world values.
+    first, step : float
+        Value of the array that the first one is for, and how far the next is from it.
+    """
+
+    unit: str
+    values: tuple[float, ...]
+    first: float
+    step: float
+
+
+RealWorldValues = RealWorldMap | RealWorldTable
 
 
 class Display(NamedTuple):
@@ -183,7 +205,7 @@ class Volume:
     padding : tuple of (float or None) or None
         Of an image as it was read: lowest and highest value that a header calls padding; a pair
         for each member where they differ. None without any.
-    real_world : tuple of tuple of RealWorldMap or None
+    real_world : tuple of tuple of (RealWorldMap or RealWorldTable) or None
         Of an image as it was read, where an op asked for them: maps for all of it, or those of
         each member where they differ.
     quantity : str
@@ -202,7 +224,7 @@ class Volume:
     suv: SuvScales | None = None
     interpolated: tuple[int, ...] = ()
     padding: tuple[float | None, ...] | None = None
-    real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None
+    real_world: tuple[tuple[RealWorldValues, ...], ...] | None = None
     quantity: str = ""
     display: tuple[Display, ...] | None = None
 

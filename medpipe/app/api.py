@@ -25,7 +25,13 @@ PathLike = str | Path
 
 
 def run(
-    recipe: PathLike, archive: PathLike | Sequence[PathLike], lake: PathLike, *, site: PathLike | None = None
+    recipe: PathLike,
+    archive: PathLike | Sequence[PathLike],
+    lake: PathLike,
+    *,
+    site: PathLike | None = None,
+    cohort: PathLike | None = None,
+    cohort_sql: str | None = None,
 ) -> RunReport:
     """Run a recipe over an archive and publish the tables.
 
@@ -39,6 +45,10 @@ def run(
         Folder where results live; made if it does not exist.
     site : path, optional
         Site file (workers, engine, device, limits, key).
+    cohort : path, optional
+        File of the patients, studies and series to take: identifiers or keys, as for ``--cohort``.
+    cohort_sql : str, optional
+        Query over the index tables ``series`` and ``volumes`` that gives their keys; one of the two.
 
     Returns
     -------
@@ -55,14 +65,20 @@ def run(
     Sandboxes are processes of their own: in a script, call this under
     ``if __name__ == "__main__":``.
     """
-    return run_archive(_request(recipe, archive, lake, site), Silent())
+    return run_archive(_request(recipe, archive, lake, site, cohort=cohort, cohort_sql=cohort_sql), Silent())
 
 
 def preview(
-    recipe: PathLike, archive: PathLike | Sequence[PathLike], lake: PathLike, *, site: PathLike | None = None
+    recipe: PathLike,
+    archive: PathLike | Sequence[PathLike],
+    lake: PathLike,
+    *,
+    site: PathLike | None = None,
+    cohort: PathLike | None = None,
+    cohort_sql: str | None = None,
 ) -> dict[str, Any]:
     """Return what :func:`run` would do: cases, products, memory, and why volumes are left out."""
-    return plan_run(_request(recipe, archive, lake, site), Silent())
+    return plan_run(_request(recipe, archive, lake, site, cohort=cohort, cohort_sql=cohort_sql), Silent())
 
 
 def scan(archive: PathLike | Sequence[PathLike], lake: PathLike, *, site: PathLike | None = None) -> ScanReport:
@@ -191,13 +207,21 @@ def extract(volume: Volume, mask: Any, ops: Sequence[Extractor | Mapping[str, An
 
 
 def _request(
-    recipe: PathLike, archive: PathLike | Sequence[PathLike], lake: PathLike, site: PathLike | None
+    recipe: PathLike,
+    archive: PathLike | Sequence[PathLike],
+    lake: PathLike,
+    site: PathLike | None,
+    *,
+    cohort: PathLike | None,
+    cohort_sql: str | None,
 ) -> RunRequest:
     return RunRequest(
         recipe=str(recipe),
         archives=_paths(archive),
         lake=Path(lake),
         site=load_site(None if site is None else Path(site)),
+        cohort=None if cohort is None else Path(cohort),
+        cohort_sql=cohort_sql,
     )
 
 

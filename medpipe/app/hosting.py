@@ -41,8 +41,9 @@ def host_tokens(stacks: Iterable[Stack], pseudonyms: Pseudonyms) -> dict[str, in
 
 
 def wanted_tokens(objects: Iterable[Reference], pseudonyms: Pseudonyms) -> dict[str, int]:
-    """Return the tokens of all that objects look for."""
-    return {token: 0 for one in objects for token in tokens_of(pseudonyms, one)}
+    """Return the tokens of all that objects look for; for one that names nothing, a token that no host has."""
+    nothing = pseudonyms.key("host of nothing")
+    return {token: 0 for one in objects for token in (*tokens_of(pseudonyms, one),) or (nothing,)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

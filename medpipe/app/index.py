@@ -10,6 +10,7 @@ from medpipe.app.joining import Joiner
 from medpipe.app.rows import day_of
 from medpipe.app.scan_state import known_sources
 from medpipe.app.source_index import TABLES, Row, SourceIndex
+from medpipe.app.unhosted import Unhosted
 from medpipe.keys import digest
 from medpipe.lake.committed import Committed
 from medpipe.lake.lake import Lake
@@ -93,6 +94,7 @@ class LakeIndex:
         self._sources = sources
         self._first_days = Least(source.dates for source in sources)
         self._joiner = Joiner(sources, pseudonyms) if len(sources) > 1 else None
+        self._unhosted = Unhosted(sources, pseudonyms)
         self.generations = tuple(f"{one.state.source}-{one.generation.id}" for one in sources)
         contents = [] if self._joiner is None else self._joiner.contents()
         self.state = digest([*self.generations, *contents])
@@ -116,7 +118,10 @@ class LakeIndex:
 
         It may change although that does not, where a source is cut more coarsely.
         """
-        facts = [[one.state.source, *one.facts(within, self._first_days)] for one in self._sources]
+        facts = [
+            [one.state.source, *one.facts(within, self._first_days), *self._unhosted.facts(place, within)]
+            for place, one in enumerate(self._sources)
+        ]
         return digest(facts if self._joiner is None else [facts, self._joiner.facts(within)])
 
     def series_keys(self, within: Range) -> Iterator[Row]:
@@ -129,7 +134,8 @@ class LakeIndex:
         """Return the rows and locators of a range, as if all sources were one archive.
 
         Instances that several sources hold are taken from one; the files of the others are
-        listed with ``S_OTHER_SOURCE``. See :class:`medpipe.app.joining.Joiner`.
+        listed with ``S_OTHER_SOURCE``. See :class:`medpipe.app.joining.Joiner`. Segmentations and
+        structure sets that no volume of any source goes with are told with ``W_NO_IMAGE``.
 
         Raises
         ------
@@ -148,6 +154,7 @@ class LakeIndex:
                         index.locators[key] = {**one, **companions.get(key, {}), "root": source.state.root}
         if self._joiner is not None:
             self._joiner.join(index, dates, within)
+        self._unhosted.tell(index, within)
         index.versions = {key: one["version"] for key, one in index.locators.items()}
         for row in index.series:
             row["study_day"] = self._study_day(dates.get(row["series_key"]))

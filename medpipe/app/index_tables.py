@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medpipe.app.ended import Ended, Row
 from medpipe.app.quarantine import quarantine_row
 from medpipe.plan.cases import Plan
-from medpipe.reasons import Severity
+from medpipe.reasons import Severity, reason
 
 LENGTH_DIGITS = 5
 """Lengths of the ``volumes`` table are given to 1e-5 mm; the Zarr attributes hold all digits."""
@@ -72,7 +72,7 @@ def refusal_rows(instances: Sequence[Row], volumes: Sequence[Row]) -> Iterator[R
         Rows of the index, which say what was found of a volume whatever became of its case.
     """
     for row in instances:
-        if row["code"] and row["outcome"] in ("quarantined", "used"):
+        if row["code"] and (row["outcome"] in ("quarantined", "used") or reason(row["code"]).severity == "warning"):
             severity: Severity | None = "error" if row["outcome"] == "quarantined" else None
             yield _refusal(row, row["instance_key"], "instance", "scan", severity=severity)
     for row in volumes:

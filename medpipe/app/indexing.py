@@ -23,7 +23,7 @@ from medpipe.ranges import Range, bits_for
 RANGE_INSTANCES = 2048
 """Files a range holds at most, on average, when keys are cut."""
 
-ROWS_VERSION = 5
+ROWS_VERSION = 6
 """Raised when the same headers give other rows: then all ranges are made anew from what is kept."""
 
 

@@ -19,8 +19,6 @@ from medpipe.lake.private import Private
 PIECE_HEADERS = 4096
 """Headers in a sealed piece; a scan that reads fewer leaves none."""
 
-_FORMAT: Final = "b"
-"""Another letter when pieces are written otherwise: what a killed scan left is read again then."""
 _PIECE: Final = msgspec.json.Decoder(list[Header])
 
 
@@ -38,7 +36,7 @@ class Pending:
 
     def __init__(self, private: Private, source: str) -> None:
         self._private = private
-        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}{_FORMAT}"
+        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}"
         self._earlier: defaultdict[str, list[str]] = defaultdict(list)
         for name in private.names(f"{self._prefix}-"):
             self._earlier[name.split("-")[1]].append(name)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 _START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+_SCAN: Final = 0xDA
 _MAX_MARKERS: Final = 1000
 _JPEG: Final = b"\xff\xd8\xff"
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"
@@ -77,6 +78,27 @@ def _jpeg_size(frame: bytes) -> StreamSize | None:
         else:
             offset += 2 + struct.unpack_from(">H", frame, offset + 2)[0]
     return None
+
+
+def scan_of(frame: bytes) -> tuple[int, int]:
+    """Return the kind of a JPEG stream's frame (the second byte of its marker) and where its first scan begins.
+
+    Zeros where it has none.
+    """
+    offset, kind = 2, 0
+    for _ in range(_MAX_MARKERS):
+        if offset + 4 > len(frame) or frame[offset] != 0xFF:
+            break
+        marker = frame[offset + 1]
+        if marker == _SCAN:
+            return kind, offset
+        if marker in _START_OF_FRAME:
+            kind = marker
+        if marker == 0xFF:
+            offset += 1
+        else:
+            offset += 2 if marker in _WITHOUT_LENGTH else 2 + struct.unpack_from(">H", frame, offset + 2)[0]
+    return 0, 0
 
 
 def _lines_said_later(frame: bytes, offset: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from medpipe.archive.inflating import Inflated, first_bytes, opener_of
+from medpipe.archive.lone import Lone, begins_like_dicom
 from medpipe.archive.members import Container
 from medpipe.archive.tars import BLOCK, Plain, Tar, is_header
 from medpipe.archive.zips import MAGICS, Zip
@@ -27,7 +28,7 @@ def begins_like_archive(begin: bytes) -> bool:
 
 
 def is_archive(head: Callable[[int], bytes]) -> bool:
-    """Tell whether a file is a zip or a tar, plain or compressed.
+    """Tell whether a file is a zip, a tar, plain or compressed, or a compressed DICOM file.
 
     Parameters
     ----------
@@ -39,8 +40,14 @@ def is_archive(head: Callable[[int], bytes]) -> bool:
         return True
     if opener_of(begin) is None:
         return False
+    first = _first_block(head)
+    return is_header(first) or begins_like_dicom(first)
+
+
+def _first_block(head: Callable[[int], bytes]) -> bytes:
+    """Return the first block that a compressed file inflates to."""
     # a bzip2 stream gives nothing before its first block is whole
-    return is_header(first_bytes(head(_BLOCK_OF_BZIP2)[:_BLOCK_OF_BZIP2], BLOCK))
+    return first_bytes(head(_BLOCK_OF_BZIP2)[:_BLOCK_OF_BZIP2], BLOCK)
 
 
 def container_of(file: int) -> Container | None:
@@ -80,4 +87,6 @@ def _opened(file: int, found: os.stat_result) -> Container | None:
     if opened is None:
         return Tar(Plain(found.st_size), changed=changed, rest=rest, padding_bytes=found.st_size)
     source = Inflated(opened, found.st_size)
+    if not is_header(_first_block(head)):
+        return Lone(source, changed=changed, rest=rest, packed_bytes=found.st_size)
     return Tar(source, changed=changed, rest=rest, padding_bytes=_PADDING_BYTES, packed_bytes=found.st_size)

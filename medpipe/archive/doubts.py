@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
+from medpipe.archive.lengths import is_spacing_doubtful
+from medpipe.archive.phases import MEASURED, agreement, telling, times_of
 from medpipe.archive.stacks import Stack, unit_of
 
 Frames = Sequence[tuple[Header, Plane]]
@@ -74,12 +76,17 @@ def flags_of(stack: Stack, frames: Frames) -> list[str]:
         flags.append("W_INTERCEPTS")
     if stack.kind == "series4d" and stack.shape[1] == 1 and "W_LOCALIZER" not in stack.flags and not are_timed(frames):
         flags.append("W_UNTIMED")
+    if stack.axes == "tzyx" and stack.mosaic is None and are_times_doubtful(stack, frames):
+        flags.append("W_TIMES")
     if any(_holds_more(header) for header, _ in frames):
         flags.append("W_EXCESS")
     counted = {header.n_slices for header, _ in frames if header.modality == "PT" and header.n_slices}
     if stack.affine_lps is not None and counted and counted != {stack.shape[-3]}:
         flags.append("W_COUNT")
-    if any(len({trait(header, plane) for header, plane in frames}) > 1 for trait in _ALIKE):
+    if is_spacing_doubtful(stack, frames):
+        flags.append("W_SPACING")
+    several = any(header.facts.get("kernels", 1) > 1 for header, _ in frames)
+    if several or any(len({trait(header, plane) for header, plane in frames}) > 1 for trait in _ALIKE):
         flags.append("W_MIXED")
     return flags
 
@@ -99,6 +106,14 @@ def concatenations_in_part(headers: Iterable[Header]) -> set[str]:
 def are_timed(frames: Frames) -> bool:
     """Tell whether temporal elements tell frames of one place apart."""
     return len({plane.temporal for _, plane in frames}) == len(frames)
+
+
+def are_times_doubtful(stack: Stack, frames: Frames) -> bool:
+    """Tell whether the measured times by which the places of a time series are ordered do not agree."""
+    n_places = stack.shape[1]
+    places = [[plane for _, plane in frames[place::n_places]] for place in range(n_places)]
+    keyword = telling(places)
+    return keyword in MEASURED and agreement(times_of(places, keyword)) != "agree"
 
 
 def is_rescaled(stack: Stack) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
-from medpipe.archive.elements import number, text
+from medpipe.archive.elements import levels, number, text
 
 TEXTS: Final = {
     "manufacturer": "Manufacturer",
@@ -34,12 +35,16 @@ TEXTS: Final = {
 NUMBERS: Final = {
     "slice_thickness_mm": "SliceThickness",
     "kvp": "KVP",
+    "reconstruction_mm": "ReconstructionDiameter",
     "field_t": "MagneticFieldStrength",
     "weight_kg": "PatientWeight",
     "height_m": "PatientSize",
     "concatenation_part": "InConcatenationNumber",
     "concatenation_parts": "InConcatenationTotalNumber",
 }
+
+_OF_FRAMES: Final = frozenset({"kernel", "reconstruction_mm"})
+"""What frames say of themselves where the top level does not."""
 
 
 def read_facts(dataset: Any) -> dict[str, Any]:
@@ -53,7 +58,23 @@ def read_facts(dataset: Any) -> dict[str, Any]:
         measured = number(dataset, keyword)
         if measured is not None:
             found[name] = measured
+    found |= _of_frames(dataset) if found.keys().isdisjoint(_OF_FRAMES) else {}
     # present but empty means: no agent was given
     if "ContrastBolusAgent" in dataset:
         found["contrast_said"] = True
     return found
+
+
+def _of_frames(dataset: Any) -> dict[str, Any]:
+    """Return how most frames of a multi-frame CT were reconstructed, and in how many ways (PS3.3 C.8.15.3.6)."""
+    groups = levels(dataset, "CTReconstructionSequence")
+    if not groups:
+        return {}
+    counted = Counter((text(group, "ConvolutionKernel"), number(group, "ReconstructionDiameter")) for group in groups)
+    kernel, diameter_mm = min(counted, key=lambda one: (-counted[one], repr(one)))
+    kernels = {kernel for kernel, _ in counted}
+    return {
+        **({"kernel": kernel} if kernel else {}),
+        **({"kernels": len(kernels)} if len(kernels) > 1 else {}),
+        **({"reconstruction_mm": diameter_mm} if diameter_mm is not None else {}),
+    }

@@ -15,12 +15,13 @@ from msgspec.structs import replace
 from medpipe.archive.closed import DICOMDIR, RTSTRUCT_CLASS, SEG_CLASSES, closed_modality
 from medpipe.archive.detector import detector_spacing
 from medpipe.archive.drawn import Named
-from medpipe.archive.elements import integer, items, levels, numbers, parse, quiet, text
+from medpipe.archive.elements import integer, items, numbers, parse, quiet, text
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decoded_bytes
 from medpipe.archive.lossy import is_lossy
+from medpipe.archive.mapped import has_maps
 from medpipe.archive.other.block import Block
 from medpipe.archive.padding import read_padding
 from medpipe.archive.pet import Pet, read_pet
@@ -62,7 +63,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     padding : tuple of 2 float or empty
         Lowest and highest stored value that is padding, as decoded.
     has_table, has_real_world_map : bool
-        There is a modality LUT; a real-world value map.
+        There is a modality LUT; a real-world value map, or the scaling of a dose grid.
     mosaic : Mosaic or None
         How to unpack the sheet; ``is_mosaic`` without it means it cannot be.
     frame_offsets_mm : tuple of float
@@ -322,7 +323,7 @@ def _described(dataset: Any, layout: Layout, empty: Header) -> Header:
         n_slices=integer(dataset, "NumberOfSlices"),
         padding=read_padding(dataset),
         has_table="ModalityLUTSequence" in dataset,
-        has_real_world_map=bool(levels(dataset, "RealWorldValueMappingSequence")),
+        has_real_world_map=has_maps(dataset),
         is_mosaic=mosaic,
         mosaic=read_mosaic(dataset, plane, rows=rows, columns=columns) if mosaic else None,
         detector_spacing_mm=detector_spacing(dataset),

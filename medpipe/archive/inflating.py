@@ -110,6 +110,11 @@ class Inflated:
         self._decoder: Any = None
         self._is_over = False
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file was read to its end, and that lies within a stream."""
+        return self._is_over and self._decoder is not None
+
     def read(self, file: int, offset: int, n_bytes: int) -> bytes:
         """Return bytes from an offset on; fewer where the stream ends.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from medpipe.archive.gate import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from medpipe.archive.header import Header
+from medpipe.archive.padding import is_beyond
 from medpipe.archive.pixels import Pixels
 
 _LITTLE: Final = frozenset({EXPLICIT_LITTLE, IMPLICIT_LITTLE})
@@ -18,7 +19,7 @@ def is_native(header: Header) -> bool:
     """Tell whether a file's pixels are whole numbers of 8 or 16 bits that need no decoding.
 
     These are greyscale, uncompressed, little endian, as many as the header declares (and one
-    byte that makes them even), and go through no table.
+    byte that makes them even), go through no table, and have no padding beyond their stored bits.
     """
     need = header.native_bytes
     return (
@@ -30,6 +31,7 @@ def is_native(header: Header) -> bool:
         and header.bits_allocated in {8, 16}
         and header.photometric != "PALETTE COLOR"
         and not (header.has_table or header.is_segmentation)
+        and not is_beyond(header.padding, bits_stored=header.bits_stored, signed=header.signed)
         and header.pixel_bytes in {need, need + need % 2}
         and header.pixel_offset > 0
     )

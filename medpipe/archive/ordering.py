@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from medpipe.archive.frames import Plane, Vector, normal_of
+from medpipe.archive.phases import COUNTED, MEASURED, agreement, telling
 from medpipe.archive.stacks import Slice
 
 SAME_PLACE_MM: Final = 0.01
@@ -25,8 +26,6 @@ _DRIFT_PART: Final = 0.1
 _WHOLE_STEP_TOLERANCE: Final = 0.05
 _SIDEWAYS_PIXELS: Final = 0.5
 _SIDEWAYS_MM: Final = 0.05
-_TEMPORAL: Final = ("TemporalPositionIdentifier", "TemporalPositionIndex", "FrameReferenceTime", "TriggerTime")
-_COUNTED: Final = frozenset(_TEMPORAL[:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +96,17 @@ def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
     """Return the slices as volumes: one list per time, each ascending along the normal.
 
     The first element that tells the repeats of every place apart orders them: temporal
-    elements, then the instance number with the frame number. None if nothing does, or if what
-    does was counted neither time by time nor place by place: then it says nothing of time.
+    elements, then the instance number with the frame number. None if nothing does, if what
+    does was counted neither time by time nor place by place (then it says nothing of time), or if
+    times of one place are those of another at other ranks.
     """
-    for keyword in _TEMPORAL:
-        keyed = [[(dict(one.plane.temporal).get(keyword), one) for one in place] for place in places]
-        if all(_distinct([when for when, _ in place]) for place in keyed):
-            ordered = [[one for _, one in sorted(place, key=lambda pair: _when(pair[0]))] for place in keyed]
-            if keyword in _COUNTED and not _is_counted([sorted(_when(when) for when, _ in place) for place in keyed]):
-                return None
-            return [list(volume) for volume in zip(*ordered, strict=True)]
+    keyword = telling([[one.plane for one in place] for place in places])
+    if keyword:
+        key = partial(_time_of, keyword=keyword)
+        ordered = [sorted(place, key=key) for place in places]
+        times = [list(map(key, place)) for place in ordered]
+        sound = _is_counted(times) if keyword in COUNTED else agreement(times) != "contradict"
+        return [list(volume) for volume in zip(*ordered, strict=True)] if sound else None
     numbers = [sorted(_instance_of(one) for one in place) for place in places]
     if not all(_distinct(place) for place in numbers) or not _is_counted(numbers):
         return None
@@ -139,7 +139,7 @@ def without_tail(places: list[list[Slice]]) -> Cut | None:
     n_times = min(len(place) for place in places)
     if n_times < 2 or max(len(place) for place in places) > n_times + 1:
         return None
-    for keyword in _TEMPORAL:
+    for keyword in (*COUNTED, *MEASURED):
         key = partial(_time_of, keyword=keyword)
         times = [sorted(map(key, place)) for place in places]
         if _all_known(times):
@@ -284,11 +284,6 @@ def _nominal_step(plane: Plane) -> float | None:
 
 def _distinct(values: Sequence[Any]) -> bool:
     return None not in values and len(set(values)) == len(values)
-
-
-def _when(value: float | None) -> float:
-    assert value is not None
-    return value
 
 
 def _instance_of(one: Slice) -> tuple[float, str, int]:

@@ -1,7 +1,8 @@
 """Padding: which values of an image its header says were never measured (PS3.3 C.7.5.1.1.2).
 
 The voxels keep those values, as the readers this package is held against do; the range is
-recorded beside them.
+recorded beside them. A value that the stored bits cannot be is never cut down to one that they
+can: pixels that have it in all their allocated bits keep it, others are none of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ _FLOATS: Final = (
 
 
 def read_padding(dataset: Any) -> tuple[float, ...]:
-    """Return the lowest and highest stored value that is padding, as decoding gives it; empty without any."""
+    """Return the lowest and highest stored value that is padding, as decoding gives it; empty without any.
+
+    The element's type may have the other sign than the pixels, and its sign may end with the
+    stored bits: its bits are what is meant. What fits the stored bits in neither way is the value
+    of the allocated bits.
+    """
     for first, last in _FLOATS:
         value = number(dataset, first)
         if value is not None:
@@ -27,9 +33,18 @@ def read_padding(dataset: Any) -> tuple[float, ...]:
     value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return ()
-    bits = integer(dataset, "BitsStored") or integer(dataset, "BitsAllocated") or 0
+    allocated = integer(dataset, "BitsAllocated") or 0
+    stored = integer(dataset, "BitsStored") or allocated
     signed = integer(dataset, "PixelRepresentation") == 1
-    return _ordered(*(None if one is None else _stored(one, bits, signed=signed) for one in (value, limit)))
+    return _ordered(
+        *(None if one is None else _stored(one, allocated, stored, signed=signed) for one in (value, limit))
+    )
+
+
+def is_beyond(padding: tuple[float, ...], *, bits_stored: int, signed: bool) -> bool:
+    """Tell whether padding has values that the stored bits cannot be."""
+    low, high = _limits(bits_stored, signed=signed)
+    return bool(padding) and not low <= padding[0] <= padding[1] <= high
 
 
 def padding_values(
@@ -70,9 +85,17 @@ def _ordered(value: float | None, limit: float | None) -> tuple[float, ...]:
     return float(min(value, other)), float(max(value, other))
 
 
-def _stored(value: int, bits: int, *, signed: bool) -> int:
-    # the element's type may have the other sign than the pixels; its bits are what is meant
-    if not 0 < bits <= 64:
+def _stored(value: int, allocated: int, stored: int, *, signed: bool) -> int:
+    if not 0 < stored <= allocated <= 64:
         return value
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if signed and value >> (bits - 1) else value
+    low, high = _limits(allocated, signed=signed)
+    if -(1 << allocated - 1) <= value < low:
+        value += 1 << allocated
+    elif high < value < 1 << allocated:
+        value -= 1 << allocated
+    # a negative one without its sign in the bits above the stored ones
+    return value - (1 << stored) if signed and 1 << stored - 1 <= value < 1 << stored else value
+
+
+def _limits(bits: int, *, signed: bool) -> tuple[int, int]:
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)

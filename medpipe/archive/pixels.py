@@ -23,6 +23,7 @@ from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header
 from medpipe.archive.limits import LOSSLESS_JPEG, NATIVE, PLUGINS, RLE, check_stream, is_read_twice
 from medpipe.archive.other.door import decode_other, read_any
+from medpipe.archive.padding import is_beyond
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -59,8 +60,9 @@ def decode(header: Header, data: bytes) -> Pixels:
     Returns
     -------
     array, (frames, rows, columns) or (frames, rows, columns, 3)
-        Stored values: unused bits cleared, signs extended, colour as RGB; where the file has
-        a modality LUT, what it maps to. Segmentations keep their stored numbers.
+        Stored values: unused bits cleared but for padding beyond the stored bits, signs extended,
+        colour as RGB; where the file has a modality LUT, what it maps to. Segmentations keep
+        their stored numbers.
 
     Raises
     ------
@@ -183,9 +185,14 @@ def _decoded(header: Header, dataset: Any) -> Pixels:
 def _without_unused_bits(header: Header, frames: Pixels) -> Pixels:
     if frames.dtype.kind not in "iu" or header.samples != 1:
         return frames
-    return clear_unused_bits(
+    cleared = clear_unused_bits(
         frames, bits_allocated=header.bits_allocated, bits_stored=header.bits_stored, high_bit=header.high_bit
     )
+    if not is_beyond(header.padding, bits_stored=header.bits_stored, signed=header.signed):
+        return cleared
+    low, high = header.padding
+    # cut to its stored bits it would be a value like any other
+    return np.where((frames >= low) & (frames <= high), frames, cleared)
 
 
 def _hand_over(header: Header, dataset: Any) -> None:

@@ -76,7 +76,7 @@ class Stack:
         Lowest and highest value of the array that the header calls padding; a pair for each
         member where they differ, two None for one without.
     real_world_map : bool
-        A header maps stored to real-world values; the map is not applied.
+        A header maps stored to real-world values, or scales a dose grid; that is not applied.
     monochrome1 : bool
         A header says that low values are shown bright; values keep their polarity.
     mosaic : Mosaic or None

@@ -20,7 +20,7 @@ from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
 from medpipe.kernels.rescale import rescale
-from medpipe.types import Display, RealWorldMap, Volume
+from medpipe.types import Display, RealWorldValues, Volume
 
 Found = TypeVar("Found")
 
@@ -159,7 +159,7 @@ class _Said:
 
     def __init__(self, *, with_maps: bool, with_display: bool) -> None:
         self.kinds: set[tuple[str, tuple[str, ...]]] = set()
-        self.maps: dict[int, tuple[RealWorldMap, ...]] = {}
+        self.maps: dict[int, tuple[RealWorldValues, ...]] = {}
         self.displays: dict[int, Display] = {}
         self._with_maps, self._with_display = with_maps, with_display
 
@@ -185,7 +185,7 @@ def _by_place(
     }
 
 
-def _joined(maps: Mapping[int, tuple[RealWorldMap, ...]]) -> tuple[tuple[RealWorldMap, ...], ...] | None:
+def _joined(maps: Mapping[int, tuple[RealWorldValues, ...]]) -> tuple[tuple[RealWorldValues, ...], ...] | None:
     each = tuple(maps[place] for place in sorted(maps))
     return None if not any(each) else each[:1] if len(set(each)) == 1 else each
 

@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -27,15 +27,17 @@ from medpipe.archive.members import (
 )
 from medpipe.errors import Rejected
 
-MAGICS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+MAGICS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08PK\x03\x04", b"PK00PK\x03\x04")
+"""What a zip begins with: a member, its end, a mark of a split one, a mark of one that was to be split and was not."""
 
+_RECORD: Final = b"PK\x01\x02"
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MOST_COMMENT_BYTES = 0xFFFF
-_IN_EXTRA = 0xFFFFFFFF
+_IN_EXTRA, _IN_EXTRA_16 = 0xFFFFFFFF, 0xFFFF
 _WRAP_BYTES = 1 << 32
 """Some writers know offsets of 32 bits only and write longer files all the same."""
 _EXTRA_64 = 0x0001
@@ -108,7 +110,8 @@ class Zip:
         try:
             directory = _directory(file, size)
         except Rejected as rejected:
-            self._code = rejected.code
+            is_split = os.pread(file, len(MAGICS[2]), 0) == MAGICS[2]
+            self._code = "E_ARCHIVE_SPLIT" if is_split else rejected.code
             return
         self._end = directory.begin
         entries = [*islice(_entries(directory), MAX_MEMBERS + 1)]
@@ -174,6 +177,31 @@ class Zip:
             self._members[path] = Member(path, entry.size, version, problem, place)
 
 
+def ends_like_zip(at: Callable[[int, int], bytes], size: int) -> str:
+    """Return what a file is that ends like a zip and does not begin so, as a code, or an empty string.
+
+    Parameters
+    ----------
+    at : callable
+        Returns from an offset on so many bytes of the file.
+    size : int
+        Bytes of the file.
+    """
+    begin = max(0, size - _END.size - _MOST_COMMENT_BYTES)
+    tail = at(begin, size - begin)
+    try:
+        end, is_last = _end_record(tail)
+    except Rejected:
+        return ""
+    _, disk, first_disk, n_here, n_records, n_bytes, _, _ = _END.unpack_from(tail, end)
+    if not is_last or not n_records or n_here > n_records or first_disk > disk:
+        return ""
+    if 0 < disk < _IN_EXTRA_16:
+        return "E_ARCHIVE_SPLIT"
+    directory = begin + end - n_bytes
+    return "E_ARCHIVE_PROGRAM" if directory > 0 and at(directory, len(_RECORD)) == _RECORD else ""
+
+
 def _directory(file: int, size: int) -> _Directory:
     tail_bytes = min(size, _END.size + _MOST_COMMENT_BYTES)
     tail = os.pread(file, tail_bytes, size - tail_bytes)
@@ -187,8 +215,10 @@ def _directory(file: int, size: int) -> _Directory:
         if magic != b"PK\x06\x06":
             raise Rejected("E_ARCHIVE_DAMAGED")
     begin = end - n_bytes
+    if disk or first_disk:
+        raise Rejected("E_ARCHIVE_SPLIT")
     # elsewhere than it says stands that of a zip inside this one, or behind another
-    if disk or first_disk or begin < offset or (begin - offset) % _WRAP_BYTES:
+    if begin < offset or (begin - offset) % _WRAP_BYTES:
         raise Rejected("E_ARCHIVE_DAMAGED")
     if n_bytes > MAX_DIRECTORY_BYTES or count > MAX_MEMBERS:
         raise Rejected("E_ARCHIVE_LIMIT")
@@ -210,7 +240,7 @@ def _end_record(tail: bytes) -> tuple[int, bool]:
 def _heads(directory: bytes) -> Iterator[int]:
     """Yield where the records of a directory begin, up to its end or to what is none."""
     at = 0
-    while at + _ENTRY.size <= len(directory) and directory[at : at + 4] == b"PK\x01\x02":
+    while at + _ENTRY.size <= len(directory) and directory[at : at + 4] == _RECORD:
         end = at + _ENTRY.size + sum(struct.unpack_from("<3H", directory, at + 28))
         if end > len(directory):
             return

@@ -122,7 +122,11 @@ VOLUMES = TableSchema(
             "lowest and highest value that the header calls padding, kept in the array; a pair for each member where "
             "they differ; null without any",
         ),
-        Field("real_world_map", "bool", "a header maps stored numbers to real-world values; not applied"),
+        Field(
+            "real_world_map",
+            "bool",
+            "a header maps stored numbers to real-world values, or scales a dose grid; not applied (the op real_world does)",
+        ),
         Field("monochrome1", "bool", "a header says that low values are shown bright; values keep their polarity"),
         Field(
             "suv_factor",

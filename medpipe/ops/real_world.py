@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,20 +13,22 @@ from medpipe.errors import Rejected
 from medpipe.ops.padding import padding_mask
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.types import Array, Geometry, RealWorldMap, Volume
+from medpipe.types import Array, Geometry, RealWorldMap, RealWorldTable, RealWorldValues, Volume
 from medpipe.xp import backend_of
 
 _ROUNDING = 1e-6
+_BETWEEN = 0.05
 
 
 @register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealWorld:
-    """Gives real-world values instead of modality values: each frame by its own linear map, never both.
+    """Gives real-world values instead of modality values: each frame by its own map, never both.
 
-    The map is applied to the stored numbers; the unit of the result is that of the map. Must be
-    the first op. An image without maps, with a table for a map, with several maps that the unit
-    does not tell apart, or with values that a map is not for, is refused.
+    The map, linear or a table, is applied to the stored numbers; the unit of the result is that of
+    the map. The scaling of a dose grid is a map to Gy. Must be the first op. An image without maps,
+    with a map that contradicts itself, with several maps that the unit does not tell apart, or with
+    values that a map is not for, is refused.
     """
 
     name: ClassVar[str] = "real_world"
@@ -36,7 +38,7 @@ class RealWorld:
     must_be_first: ClassVar[bool] = True
 
     unit: str | None = parameter(
-        None, doc="Unit of the map to take, such as HU, SUV or mm2/s; needed where an image has several maps."
+        None, doc="Unit of the map to take, such as HU, SUV, Gy or mm2/s; needed where an image has several maps."
     )
 
     def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # maps may differ from slice to slice
@@ -44,8 +46,8 @@ class RealWorld:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of result, masks, and one frame in float64."""
-        return 7 * math.prod(geometry.shape) + 32 * math.prod(geometry.spatial_shape[1:])
+        """Return the bytes of result, masks, and one frame as numbers of 64 bits."""
+        return 7 * math.prod(geometry.shape) + 40 * math.prod(geometry.spatial_shape[1:])
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # voxel by voxel
         """Return the volume in real-world values.
@@ -53,7 +55,7 @@ class RealWorld:
         Raises
         ------
         Rejected
-            ``E_REAL_WORLD`` where there is no one linear map for every value that was measured.
+            ``E_REAL_WORLD`` where there is no one map for every value that was measured.
         """
         if not volume.real_world:
             raise Rejected("E_REAL_WORLD")
@@ -70,23 +72,38 @@ class RealWorld:
         each = len(planes) // len(maps)
         for place, plane in enumerate(planes):
             one = maps[place // each]
-            _check(plane, one, None if hidden is None else hidden[place])
-            shown[place] = plane.astype(xp.float64) * one.slope + one.intercept
+            shown[place] = _mapped(plane, one, None if hidden is None else hidden[place], xp)
         return volume.with_data(result, unit=maps[0].unit, padding=None, real_world=None)
 
-    def _chosen(self, maps: tuple[RealWorldMap, ...]) -> RealWorldMap:
+    def _chosen(self, maps: tuple[RealWorldValues, ...]) -> RealWorldValues:
         fitting = [one for one in maps if self.unit in {None, one.unit}]
-        if len(fitting) != 1 or fitting[0].slope is None:
+        if len(fitting) != 1 or (isinstance(fitting[0], RealWorldMap) and fitting[0].slope is None):
             raise Rejected("E_REAL_WORLD")
         return fitting[0]
 
 
-def _check(values: Array, one: RealWorldMap, hidden: Array | None) -> None:
+def _mapped(plane: Array, one: RealWorldValues, hidden: Array | None, xp: Any) -> Array:
+    """Return a plane in real-world values; padding may be beyond the map."""
+    if isinstance(one, RealWorldTable):
+        return _looked_up(plane, one, hidden, xp)
     assert one.low is not None
     assert one.high is not None
     beside = _ROUNDING * max(abs(one.low), abs(one.high), 1.0)
-    outside = (values < np.float32(one.low - beside)) | (values > np.float32(one.high + beside))
+    _refuse((plane < np.float32(one.low - beside)) | (plane > np.float32(one.high + beside)), hidden)
+    return plane.astype(xp.float64) * one.slope + one.intercept
+
+
+def _looked_up(plane: Array, one: RealWorldTable, hidden: Array | None, xp: Any) -> Array:
+    exact = (plane.astype(xp.float64) - one.first) / one.step
+    places = xp.rint(exact)
+    # float32 holds less than a stored number of 16 bits and its rescale
+    _refuse((xp.abs(exact - places) > _BETWEEN) | (places < 0) | (places >= len(one.values)), hidden)
+    table = xp.asarray(one.values, dtype=xp.float64)
+    return table[xp.clip(places, 0, len(one.values) - 1).astype(xp.int64)]
+
+
+def _refuse(outside: Array, hidden: Array | None) -> None:
     if hidden is not None:
-        outside &= ~hidden
+        outside = outside & ~hidden
     if bool(outside.any()):
         raise Rejected("E_REAL_WORLD")

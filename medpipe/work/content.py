@@ -8,7 +8,7 @@ from typing import Any
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest
-from medpipe.types import Companions, Display, RealWorldMap, Region, Structure, Volume
+from medpipe.types import Companions, Display, RealWorldValues, Region, Structure, Volume
 from medpipe.work.blocks import voxels_digest
 from medpipe.work.measure import mask_digest
 
@@ -18,7 +18,7 @@ def volume_digest(
     *,
     quantization: tuple[float, float] | None = None,
     padding: tuple[float | None, ...] | None = None,
-    real_world: tuple[tuple[RealWorldMap, ...], ...] | None = None,
+    real_world: tuple[tuple[RealWorldValues, ...], ...] | None = None,
     display: tuple[Display, ...] | None = None,
     quantity: str = "",
 ) -> str:

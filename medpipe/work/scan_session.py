@@ -16,6 +16,7 @@ from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.pixels import pixel_digest
 from medpipe.archive.source import Archive
+from medpipe.archive.zips import ends_like_zip
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
 
@@ -78,6 +79,8 @@ class ScanSession:
             return "E_ARCHIVE_NESTED"
         if header.code in {"E_NOT_DICOM", "E_TOO_LARGE"} and not file.is_member and is_archive(file.head):
             return "S_ARCHIVE"
+        if header.code == "E_NOT_DICOM" and not file.is_member:
+            return ends_like_zip(file.at, file.size) or header.code
         if header.code == "E_DICOMDIR" and lacks_files(file.whole(), header.path, self._source.has):
             return "S_DICOMDIR_LACKS"
         return header.code

@@ -152,6 +152,7 @@ def structure_set(study: str, *, of_study: str, of_series: str = "a", label: str
         SOPInstanceUID=uid("structures", study, of_study, of_series),
         PatientID=f"PATIENT-{study}",
         StudyDate="20200110",
+        FrameOfReferenceUID=uid("frame", of_study),
         StructureSetLabel=label,
         ReferencedFrameOfReferenceSequence=Sequence([frame]),
     )

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+import medpipe
 from medpipe.app.cohort import read_cohort
 from medpipe.app.gc import collect_garbage
 from medpipe.app.prepare import last_request, plan_run
@@ -17,7 +18,8 @@ from medpipe.plan.cohort import Cohort
 from medpipe.privacy.secret import load_secret
 from tests.app.phantom import rows, uid
 from tests.app.reconstructions import ROUTE, Place, write_series
-from tests.cli.commands import medpipe, write_key
+from tests.cli.commands import medpipe as command
+from tests.cli.commands import write_key
 
 RECIPE = f'name = "mine"\n{ROUTE}'
 
@@ -94,6 +96,23 @@ def test_a_file_names_patients_studies_and_series_in_many_ways(place, archive):
     assert {row["study_key"] for row in rows(place.lake, "series") if row["series_key"] == other} == {
         series[row["series_key"]]["study_key"] for row in rows(place.lake, "cases")
     }
+
+
+def test_python_takes_a_cohort_as_the_command_line_does(place, archive, tmp_path):
+    (tmp_path / "cohort.txt").write_text("ANNA\n")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "site.toml").write_text(f'engine = "serial"\nworkers = 1\nkey_file = "{place.key}"\n')
+    given = {"site": tmp_path / "site.toml", "cohort": str(tmp_path / "cohort.txt")}
+    planned = medpipe.preview(tmp_path / "recipe.toml", archive, place.lake, **given)
+    assert (planned["cases"]["all"], planned["cohort"]["series"]) == (3, 3)
+    medpipe.run(tmp_path / "recipe.toml", archive, place.lake, **given)
+    assert place.worked_on() == {"B30f 1", "B30f 2", "B30f 3"}
+    assert run(place, archive, "ANNA\n")[1] == rows(place.lake, "runs")[0]["cohort"]
+    given |= {"cohort": None, "cohort_sql": "SELECT series_key FROM volumes WHERE thickness_mm > 3.5"}
+    medpipe.run(tmp_path / "recipe.toml", archive, place.lake, **given)
+    assert place.worked_on() == {"B30f 4", "B30f 5"}
+    with pytest.raises(ConfigError, match="one of the two"):
+        medpipe.run(tmp_path / "recipe.toml", archive, place.lake, **{**given, "cohort": "any"})
 
 
 @pytest.mark.parametrize("first", ["Patient001", "PATIENT-01", "Study 1", "series_7", "patient_é", "Patient.", "CARL"])
@@ -268,9 +287,9 @@ def test_the_command_line_refuses_an_empty_cohort_and_a_query_for_no_keys(place,
     recipe.write_text(RECIPE)
     (place.folder / "cohort.txt").write_text("NOBODY\n")
     arguments = ["plan", archive, "--lake", place.lake, "-r", recipe, "--engine", "serial"]
-    ended = medpipe(*arguments, "--cohort", place.folder / "cohort.txt", home=place.folder / "home")
+    ended = command(*arguments, "--cohort", place.folder / "cohort.txt", home=place.folder / "home")
     assert ended.code == 5
     assert "no series of the lake is in the cohort" in ended.refusal()
-    ended = medpipe(*arguments, "--cohort-sql", "SELECT kvp FROM series", home=place.folder / "home")
+    ended = command(*arguments, "--cohort-sql", "SELECT kvp FROM series", home=place.folder / "home")
     assert ended.code == 5
     assert "series_key, study_key or patient_key is expected" in ended.refusal()

@@ -257,6 +257,8 @@ def test_a_case_list(place):
     place.put("data/not_listed.nii", nifti(other))
     place.put("elsewhere/gtv.nii", nifti(labels()))
     place.put("elsewhere/m2.nii", nifti(labels(seed=1)))
+    place.put("elsewhere/m3.nii", nifti(labels(seed=1)))
+    place.put("elsewhere/torn.nii", nifti(labels(seed=1)))
     place.put("list/bad.nii", b"no image at all")
     listed = place.put(
         "list/cases.csv",
@@ -265,12 +267,15 @@ def test_a_case_list(place):
                 "ID,Image,Mask,Label,Modality,Remark",
                 "p1,../data/a.nii,../elsewhere/gtv.nii,1,CT,x",
                 "p1,../data/a.nii,../elsewhere/m2.nii,2,CT,",
-                f"p2,{place.archive}/data/b.nii,../elsewhere/m2.nii,,MR,",
+                f"p2,{place.archive}/data/b.nii,../elsewhere/m3.nii,,MR,",
                 "p3,../data/gone.nii,../elsewhere/gone.nii,,,",
                 "p4,bad.nii,,,,",
                 ",,../data/a.nii,,,",
                 "p1,../data/a.nii,../data/b.nii,,,",
                 "p1,../data/a.nii,../elsewhere/gtv.nii,many,,",
+                # of one mask two cases
+                "p1,../data/a.nii,../elsewhere/torn.nii,,,",
+                ",../data/b.nii,../elsewhere/torn.nii,,,",
                 "",
             ]
         ).encode(),
@@ -280,8 +285,7 @@ def test_a_case_list(place):
     assert place.measured() == {
         f"{root}/data/a.nii": [
             ("gtv", mean(image, labels() == 1)),
-            ("roi_2", mean(image, labels(seed=1) == 1)),
-            ("roi_3", mean(image, labels(seed=1) == 2)),
+            ("roi_2", mean(image, labels(seed=1) == 2)),
         ],
         f"{root}/data/b.nii": [
             ("roi_1", mean(other, labels(seed=1) == 1)),
@@ -290,7 +294,8 @@ def test_a_case_list(place):
     }
     outcomes = place.outcomes()
     assert outcomes[f"{root}/data/gone.nii"] == outcomes[f"{root}/elsewhere/gone.nii"] == ("quarantined", "E_CASE_FILE")
-    assert {outcomes[f"cases.csv/row {row}"] for row in (7, 8, 9)} == {("quarantined", "E_CASE_ROW")}
+    assert {outcomes[f"cases.csv/row {row}"] for row in (7, 8, 9, 10, 11)} == {("quarantined", "E_CASE_ROW")}
+    assert not any("torn" in path for path in outcomes)
     assert outcomes["bad.nii"] == ("skipped", "E_NOT_DICOM")
     assert not any("not_listed" in path for path in outcomes)
     assert {row["patient_id"]: row["modality"] for row in rows(place.lake, "series")} == {"p1": "CT", "p2": "MR"}

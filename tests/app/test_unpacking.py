@@ -152,23 +152,41 @@ def found_in(lake: Path) -> dict[str, object]:
 
 def test_every_member_has_a_row_that_says_where_it_lies_and_what_it_is(tmp_path, home):
     place = Place(archive=tmp_path / "archive", lake=tmp_path / "lake", key=write_key(home))
-    one, two, three = study("s").values()
+    one, two, three, four = study("s", 4).values()
     place.put("scan.txt", one)
     place.put("scan.zip", two)
-    place.put("pack.dcm", zipped({"x.tar": three, "in.zip": zipped({"a": one}), "in.tgz": tarred({"a": one}, "gz")}))
+    place.put(
+        "pack.dcm",
+        zipped(
+            {
+                "x.tar": three,
+                "in.zip": zipped({"a": one}),
+                "in.tgz": tarred({"a": one}, "gz"),
+                "in.gz": gzip.compress(one),
+            }
+        ),
+    )
     place.put("pack.jpg", tarred({"none": b"", "text": b"text", "../up": one}))
-    place.put("one.gz", gzip.compress(one))
+    place.put("one.gz", gzip.compress(four))
+    place.put("setup.exe", b"MZ" + bytes(500) + zipped({"a": one}))
+    place.put("part.z01", b"PK\x07\x08" + zipped({"a": one})[:200])
+    place.put("text.gz", gzip.compress(b"text" * 100))
     site = place.site().model_copy(update={"privacy": "identified"})
     scan_archives([place.archive], place.lake, site, Silent())
     found = {row["path"]: (row["outcome"], row["code"]) for row in place.content()["instances"]}
     assert found == {
         "scan.txt": ("used", None),
         "scan.zip": ("used", None),
-        "one.gz": ("skipped", "E_NOT_DICOM"),
+        "one.gz": ("skipped", "S_ARCHIVE"),
+        "one.gz/content": ("used", None),
+        "setup.exe": ("skipped", "E_ARCHIVE_PROGRAM"),
+        "part.z01": ("quarantined", "E_ARCHIVE_SPLIT"),
+        "text.gz": ("skipped", "E_NOT_DICOM"),
         "pack.dcm": ("skipped", "S_ARCHIVE"),
         "pack.dcm/x.tar": ("used", None),
         "pack.dcm/in.zip": ("quarantined", "E_ARCHIVE_NESTED"),
         "pack.dcm/in.tgz": ("quarantined", "E_ARCHIVE_NESTED"),
+        "pack.dcm/in.gz": ("quarantined", "E_ARCHIVE_NESTED"),
         "pack.jpg": ("skipped", "S_ARCHIVE"),
         "pack.jpg/none": ("quarantined", "E_EMPTY"),
         "pack.jpg/text": ("skipped", "E_NOT_DICOM"),

@@ -142,15 +142,44 @@ def test_grey_lossy_jpeg_is_near_its_image(slice_of, bytes_of, read, syntax, bit
     assert np.abs(found[0].astype(int) - imagecodecs.jpeg8_decode(stream)).max() <= 1
 
 
+def with_last_coefficient(stream: bytes, last: int) -> bytes:
+    """Return a stream whose scan ends with this coefficient; T.81 B.2.3 wants 63 of a sequential one."""
+    at = stream.index(b"\xff\xda") + 8
+    return stream[:at] + bytes([last]) + stream[at + 1 :]
+
+
 def test_a_grey_stream_that_one_of_two_codecs_refuses_is_refused(slice_of, bytes_of, read):
     image = (SMOOTH // 16).astype(np.uint8)
     stream = imagecodecs.jpeg8_encode(image, level=90)
-    # a sequential scan that names no frequencies (T.81 B.2.3 wants 0 to 63)
-    at = stream.index(b"\xff\xda") + 8
-    odd = stream[:at] + b"\0" + stream[at + 1 :]
+    odd = with_last_coefficient(stream, 17)
     assert np.array_equal(imagecodecs.jpeg8_decode(odd), imagecodecs.jpeg8_decode(stream))
     with pytest.raises(Rejected, match="E_CODEC_ERROR"):
         decoded(read, filed(slice_of, bytes_of, [odd], image, BASELINE, bits=8))
+
+
+@pytest.mark.parametrize(("syntax", "bits"), [(BASELINE, 8), (EXTENDED, 12)])
+def test_a_sequential_scan_that_names_no_last_coefficient_has_all(slice_of, bytes_of, read, syntax, bits):
+    image = (SMOOTH // (16 if bits == 8 else 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    stream = imagecodecs.jpeg8_encode(image, level=90, bitspersample=bits)
+    odd = with_last_coefficient(stream, 0)
+    found = decoded(read, filed(slice_of, bytes_of, [odd], image, syntax, bits=bits))
+    assert np.array_equal(found[0], imagecodecs.jpeg8_decode(stream))
+
+
+def test_a_progressive_scan_of_means_alone_stays_what_it_is(slice_of, bytes_of, read):
+    image = (SMOOTH // 16).astype(np.uint8)
+    stream = imagecodecs.jpeg8_encode(image, level=90)
+    # a frame that says it is progressive has scans of parts (T.81 G.1.1)
+    odd = with_last_coefficient(stream, 0).replace(b"\xff\xc0", b"\xff\xc2", 1)
+    assert dct_jpeg._with_all_coefficients(odd) is odd
+
+
+def test_the_file_whose_scan_names_no_last_coefficient_is_read_as_another_reader_reads_it(read, data_root):
+    data = (data_root / "archive" / "lab" / "test_files" / "JPEG-lossy.dcm").read_bytes()
+    found = decode(read(data), data)
+    # SimpleITK's answers
+    assert (found.min(), found.max()) == (0, 264)
+    assert (found.mean(), found.std()) == (pytest.approx(14.369991302490234), pytest.approx(21.614856009848005))
 
 
 def test_codecs_that_differ_by_more_than_rounding_refuse_a_lossy_image(slice_of, bytes_of, read, monkeypatch):

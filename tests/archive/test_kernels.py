@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from medpipe.archive.kernels import kernel_class
 from medpipe.archive.reconstruction import reconstruction_facts
+from medpipe.archive.series import series_facts
 from medpipe.contracts.tables import VOLUMES
+from tests.archive.test_stack_assembly import part_of_a_concatenation
 
 PIXELS = np.zeros((6, 8), np.uint16)
 
@@ -95,3 +98,35 @@ def test_what_no_header_says_is_null(slice_of, archive_of):
         "kernel_class": None,
         "derived": None,
     }
+
+
+def reconstructed(kernel: str, diameter_mm: str) -> Dataset:
+    group, holder = Dataset(), Dataset()
+    group.ConvolutionKernel, group.ReconstructionDiameter = kernel, diameter_mm
+    holder.CTReconstructionSequence = [group]
+    return holder
+
+
+@pytest.mark.parametrize(
+    ("shared", "frames", "kernel", "found", "flags"),
+    [
+        ("B30f", (None, None), "B30f", "soft", ("W_COUNT",)),
+        (None, ("B70f", "B70f"), "B70f", "sharp", ("W_COUNT",)),
+        (None, ("B70f", "B30f"), "B30f", "soft", ("W_COUNT", "W_MIXED")),
+        (None, (None, None), None, None, ("W_COUNT",)),
+    ],
+)
+def test_kernels_of_enhanced_ct_are_those_of_its_frames(slice_of, archive_of, shared, frames, kernel, found, flags):
+    dataset = part_of_a_concatenation(slice_of, 1, 2)
+    dataset.Manufacturer = "SIEMENS"
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0.5, 0.5]
+    groups = [*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence]
+    for group, said in zip(groups, (shared, *frames), strict=True):
+        if said is not None:
+            group.CTReconstructionSequence = reconstructed(said, "256").CTReconstructionSequence
+    archive = archive_of([dataset])
+    (stack,) = archive.assembly.stacks
+    headers = list(archive.headers.values())
+    assert reconstruction_facts(headers)["kernel_class"] == found
+    assert series_facts(headers)["columns"]["kernel"] == kernel
+    assert stack.flags == flags

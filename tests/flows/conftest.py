@@ -70,7 +70,8 @@ class Driven:
 
 
 def parameters_of(bench: Bench, lake: Path, *, site: str | None = None) -> dict:
-    return {"recipe": "whole-archive", "archives": [str(bench.archive)], "lake": str(lake), "site": site}
+    given = {"recipe": "whole-archive", "archives": [str(bench.archive)], "lake": str(lake), "site": site}
+    return {**given, "cohort": None}
 
 
 def job_of(parameters: dict, *, shard_cases: int = 4, fails: int = 0, retry_s: int = 0) -> str:

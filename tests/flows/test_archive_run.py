@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import psutil
 import pytest
+from pydicom import dcmread
 
+from medpipe.lake.lake import Lake
+from medpipe.lake.query import read_table
 from tests.flows.conftest import driven, job_of, parameters_of, tables_digest
 from tests.flows.drive import CANARY
 
@@ -59,6 +63,19 @@ def test_a_flow_against_a_server_makes_the_tables_of_the_command_line(with_dask,
     assert run.state == "COMPLETED", (run.message, run.log)
     assert tables_digest(lake) == by_command
     assert_nothing_told(run, told_in_headers)
+
+
+@pytest.mark.slow
+def test_a_flow_takes_the_cohort_of_a_file(bench, tmp_path):
+    objects = (dcmread(path, force=True) for path in bench.archive.rglob("*") if path.is_file())
+    images = Counter(one.SeriesInstanceUID for one in objects if one.get("Modality") == "CT" and "PixelData" in one)
+    series = max(images, key=lambda uid: (images[uid], uid))
+    (tmp_path / "cohort.txt").write_text(f"series_uid\n{series}\n")
+    site = bench.site("serial", 'engine = "serial"\n')
+    parameters = {**parameters_of(bench, tmp_path / "lake", site=site), "cohort": str(tmp_path / "cohort.txt")}
+    run = driven(bench, job_of(parameters), PREFECT_HOME=str(tmp_path / "prefect"))
+    assert run.state == "COMPLETED", (run.message, run.log)
+    assert len({one["series_key"] for one in read_table(Lake.open(tmp_path / "lake"), "cases").to_pylist()}) == 1
 
 
 @pytest.mark.slow

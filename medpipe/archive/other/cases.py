@@ -12,7 +12,8 @@ import csv
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ class CaseList:
         By path: relative to the list's folder, or absolute for what lies elsewhere.
     bad_rows : tuple of int
         Numbers of the rows that name no image, or a label that is none; and all rows of an image
-        of which they say two cases or two modalities.
+        of which they say two cases or two modalities, or of a mask of images of two cases.
     """
 
     roles: dict[str, Role]
@@ -141,19 +142,30 @@ class ListedSource:
             sayings.setdefault(image, set()).add(_said(row))
         agreed = {image: _agreed(said) for image, said in sayings.items()}
         roles: dict[str, Role] = {}
+        torn = self._torn((agreed[image], row) for _, image, row in named)
         for number, image, row in named:
             try:
-                self._add(image, agreed[image], row, roles)
+                self._add(image, agreed[image], row, roles, torn)
             except ValueError:
                 bad.append(number)
         return CaseList(roles=roles, bad_rows=tuple(sorted(bad)))
+
+    def _torn(self, rows: Iterable[tuple[Role | None, dict[str, str]]]) -> set[str]:
+        """Return the masks that rows give to images of several cases."""
+        cases: defaultdict[str, set[str]] = defaultdict(set)
+        for agreed, row in rows:
+            if agreed is not None and agreed.case and row["mask"] and "\0" not in row["mask"]:
+                cases[self._place(row["mask"])].add(agreed.case)
+        return {mask for mask, found in cases.items() if len(found) > 1}
 
     def _image(self, row: dict[str, str]) -> str:
         if not row["image"]:
             raise ValueError("no image")
         return row["image"] if is_uid(row["image"]) else self._place(row["image"])
 
-    def _add(self, image: str, agreed: Role | None, row: dict[str, str], roles: dict[str, Role]) -> None:
+    def _add(
+        self, image: str, agreed: Role | None, row: dict[str, str], roles: dict[str, Role], torn: Collection[str]
+    ) -> None:
         if agreed is None:
             raise ValueError("an image of two cases or modalities")
         said = _said(row)
@@ -168,6 +180,8 @@ class ListedSource:
         known = roles.get(mask)
         if mask == image or (known is not None and not known.images):
             raise ValueError("a mask that is an image elsewhere")
+        if mask in torn:
+            raise ValueError("a mask of two cases")
         known = replace(said, images=(image,), labels=label) if known is None else known
         # without a label all values count
         labels = tuple(sorted({*known.labels, *label})) if known.labels and label else ()

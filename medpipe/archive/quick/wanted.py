@@ -48,7 +48,7 @@ _LEAVES: Final = tuple(
     "CodeValue CodeMeaning FrameAcquisitionDuration FrameAcquisitionDateTime FrameReferenceDateTime "
     "RealWorldValueSlope RealWorldValueIntercept TimezoneOffsetFromUTC ReferencedROINumber ROINumber ROIName "
     "ReferencedFrameOfReferenceUID SegmentNumber SegmentLabel CodingSchemeDesignator StructureSetDate "
-    "StructureSetTime".split()
+    "StructureSetTime DoseGridScaling".split()
 )
 _SEQUENCES: Final = tuple(
     "PixelValueTransformationSequence RealWorldValueMappingSequence SharedFunctionalGroupsSequence "  # noqa: SIM905
@@ -58,7 +58,7 @@ _SEQUENCES: Final = tuple(
     "ReferencedInstanceSequence ReferencedFrameOfReferenceSequence RTReferencedStudySequence "
     "RTReferencedSeriesSequence ContourImageSequence RadiopharmaceuticalInformationSequence "
     "RadionuclideCodeSequence MeasurementUnitsCodeSequence RTROIObservationsSequence RTROIIdentificationCodeSequence "
-    "StructureSetROISequence SegmentSequence SegmentedPropertyTypeCodeSequence".split()
+    "StructureSetROISequence SegmentSequence SegmentedPropertyTypeCodeSequence CTReconstructionSequence".split()
 )
 _ELSEWHERE: Final = tuple(
     "AcquisitionDateTime ContentDate ContentTime InstanceCreationDate InstanceCreationTime".split()  # noqa: SIM905
