@@ -12,7 +12,7 @@ from medpipe.errors import Rejected
 from medpipe.types import Companions, Region
 from tests.ops.test_conformance import EVERY, MODALITIES, op_of, volume
 
-SHAPE = (128, 128, 128)
+SHAPE = (96, 96, 96)
 SLACK_BYTES = 1 << 20
 """Code, small objects and tables that have no part in the projection."""
 
