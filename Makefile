@@ -6,11 +6,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# lakes are synced file by file: in memory, where there is room for them, that costs the tests no time
+MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 == "tmpfs" && $$4 > 4000000 { print "/dev/shm" }')
 # a file stays with one process, and files start in their order: the rooms with the longest come first
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := $(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest \
+	-n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check format types floors docs bench reference chaos fuzz models lock wheel clean
+.PHONY: help setup demo test quick long check format types floors docs bench reference chaos fuzz models lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,10 +31,13 @@ demo: $(READY) ## phantom archive -> whole recipe -> model -> tables, in minutes
 	$(BIN)/python -m flows.demo
 
 test: $(READY) ## the whole test suite
-	$(PYTEST)
+	$(PYTEST) -m "not long"
 
 quick: $(READY) ## the test suite without the slow tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
+
+long: $(READY) ## tests of the suite once more, at many times their size
+	$(PYTEST) -m long
 
 check: $(READY) ## format, lint, types, floors and docs
 	$(BIN)/ruff format --check .

@@ -7,6 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from medpipe.engine.numeric import pinned_environment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the processes that share the tests compute as sandboxes do, so that all compile for one processor.
+
+    Their hash seed stays as it was: no order may rest on it, and commands still have to pin themselves.
+    """
+    os.environ.update({name: text for name, text in pinned_environment().items() if name != "PYTHONHASHSEED"})
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=12, help="kills at random instants in tests/chaos (default: 12)")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medpipe.cli.options import ARCHIVES, JSON, LAKE, LAKE_ARGUMENT, RECIPE, site_of, site_with
+from medpipe.cli.pinned import pin_for
 from medpipe.cli.progress import make_progress
 from medpipe.cli.root import app
 from medpipe.cli.show import print_json, print_pairs
-from medpipe.cli.signals import signals_held
 
 if TYPE_CHECKING:
     from medpipe.app.prepare import RunRequest
@@ -145,9 +145,11 @@ def run(
 
     The same command resumes after a kill, and does nothing where nothing changed.
     """
+    pin_for(engine)
+    settings = site_of(site, privacy=privacy, device=device, workers=workers, engine=engine)
+    pin_for(settings.engine)
     from medpipe.app.prepare import RunRequest
 
-    settings = site_of(site, privacy=privacy, device=device, workers=workers, engine=engine)
     request = RunRequest(
         recipe=recipe,
         archives=tuple(archives),
@@ -182,6 +184,7 @@ def retry(
     --site takes another site. Failures under other code, codecs or limits run again by
     themselves, without this.
     """
+    pin_for(engine)
     from medpipe.app.prepare import last_request
     from medpipe.app.site import load_site
 
@@ -191,13 +194,10 @@ def retry(
 
 
 def _run(request: RunRequest, allow_quarantined: str, *, as_json: bool, before: Iterable[str] = ()) -> int:
+    pin_for(request.site.engine)
     from medpipe.app.run import run_archive
     from medpipe.cli.options import share
-    from medpipe.engine.numeric import restart_pinned
 
-    if request.site.engine == "serial":
-        with signals_held():
-            restart_pinned()
     known_is_fine = allow_quarantined == "known"
     allowed = 0.0 if known_is_fine else share(allow_quarantined)
     with make_progress() as progress:

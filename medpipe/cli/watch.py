@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from medpipe.cli.options import ARCHIVES, LAKE, RECIPE, site_of
+from medpipe.cli.pinned import pin_for
 from medpipe.cli.root import app
-from medpipe.cli.signals import signals_held
 from medpipe.errors import SignalledError, StoppedError
 
 LONGEST_S = 366 * 86400.0
@@ -40,15 +40,13 @@ def watch(
 
     One line for each look that did something. Ends by Ctrl-C or SIGTERM, with exit code 0.
     """
+    pin_for(engine)
+    settings = site_of(site, workers=workers, engine=engine)
+    pin_for(settings.engine)
     from medpipe.app.prepare import RunRequest
     from medpipe.app.run import run_archive
     from medpipe.app.watch import Settling, Watch
-    from medpipe.engine.numeric import restart_pinned
 
-    settings = site_of(site, workers=workers, engine=engine)
-    if settings.engine == "serial":
-        with signals_held():
-            restart_pinned()
     request = RunRequest(
         recipe=recipe, archives=tuple(archives), lake=lake, site=settings, accept_deletions=accept_deletions
     )

@@ -15,7 +15,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,12 +41,15 @@ class Job:
         Functions ``package.module:function`` that are called in the fork first, with `given`.
     given : mapping
         JSON values.
+    home : str
+        Folder of its key and its output; empty for that of the process it is forked from.
     """
 
     arguments: list[str]
     failpoint: str = ""
     prepare: tuple[str, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
+    home: str = ""
 
 
 class Forks:
@@ -120,10 +123,9 @@ class Forks:
         return int(line)
 
 
-def run_jobs(jobs: Sequence[Job], home: Path) -> list[int]:
-    """Run jobs one after the other; return for each its exit code, or minus the signal that ended it."""
-    with Forks(home) as forks:
-        return [forks.run(job) for job in jobs]
+def run_jobs(forks: Forks, jobs: Sequence[Job], home: Path) -> list[int]:
+    """Run jobs of a home one after the other; return for each its exit code, or minus the signal that ended it."""
+    return [forks.run(replace(job, home=str(home))) for job in jobs]
 
 
 # the program ------------------------------------------------------------------------------------
@@ -154,6 +156,8 @@ def _child(job: Mapping[str, Any], output: Path) -> int:
     from medpipe.cli.main import run
 
     os.setsid()
+    if job["home"]:
+        os.environ["XDG_CONFIG_HOME"], output = job["home"], Path(job["home"]) / "output"
     with output.open("ab") as printed, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(printed.fileno(), 1)

@@ -15,6 +15,7 @@ from medpipe.app.site import Site
 from medpipe.errors import ConfigError, LakeError, StoppedError
 from medpipe.lake.index import index_sources
 from tests.app.conftest import write_key
+from tests.app.forks import Job, run_jobs
 from tests.app.runs import environment
 from tests.app.scanning import Place
 
@@ -85,17 +86,10 @@ def test_an_archive_is_forgotten_by_a_link_or_told_by_its_real_path(place, tmp_p
     assert f"{gone(place)} (" in str(refusal.value)
 
 
-def test_a_kill_leaves_an_archive_known_or_forgotten(place, home):
+def test_a_kill_leaves_an_archive_known_or_forgotten(place, home, forks):
     found = forgettable(place.lake, gone(place), place.site())
-    command = [sys.executable, "-m", "medpipe", "forget", str(place.lake), gone(place), "--json"]
-    done = subprocess.run(
-        command,
-        env=environment(home, failpoint="forget.after_state:1"),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    job = Job(arguments=["forget", str(place.lake), gone(place), "--json"], failpoint="forget.after_state:1")
+    assert run_jobs(forks, [job], home) == [-signal.SIGKILL], (home / "output").read_text()
     assert found.source not in known_sources(place.opened())
     assert found.source in index_sources(place.opened())
     assert place.content() == place.fresh()

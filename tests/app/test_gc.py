@@ -32,7 +32,7 @@ from medpipe.lake.store import LocalStore
 from medpipe.ranges import Range
 from tests.app.forks import Job, run_jobs
 from tests.app.phantom import content, ct_slice, rows, write
-from tests.app.runs import command, environment, tables_of
+from tests.app.runs import command, tables_of
 from tests.cli.commands import medpipe, write_key
 
 RECIPE = """
@@ -314,7 +314,7 @@ DROP = {"snapshots": 1, "superseded_volumes": "drop", "superseded_results": "dro
         ),
     ],
 )
-def test_gc_killed_at_any_point_leaves_a_lake_that_the_next_one_clears(place, points):
+def test_gc_killed_at_any_point_leaves_a_lake_that_the_next_one_clears(place, forks, points):
     place.change_recipe(3.0)
     place.run()
     before = tables_of(place.lake)
@@ -324,10 +324,9 @@ def test_gc_killed_at_any_point_leaves_a_lake_that_the_next_one_clears(place, po
     place.gc(**DROP)
     codes = []
     for point in points:
-        command = [sys.executable, "-m", "medpipe", "gc", place.lake, "--site", site, "--grace", "0"]
-        done = subprocess.run(command, env=environment(place.home, failpoint=point), capture_output=True, check=False)
-        assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-        codes.append(done.returncode)
+        arguments = ["gc", str(place.lake), "--site", str(site), "--grace", "0"]
+        codes += run_jobs(forks, [Job(arguments=arguments, failpoint=point)], place.home)
+        assert codes[-1] in {0, -signal.SIGKILL}, (place.home / "output").read_text()
         assert place.verified() == []
     assert codes.count(-signal.SIGKILL) >= 2
     place.gc_twice(**DROP)
@@ -350,7 +349,7 @@ KILLED = (
 
 
 @pytest.mark.slow
-def test_killed_runs_leave_no_orphans_after_they_were_resumed_and_swept(place):
+def test_killed_runs_leave_no_orphans_after_they_were_resumed_and_swept(place, forks):
     lakes = {point: place.folder / point.replace(":", "-") for point in KILLED}
     whole = place.folder / "whole"
 
@@ -359,7 +358,7 @@ def test_killed_runs_leave_no_orphans_after_they_were_resumed_and_swept(place):
         return Job(arguments=arguments, failpoint=failpoint)
 
     jobs = [job(whole), *(one for point, lake in lakes.items() for one in (job(lake, point), job(lake)))]
-    codes = run_jobs(jobs, place.home)
+    codes = run_jobs(forks, jobs, place.home)
     assert codes == [0] + [-signal.SIGKILL, 0] * len(lakes)
     for point, lake in lakes.items():
         for _ in range(2):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.app.conftest import write_key
-from tests.app.runs import assert_whole, command, medpipe, rows
+from tests.app.runs import assert_whole, command, medpipe, rows, tables_of
+from tests.app.test_engines_equal import ENGINES, assert_same_computed
 from tests.reference.answers import Answers, read_answers
 from tests.reference.compare import compare, confirmed_kinds, table
 from tests.reference.published import Published
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.data]
 
 FILES = 1021
 
+SHIPPED = ("whole-archive", "--privacy", "identified")
+
 
 @pytest.fixture(scope="module")
 def ended(data_root, tmp_path_factory) -> tuple[Path, Path, list[str], dict]:
@@ -27,7 +30,7 @@ def ended(data_root, tmp_path_factory) -> tuple[Path, Path, list[str], dict]:
     home = tmp_path_factory.mktemp("real")
     write_key(home)
     lake = home / "lake"
-    arguments = command([data_root / "archive"], lake, "whole-archive", "--privacy", "identified", "--json")
+    arguments = command([data_root / "archive"], lake, *SHIPPED, *ENGINES["dask-2"], "--json")
     return lake, home, arguments, json.loads(medpipe(arguments, home, exit_code=2))
 
 
@@ -126,6 +129,15 @@ def test_what_was_measured_on_crooked_stacks_says_so(ended):
 
 def test_everything_published_is_whole(ended):
     assert_whole(ended[0])
+
+
+def test_the_serial_engine_gives_the_same_bytes(ended, data_root, tmp_path):
+    lake, home, _, _ = ended
+    serial = tmp_path / "serial"
+    medpipe(command([data_root / "archive"], serial, *SHIPPED, *ENGINES["serial"]), home, exit_code=2)
+    assert_whole(serial)
+    assert_same_computed(serial, lake)
+    assert len({path.split("/")[0] for path in tables_of(serial)}) == 9
 
 
 def test_a_second_run_has_nothing_to_do(ended):

@@ -39,9 +39,9 @@ CASES = 12
 
 
 @pytest.fixture
-def first(bench):
+def first(ran):
     """Return a bench whose archive was run once."""
-    report = bench.run()
+    bench, report = ran
     assert report.executed == report.planned == CASES
     assert computed(bench.lake, report.run) == {"volume": 12, "regions": 10, "features": 18, "scores": 2}
     return bench
@@ -257,13 +257,14 @@ def test_two_recipes_in_one_lake_do_not_wipe_each_other(first):
 
 
 @pytest.mark.slow
-def test_a_kill_before_readers_were_shown_the_new_tables_is_mended_by_the_same_command(first, home):
+def test_a_kill_before_readers_were_shown_the_new_tables_is_mended_by_the_same_command(first, forks):
+    home = first.key.parent.parent
     recipe = first.recipe_with({'families = ["statistics"]': 'families = ["morphology"]'})
     arguments = command([first.archive], first.lake, recipe, "--engine", "serial", "--workers", "1")
     shown = (first.lake / "tables").resolve()
-    assert run_jobs([Job(arguments=arguments, failpoint="tables.before_swap:1")], home) == [-signal.SIGKILL]
+    assert run_jobs(forks, [Job(arguments=arguments, failpoint="tables.before_swap:1")], home) == [-signal.SIGKILL]
     assert (first.lake / "tables").resolve() == shown
-    assert run_jobs([Job(arguments=arguments)], home) == [2]
+    assert run_jobs(forks, [Job(arguments=arguments)], home) == [2]
     assert (first.lake / "tables").resolve() != shown
     assert tables_of(first.lake) == tables_of(first.lake, "small")
 
@@ -375,7 +376,7 @@ def test_two_archives_in_one_lake_do_not_wipe_each_other(bench, halves):
 
 
 @pytest.mark.slow
-def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home):
+def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home, forks):
     one, two = halves
     lakes = {f"pointer.after_replace:{number}": bench.lake.with_name(f"lake-{number}") for number in (2, 3, 4)}
     jobs = [
@@ -386,7 +387,7 @@ def test_a_killed_scan_of_one_archive_does_not_stop_another(bench, halves, home)
         for point, lake in lakes.items()
         for archive, failpoint in ((one, point), (two, ""), (one, ""))
     ]
-    assert run_jobs(jobs, home) == [-signal.SIGKILL, 0, 0] * len(lakes)
+    assert run_jobs(forks, jobs, home) == [-signal.SIGKILL, 0, 0] * len(lakes)
     for lake in lakes.values():
         assert len(rows(lake, "cases")) == CASES
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -28,7 +26,7 @@ from medpipe.keys import bytes_digest
 from medpipe.lake.index import index_sources, read_generation
 from medpipe.ranges import Range, all_ranges, range_of
 from tests.app.conftest import write_key
-from tests.app.runs import environment
+from tests.app.forks import Job, run_jobs
 from tests.app.scanning import WHOLE, Place, content_of, image, structure_set
 from tests.archive.conftest import uid
 from tests.lake.at_once import read_index
@@ -552,19 +550,14 @@ POINTS = (
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_scan_leaves_the_old_index_or_the_new_one(place, fine, home, point):
+def test_a_killed_scan_leaves_the_old_index_or_the_new_one(place, fine, home, forks, point):
     place.scan()
     before = place.content()
     place.put_series("s5")
     place.put("s1/a/1.dcm", image("s1", "a", 1, RescaleSlope=2.0))
-    done = subprocess.run(
-        [sys.executable, "-m", "medpipe", "scan", str(place.archive), "--lake", str(place.lake), "--workers", "1"],
-        env=environment(home, failpoint=point),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    arguments = ["scan", str(place.archive), "--lake", str(place.lake), "--workers", "1"]
+    job = Job(arguments=arguments, failpoint=point)
+    assert run_jobs(forks, [job], home) == [-signal.SIGKILL], (home / "output").read_text()
     after = place.fresh()
     assert place.content() in (before, after)
     place.scan()
@@ -651,13 +644,13 @@ def run_history(place: Place, history: list[list[tuple[str, object, object]]]) -
     assert place.content() == place.fresh()
 
 
-@histories(3)
+@histories(6)
 @given(history=st.lists(st.lists(STEPS, min_size=2, max_size=6), min_size=2, max_size=2))
 def test_any_history_ends_in_the_index_of_a_first_scan(place, fine, history):
     run_history(place, history)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @histories(30)
 @given(history=st.lists(st.lists(STEPS, min_size=1, max_size=8), min_size=1, max_size=5))
 def test_long_histories_end_in_the_index_of_a_first_scan(place, fine, history):
@@ -766,13 +759,13 @@ def compare_spread(place: Place, parts: Place, history: list[list[tuple[str, obj
     assert parts.content() == place.content()
 
 
-@histories(4)
+@histories(12)
 @given(history=st.lists(SPREAD, min_size=2, max_size=3))
 def test_a_range_of_which_a_part_was_made_anew_holds_the_bytes_of_one_made_anew_whole(place, history):
     run_spread(place, history)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @histories(60)
 @given(history=st.lists(SPREAD, min_size=2, max_size=6))
 def test_ranges_made_anew_in_parts_through_long_histories_hold_the_bytes_of_whole_ones(place, history):

@@ -88,7 +88,7 @@ def named(name, line):
     return name in line or any(f" {folder}: " in line for folder in folders)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_place_of_every_kind_of_file_counts(ran):
     lake, site, _ = ran
     draw = random.Random(5)

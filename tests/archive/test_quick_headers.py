@@ -120,17 +120,17 @@ def mutants(seeds: list[Seed], count: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number} {mutator.__name__}", mutator(rng, file, rng.choice(anatomies))
 
 
-@pytest.mark.parametrize("count", [1200, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3000, pytest.param(30_000, marks=pytest.mark.long)])
 def test_damaged_files_are_read_alike_or_handed_over(seeds, count):
     wrong, handed_over, _ = compared(mutants(seeds, count))
     assert wrong == []
     assert len(handed_over) < 0.8 * count
 
 
-@pytest.mark.slow
 @pytest.mark.data
-def test_damaged_files_of_others_are_read_alike_or_handed_over(data_root):
-    wrong, _, _ = compared(mutants(real_seeds(data_root), 20_000))
+@pytest.mark.parametrize("count", [2000, pytest.param(20_000, marks=pytest.mark.long)])
+def test_damaged_files_of_others_are_read_alike_or_handed_over(data_root, count):
+    wrong, _, _ = compared(mutants(real_seeds(data_root), count))
     assert wrong == []
 
 
@@ -141,7 +141,7 @@ def test_sound_files_of_our_own_are_taken(seeds):
     assert count > 30
 
 
-@pytest.mark.parametrize("every", [pytest.param(7, marks=pytest.mark.slow), 997])
+@pytest.mark.parametrize("every", [pytest.param(7, marks=pytest.mark.long), 97])
 def test_a_file_cut_at_any_byte_is_read_alike_or_handed_over(seeds, every):
     cut = (
         (f"{seed.name} {end}", seed.data[:end])

@@ -14,7 +14,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    ("cases", "case_s", "count"), [(120, 0.0, 6), pytest.param(400, 0.02, 40, marks=pytest.mark.slow)]
+    ("cases", "case_s", "count"), [(120, 0.0, 6), pytest.param(400, 0.02, 40, marks=pytest.mark.long)]
 )
 def test_bad_inputs_end_as_so_many_rows_and_cost_no_innocent(tmp_path, cases, case_s, count):
     bench = Bench(tmp_path, case_s=case_s, is_spinning=False, forks=True, hang_s=0.5)

@@ -20,6 +20,9 @@ from medpipe.synth import make_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 
+CASES = 7
+"""Cases of the archive."""
+
 HAPPENED = {"cases", "runs"}
 """Tables that hold times."""
 
@@ -74,8 +77,9 @@ def parameters_of(bench: Bench, lake: Path, *, site: str | None = None) -> dict:
     return {**given, "cohort": None}
 
 
-def job_of(parameters: dict, *, shard_cases: int = 4, fails: int = 0, retry_s: int = 0) -> str:
-    return json.dumps({"parameters": parameters, "shard_cases": shard_cases, "fails": fails, "retry_s": retry_s})
+def job_of(parameters: dict, *, shard_cases: int = 3, seal_cases: int = 256, fails: int = 0, retry_s: int = 0) -> str:
+    job = {"shard_cases": shard_cases, "seal_cases": seal_cases, "fails": fails, "retry_s": retry_s}
+    return json.dumps({"parameters": parameters, **job})
 
 
 def driven(bench: Bench, job: str, **environment: str) -> Driven:
@@ -99,7 +103,7 @@ def tables_digest(lake: Path, *, besides: set[str] = HAPPENED) -> dict[str, str]
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory):
     home = tmp_path_factory.mktemp("flows")
-    make_archive(home / "images", studies=2, seed=5)
+    make_archive(home / "images", studies=1, seed=5)
     return Bench(home=home, archive=home / "images" / "archive")
 
 

@@ -25,8 +25,10 @@ def main() -> None:
     import flows.archive_run as module
     import medpipe.app.run
     import medpipe.plan.shards
+    from medpipe.engine.spec import EngineSpec
 
     medpipe.plan.shards.LEAST_CASES = job["shard_cases"]
+    EngineSpec.__init__.__kwdefaults__["seal_cases"] = job["seal_cases"]
     module.run_shard = module.run_shard.with_options(retry_delay_seconds=job["retry_s"])
     if job["fails"]:
         break_engine(medpipe.app.run, job["fails"])

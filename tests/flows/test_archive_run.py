@@ -9,13 +9,13 @@ from pydicom import dcmread
 
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table
-from tests.flows.conftest import driven, job_of, parameters_of, tables_digest
+from tests.flows.conftest import CASES, driven, job_of, parameters_of, tables_digest
 from tests.flows.drive import CANARY
 
 pytestmark = pytest.mark.timeout(180)
 
 SHARDS = ["shard-0", "shard-1", "shard-2"]
-"""Twelve cases, four a shard."""
+"""Seven cases, three a shard."""
 
 NAME = r"whole-archive-\d{8}-\d{6}"
 
@@ -83,7 +83,7 @@ def test_each_shard_is_one_task_run_and_each_run_one_table(bench, with_dask):
     lake, run = with_dask
     assert run.tasks == [[shard, "COMPLETED", 1] for shard in SHARDS]
     counts = artifact(run)
-    assert counts["cases planned"] == counts["cases executed"] == counts["cases committed"] == 12
+    assert counts["cases planned"] == counts["cases executed"] == counts["cases committed"] == CASES
     assert counts["files used"] == run.result["files"]["used"] > 100
     assert counts["run"] == run.result["run"]
     assert re.fullmatch(NAME, run.name)
@@ -131,7 +131,7 @@ def test_a_shard_that_fails_in_passing_is_tried_again(bench, server, by_command,
 @pytest.mark.slow
 def test_a_shard_that_fails_again_and_again_fails_the_flow_and_quotes_nothing(bench, server, tmp_path):
     parameters = parameters_of(bench, tmp_path / "lake", site=bench.site("serial", 'engine = "serial"\n'))
-    run = driven(bench, job_of(parameters, fails=100, shard_cases=12), **server.environment)
+    run = driven(bench, job_of(parameters, fails=100, shard_cases=CASES), **server.environment)
     assert run.state == "FAILED"
     assert run.tasks == [["shard-0", "FAILED", 3]]
     assert "a bug: ValueError at drive.py:" in run.message

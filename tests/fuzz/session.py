@@ -6,11 +6,11 @@ import ctypes
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from medpipe.archive.assemble import assemble
 from medpipe.archive.companions import load_companions

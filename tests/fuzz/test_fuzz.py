@@ -155,7 +155,7 @@ def cut(data, end):
         return rejected.code
 
 
-@pytest.mark.parametrize("every", [pytest.param(29, marks=pytest.mark.slow), 397])
+@pytest.mark.parametrize("every", [pytest.param(29, marks=pytest.mark.long), 151])
 def test_a_file_cut_at_any_byte_gives_the_right_pixels_or_a_reason(seeds, every):
     wrong = []
     for seed in seeds:

@@ -403,13 +403,16 @@ def test_a_kill_at_any_point_leaves_the_old_index_or_the_new_one(lake, make_resu
     assert nth > 10
 
 
+LONG = [pytest.param(seed, marks=pytest.mark.long) for seed in range(106, 130)]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_any_history_gives_what_the_segments_hold(lake, make_result, monkeypatch, seed):
     history(lake, make_result, monkeypatch, random.Random(seed), steps=25)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 130))
+@pytest.mark.parametrize("seed", [*range(100, 106), *LONG])
 def test_any_long_history_gives_what_the_segments_hold(lake, make_result, monkeypatch, seed):
     history(lake, make_result, monkeypatch, random.Random(seed), steps=60)
 

@@ -12,8 +12,8 @@ from medpipe.errors import Rejected
 from medpipe.types import Companions, Region
 from tests.ops.test_conformance import EVERY, MODALITIES, op_of, suited, volume
 
-SHAPE = (128, 128, 128)
-SHAPES = {"watershed": (40, 96, 96), "chan_vese": (40, 96, 96)}
+SHAPE = (96, 96, 96)
+SHAPES = {"watershed": (40, 80, 80), "chan_vese": (40, 80, 80)}
 """Of ops that take microseconds a voxel, a smaller one."""
 
 SLACK_BYTES = 1 << 20
