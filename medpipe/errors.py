@@ -74,3 +74,7 @@ class Rejected(MedpipeError):  # noqa: N818  # an outcome, not a mistake
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+    def kept(self) -> Rejected:
+        """Return the same to be kept: what was raised holds on to all that its frames had."""
+        return Rejected(self.code)

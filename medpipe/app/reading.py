@@ -9,10 +9,9 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import msgspec
-
 from medpipe.app.site import Site
 from medpipe.archive.encoding import path_order
+from medpipe.archive.facts import KINDS
 from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
@@ -25,6 +24,7 @@ Asked = tuple[Item, Header | None]
 """An item, and its header if it was read before."""
 
 BATCH = 64
+_MOST_COUNTED = 1 << 62
 MANY = 2000
 """Files for which the quick reader is loaded before the sandboxes start."""
 HEADER_S = 20.0
@@ -161,13 +161,28 @@ def _header_of(item: Item, answer: Any) -> Header:
         code = _code_of(answer)
     else:
         try:
-            header = Header.from_line(answer)
-        except (msgspec.DecodeError, TypeError):
+            header = _checked(Header.from_line(answer))
+        except (ValueError, TypeError, RecursionError):
             header = None
         # what a sandbox says of one file must not change others
         if header is not None and (header.path, header.size, header.version) == (item.path, item.size, item.version):
             return header
     return Header(path=item.path, size=item.size, version=item.version, code=code)
+
+
+def _checked(header: Header) -> Header:
+    """Return a header that came from a sandbox.
+
+    Raises
+    ------
+    ValueError
+        If a value is one that no reading gives: files of others must not suffer by it.
+    """
+    counts = (header.size, header.rows, header.columns, header.samples, header.bits_allocated, header.n_frames)
+    kinds = all(type(value) is KINDS.get(name) for name, value in header.facts.items())
+    if not kinds or len(header.padding) not in {0, 2} or not all(0 <= count < _MOST_COUNTED for count in counts):
+        raise ValueError("no header")
+    return header
 
 
 def _code_of(death: Death) -> str:

@@ -285,7 +285,9 @@ class SourceScan:
         )
         bits = min(bits_of(before, self.comparison.listed), fine)
         numbers = indexer.numbers(bits, {number >> (fine - bits) for number in spools.edits.numbers()})
-        if not numbers or not (before.generation or self.files):
+        asked_of = before.known if are_proposed else 0
+        is_same = not numbers and before.asked_of == asked_of
+        if is_same or not (before.generation or self.files):
             if before.generation:
                 # what a kill after the last change left undone
                 point_to(self.lake, before.source, before.generation)
@@ -302,7 +304,7 @@ class SourceScan:
             edits,
             chunks=chunks,
             files=self.files,
-            asked_of=before.known if are_proposed else 0,
+            asked_of=asked_of,
             headers_version=HEADERS_VERSION,
             layout=self._layout,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from medpipe.archive.elements import integer, items, number, numbers
@@ -12,7 +13,8 @@ def detector_spacing(dataset: Any) -> tuple[float, ...]:
     spacing = numbers(dataset, "ImagerPixelSpacing")
     if len(spacing) == 2:
         factor = number(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0
-        return tuple(step / factor for step in spacing) if factor > 0 else ()
+        at_patient = tuple(step / factor for step in spacing) if factor > 0 else ()
+        return at_patient if all(map(math.isfinite, at_patient)) else ()
     spacing = numbers(dataset, "NominalScannedPixelSpacing")
     if len(spacing) == 2:
         return spacing

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from medpipe.archive.elements import items, number, numbers, parse, quiet, text, value
 from medpipe.archive.gate import inspect
 from medpipe.archive.header import Header
@@ -82,9 +84,8 @@ def _entries(item: Any, count: int, bits: int) -> tuple[float, ...]:
         # bytes of OW: 16 bits each, or two entries of 8 bits in each word
         packed = bits <= 8 and len(found) == count + count % 2
         size = 1 if packed else 2
-        entries = tuple(
-            float(int.from_bytes(found[at : at + size], "little")) for at in range(0, len(found) - size + 1, size)
-        )
+        whole = len(found) // size if count > 0 else 0
+        entries = tuple(np.frombuffer(found, f"<u{size}", count=min(whole, count)).astype(np.float64).tolist())
     else:
         entries = numbers(item, "LUTData", may_be_long=True)
     kept = entries[:count]

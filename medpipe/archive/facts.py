@@ -43,6 +43,14 @@ NUMBERS: Final = {
     "concatenation_parts": "InConcatenationTotalNumber",
 }
 
+KINDS: Final[dict[str, type]] = {
+    **dict.fromkeys(TEXTS, str),
+    **dict.fromkeys(NUMBERS, float),
+    "kernels": int,
+    "contrast_said": bool,
+}
+"""Of what kind each value is, those found otherwise among them."""
+
 _OF_FRAMES: Final = frozenset({"kernel", "reconstruction_mm"})
 """What frames say of themselves where the top level does not."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from medpipe.archive.inflating import Inflated
-from medpipe.archive.members import Listing, Member, most_bytes
+from medpipe.archive.members import Listing, Member, most_alone
 from medpipe.errors import Rejected
 
 NAME: Final = "content"
@@ -38,7 +38,7 @@ class Lone:
         self._source = source
         self._changed = changed
         self._rest = rest
-        self._most_bytes = most_bytes(packed_bytes)
+        self._most_bytes = most_alone(packed_bytes)
         self._listing: Listing | None = None
 
     def listing(self, file: int) -> Listing:

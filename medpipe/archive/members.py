@@ -17,6 +17,7 @@ MAX_NAME_BYTES: Final = 4096
 MAX_RATIO: Final = 32
 
 _FREE_BYTES: Final = 64 << 20
+_FREE_ALONE_BYTES: Final = 32 << 20
 _FREE_IN_ALL_BYTES: Final = 320 << 20
 _FREE_SLOWLY_BYTES: Final = 64 << 20
 _FREE_MEMBERS: Final = 10_000
@@ -101,6 +102,11 @@ class Paths:
 def most_bytes(packed_bytes: int) -> int:
     """Return to how many bytes a member may inflate: masks shrink a thousandfold, so a little is free."""
     return _FREE_BYTES + MAX_RATIO * packed_bytes
+
+
+def most_alone(packed_bytes: int) -> int:
+    """Return to how many bytes a file compressed by itself may inflate: it is held twice while it is read."""
+    return _FREE_ALONE_BYTES + MAX_RATIO * packed_bytes
 
 
 def most_members(packed_bytes: int) -> int:

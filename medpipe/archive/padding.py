@@ -43,7 +43,7 @@ def read_padding(dataset: Any) -> tuple[float, ...]:
 
 def is_beyond(padding: tuple[float, ...], *, bits_stored: int, signed: bool) -> bool:
     """Tell whether padding has values that the stored bits cannot be."""
-    low, high = _limits(bits_stored, signed=signed)
+    low, high = stored_limits(bits_stored, signed=signed)
     return bool(padding) and not low <= padding[0] <= padding[1] <= high
 
 
@@ -88,7 +88,7 @@ def _ordered(value: float | None, limit: float | None) -> tuple[float, ...]:
 def _stored(value: int, allocated: int, stored: int, *, signed: bool) -> int:
     if not 0 < stored <= allocated <= 64:
         return value
-    low, high = _limits(allocated, signed=signed)
+    low, high = stored_limits(allocated, signed=signed)
     if -(1 << allocated - 1) <= value < low:
         value += 1 << allocated
     elif high < value < 1 << allocated:
@@ -97,5 +97,6 @@ def _stored(value: int, allocated: int, stored: int, *, signed: bool) -> int:
     return value - (1 << stored) if signed and 1 << stored - 1 <= value < 1 << stored else value
 
 
-def _limits(bits: int, *, signed: bool) -> tuple[int, int]:
+def stored_limits(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Return the least and the greatest value of so many bits."""
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)

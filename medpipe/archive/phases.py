@@ -19,7 +19,8 @@ _NEAR_PART: Final = 0.25
 _EQUAL_PART: Final = 0.01
 _LATE_PART: Final = 0.5
 _MOST_STRETCHED: Final = 1.5
-"""Heart rates of one examination do not differ by more."""
+_FAR_STRETCHED: Final = 1.9
+"""Heart rates of one examination seldom differ by more than the one; at twice the length every other image may be missing."""
 
 Agreement = Literal["agree", "doubtful", "contradict"]
 Times = np.ndarray[Any, np.dtype[np.float64]]
@@ -49,8 +50,11 @@ def agreement(times: Sequence[Sequence[float]]) -> Agreement:
         Of each place, ascending and distinct; places in order.
     """
     known = np.array(times, dtype=np.float64)
-    if known.shape[0] < 2 or known.shape[1] < 2 or _follow(known) or _are_stretched(known):
+    if known.shape[0] < 2 or known.shape[1] < 2 or _follow(known):
         return "agree"
+    stretch = _stretch(known)
+    if stretch < _FAR_STRETCHED:
+        return "agree" if stretch <= _MOST_STRETCHED else "doubtful"
     least = float(np.diff(known, axis=1).min())
     return "contradict" if any(_meet(one, other, least) for one, other in pairwise(known)) else "doubtful"
 
@@ -64,13 +68,14 @@ def _follow(times: Times) -> bool:
     return apart and float(np.ptp(later, axis=1).max()) <= _NEAR_PART * least and float(np.ptp(later[:, 0])) <= turn
 
 
-def _are_stretched(times: Times) -> bool:
+def _stretch(times: Times) -> float:
+    """Return how much longer the longest course is than the shortest; infinity where they differ in more."""
     lasts = times[:, -1] - times[:, 0]
     shares = (times - times[:, :1]) / lasts[:, None]
     least = float(np.diff(times, axis=1).min())
     alike = float(np.ptp(shares, axis=0).max()) <= _NEAR_PART * float(np.diff(shares, axis=1).min())
     is_late = float(np.ptp(times[:, 0])) > _LATE_PART * least
-    return alike and not is_late and float(lasts.max()) <= _MOST_STRETCHED * float(lasts.min())
+    return float(lasts.max() / lasts.min()) if alike and not is_late else math.inf
 
 
 def _meet(one: Times, other: Times, least: float) -> bool:

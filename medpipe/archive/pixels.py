@@ -23,7 +23,7 @@ from medpipe.archive.gate import DEFLATED, EXPLICIT_LITTLE, inspect
 from medpipe.archive.header import Header
 from medpipe.archive.limits import LOSSLESS_JPEG, NATIVE, PLUGINS, RLE, check_stream, is_read_twice
 from medpipe.archive.other.door import decode_other, read_any
-from medpipe.archive.padding import is_beyond
+from medpipe.archive.padding import is_beyond, stored_limits
 from medpipe.errors import Rejected
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -190,9 +190,13 @@ def _without_unused_bits(header: Header, frames: Pixels) -> Pixels:
     )
     if not is_beyond(header.padding, bits_stored=header.bits_stored, signed=header.signed):
         return cleared
+    # cut to its stored bits it would be a value like any other; a range that begins within them has no more than its
+    # end beyond them, since what lies between may be pixels with something in their unused bits
+    least, most = stored_limits(header.bits_stored, signed=header.signed)
     low, high = header.padding
-    # cut to its stored bits it would be a value like any other
-    return np.where((frames >= low) & (frames <= high), frames, cleared)
+    ends = [end for end in (low, high) if not least <= end <= most]
+    kept = (frames >= low) & (frames <= high) if len(ends) > 1 else frames == ends[0]
+    return np.where(kept, frames, cleared)
 
 
 def _hand_over(header: Header, dataset: Any) -> None:

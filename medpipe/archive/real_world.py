@@ -58,10 +58,29 @@ def read_maps(data: bytes, header: Header) -> tuple[tuple[RealWorldValues, ...],
         shared = items(dataset, "SharedFunctionalGroupsSequence")[:1]
         groups: Sequence[Any] = items(dataset, "PerFrameFunctionalGroupsSequence")
         dose = (_dose(dataset, header),) if is_scaled_dose(dataset) else ()
+        known: dict[tuple[int, float, float], RealWorldValues] = {}
         return tuple(
-            tuple(_map(item, header, frame) for item in _items((*groups[frame : frame + 1], *shared, dataset))) or dose
+            tuple(
+                _known_map(known, item, header, frame)
+                for item in _items((*groups[frame : frame + 1], *shared, dataset))
+            )
+            or dose
             for frame in range(header.n_frames)
         )
+
+
+def _known_map(
+    known: dict[tuple[int, float, float], RealWorldValues], item: Any, header: Header, frame: int
+) -> RealWorldValues:
+    """Return the map of an item for a frame; what frames share is read, and held, once."""
+    place = id(item), *_scale(header, frame)
+    if place not in known:
+        known[place] = _map(item, header, frame)
+    return known[place]
+
+
+def _scale(header: Header, frame: int) -> tuple[float, float]:
+    return (header.frames[frame] if header.frames else header.top).scale
 
 
 def _dose(dataset: Any, header: Header) -> RealWorldMap:
@@ -87,7 +106,7 @@ def _map(item: Any, header: Header, frame: int) -> RealWorldValues:
     # what a modality table gave cannot be taken back to what was stored
     if low is None or high is None or header.has_table:
         return RealWorldMap(unit=unit)
-    rescale, offset = (header.frames[frame] if header.frames else header.top).scale
+    rescale, offset = _scale(header, frame)
     if "RealWorldValueLUTData" in item:
         values = _entries(item)
         sound = values and len(values) == high - low + 1 and max(map(abs, values)) <= _MOST_FLOAT32

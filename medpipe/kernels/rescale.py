@@ -87,7 +87,9 @@ def rescale(
         As many values as `stored`.
     """
     signed = stored.dtype.kind == "i"
-    _rescale(stored.reshape(-1), (bits_stored, high_bit, signed), float(slope), float(intercept), out.reshape(-1))
+    # frames of a file with times fastest lie apart, and the loops go from one pixel to the next in memory
+    plain = np.ascontiguousarray(stored).reshape(-1)
+    _rescale(plain, (bits_stored, high_bit, signed), float(slope), float(intercept), out.reshape(-1))
 
 
 @njit(cache=True, nogil=True)

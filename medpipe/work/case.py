@@ -105,7 +105,7 @@ class _Work:
         except Rejected as rejected:
             if rejected.code in PASSING:
                 raise  # it says nothing about the companion: the case is tried again
-            return rejected
+            return rejected.kept()
 
     @cached_property
     def content(self) -> Content:
@@ -180,7 +180,7 @@ class _Work:
         try:
             return self._filtered()
         except Rejected as rejected:
-            return rejected
+            return rejected.kept()
 
     def _filtered(self) -> Volume:
         read = self.reading.volume

@@ -49,6 +49,8 @@ class Files(Mapping[str, Header]):
             Why the file cannot be opened.
         """
         if self._last[0] != path:
+            # what fails midway has written over the file before
+            self._last = ("", memoryview(b""), "")
             self._last = (path, *self._loader.load(path))
         return self._last[1]
 

@@ -100,7 +100,7 @@ class CompanionImages:
             except Rejected as rejected:
                 if rejected.code in PASSING:
                     raise  # it says nothing about the image: the case is tried again
-                self._read[place] = rejected
+                self._read[place] = rejected.kept()
         return _or_raise(self._read[place])
 
     def _digest(self, place: int, original: Volume) -> str:
@@ -141,7 +141,7 @@ class CompanionImages:
             except Rejected as rejected:
                 if rejected.code in PASSING:
                     raise
-                self._worked[place] = rejected
+                self._worked[place] = rejected.kept()
         return _or_raise(self._worked[place])
 
     def _alignment(self, place: int, original: Volume) -> Alignment:
@@ -154,7 +154,7 @@ class CompanionImages:
             except Rejected as rejected:
                 if rejected.code in PASSING:
                     raise
-                self._alignments[place] = rejected
+                self._alignments[place] = rejected.kept()
         found = self._alignments[place]
         if isinstance(found, Rejected):
             raise found

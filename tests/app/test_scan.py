@@ -702,6 +702,9 @@ class Here:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def expect(self, files: int) -> None:
+        pass
+
     def headers(self, items: Iterable[Asked]) -> Iterator[Header]:
         for item, _ in items:
             data = (self._root / item.path).read_bytes()

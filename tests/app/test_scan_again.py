@@ -10,6 +10,7 @@ import pytest
 from medpipe.app.progress import Silent
 from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan import ScanReport, scan_into
+from medpipe.app.scan_state import SourceState, known_sources
 from medpipe.app.site import Limits
 from medpipe.contracts.protocols import Item
 from medpipe.privacy.secret import load_secret
@@ -216,3 +217,19 @@ def test_a_file_that_could_not_be_looked_at_stays_what_it_was(place):
     away.rename(file)
     assert place.scan(settled=lambda item: item.path == "").unreachable == 0
     assert place.content() == before
+
+
+# files that were gone and came back -------------------------------------------------------------
+
+
+def test_files_that_came_back_are_asked_for_no_more(place):
+    for study in ("s3", "s4", "s5"):
+        place.put_series(f"goes/{study}")
+    place.scan()
+    elsewhere = (place.archive / "goes").rename(place.archive.with_name("elsewhere"))
+    place.put_series("s6")
+    assert place.scan().proposed_deletions > 0
+    elsewhere.rename(place.archive / "goes")
+    assert place.scan().proposed_deletions == 0
+    states = [SourceState.load(place.opened(), source) for source in known_sources(place.opened())]
+    assert [state and state.asked_of for state in states] == [0]

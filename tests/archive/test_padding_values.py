@@ -83,3 +83,10 @@ def test_other_bits_above_the_stored_ones_are_cleared_as_ever(archive_of):
     overlaid = cells | np.uint16(0x3000)
     archive = archive_of([padded(overlaid, -2000, "SS", bits=12, syntax=ExplicitVRLittleEndian)])
     assert archive.load()[0].data[0].tolist() == (cells.astype(np.int64) - 1024).tolist()
+
+
+def test_a_range_that_begins_within_the_stored_bits_keeps_no_pixel_for_what_is_above_them(archive_of):
+    cells = np.array([[100, 4050, 0x8000 | 100, 0xFFFF]] * 4, dtype=np.uint16)
+    archive = archive_of([padded(cells, 4000, "US", bits=12, syntax=ExplicitVRLittleEndian, limit=0xFFFF)])
+    volume, _ = archive.load()
+    assert volume.data[0, 0].tolist() == [100 - 1024, 4050 - 1024, 100 - 1024, 0xFFFF - 1024]

@@ -52,6 +52,7 @@ def test_times_at_another_rank_contradict(times):
         [EVEN, later(1000)],
         [EVEN, later(-150)],
         [[0.0, 100.0], [0.0, 170.0]],
+        [[25.0 * k for k in range(24)], [40.0 * k for k in range(24)]],  # heart beats of 600 and of 960 ms
     ],
 )
 def test_what_neither_agrees_nor_contradicts_is_doubtful(times):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from medpipe.archive.source import FolderSource
 from tests.bench.__main__ import exit_code, main, run_subjects
@@ -127,9 +128,9 @@ def test_a_header_value_that_differs_or_is_lost_counts_as_wrong(tmp_path):
     assert len(compared(ours, theirs)["equal"]) == 3 * len(PEER)
     assert wrong(ours, theirs) == 0
     changed, name = dict(ours), paths[0].name
-    changed[name] = replace(ours[name], modality="MR", series_uid="")
+    changed[name] = structs.replace(ours[name], modality="MR", series_uid="")
     assert wrong(changed, theirs) == 2
-    changed[name] = replace(changed[name], modality="CT", code="E_TRUNCATED")
+    changed[name] = structs.replace(changed[name], modality="CT", code="E_TRUNCATED")
     assert wrong(changed, theirs) == 0
     assert wrong(ours, {}) == math.inf
 

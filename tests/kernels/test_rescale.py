@@ -42,3 +42,12 @@ def test_stored_bits_are_taken_and_rounded_once(kind, fewer, below_top, times):
         # no value beside the place is touched
         assert np.isnan(out.base[: number + 1]).all()
         assert np.isnan(out.base[number + 1 + stored.size :]).all()
+
+
+@pytest.mark.parametrize("side", [12, 400])
+def test_pixels_that_lie_apart_are_those_pixels(side):
+    stored = np.random.default_rng(1).integers(-2000, 2000, (side, side, 3)).astype(np.int16)
+    for apart in (stored[..., 1], stored[::-1, ::-1, 0], stored[:, ::2, 2]):
+        out = np.empty(apart.shape, np.float32)
+        rescale(apart, bits_stored=16, high_bit=15, slope=2.0, intercept=-5.0, out=out)
+        np.testing.assert_array_equal(out, (apart.astype(np.float64) * 2 - 5).astype(np.float32))
