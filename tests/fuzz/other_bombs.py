@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from tests.archive.conftest import make_slice, to_bytes
 from tests.archive.other_files import nifti, nrrd
 from tests.fuzz.bombs import SIZE_BYTES, Bomb
 from tests.fuzz.other_seeds import directory
@@ -38,6 +39,14 @@ def packed_text(rng: random.Random) -> bytes:
     whole = nrrd(np.zeros((2, 8, 8), dtype=np.uint8), np.eye(4), encoding="gzip")
     head = whole[: whole.index(b"\n\n") + 2].replace(b"sizes: 8 8 2", b"sizes: 1024 1024 %d" % slices)
     return head + _gzip_of(b"", slices * _MIB, rng.choice((b"", b"wrong")))
+
+
+def packed_object(rng: random.Random) -> bytes:
+    """Compress a DICOM file whose pixels are many or none, by itself."""
+    pixels = np.zeros((8, 8), dtype=np.int16)
+    dataset = make_slice(pixels, **rng.choice(({}, {"Rows": 0}, {"NumberOfFrames": 100_000})))
+    noise = rng.randbytes(rng.choice((0, SIZE_BYTES - (1 << 18))))
+    return _gzip_of(to_bytes(dataset) + noise, rng.choice((20, 60, 95, 300)) * _MIB, b"")
 
 
 def _gzip_of(first: bytes, n_zeros: int, wrong: bytes) -> bytes:
@@ -239,6 +248,7 @@ def many_records(_: random.Random) -> bytes:
 
 
 OTHER_BOMBS: Final[tuple[Bomb, ...]] = (
+    packed_object,
     packed_volume,
     packed_text,
     many_streams,
