@@ -179,7 +179,8 @@ def cut_pixels(series: Series, rng: np.random.Generator) -> Planted:
 
 @fault("a file cut in its header")
 def cut_header(series: Series, rng: np.random.Generator) -> Planted:
-    return _replaced(series, rng, lambda data: data[: int(rng.integers(420, 700))], "E_TRUNCATED")
+    # elements end at even places, and a file that ends with an element is whole, without pixels
+    return _replaced(series, rng, lambda data: data[: 2 * int(rng.integers(210, 350)) + 1], "E_TRUNCATED")
 
 
 @fault("an empty file")
