@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from medpipe.app.one_image import DEFAULT_RECIPE, Question, measure_files, values_of
 from medpipe.app.prepare import RunRequest, plan_run
 from medpipe.app.progress import Silent
 from medpipe.app.run import run_archive
@@ -19,7 +24,8 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table, sql, table_names
 from medpipe.lake.volumes import open_array
 from medpipe.ops.registry import make
-from medpipe.types import Geometry, Region, Volume
+from medpipe.recipe.recipe import load_recipe
+from medpipe.types import Array, Geometry, Region, Volume
 
 PathLike = str | Path
 
@@ -170,16 +176,37 @@ class OpenLake:
         )
 
 
-def extract(volume: Volume, mask: Any, ops: Sequence[Extractor | Mapping[str, Any]]) -> dict[str, float]:
-    """Measure one region of one image.
+def extract(
+    volume: Volume | Array | PathLike,
+    mask: Array | PathLike,
+    ops: Sequence[Extractor | Mapping[str, Any]] | None = None,
+    *,
+    spacing_mm: tuple[float, float, float] | None = None,
+    label: int | None = None,
+    recipe: PathLike | None = None,
+    series: str = "",
+) -> dict[str, float]:
+    """Measure one region of one image, in memory or in files.
 
     Parameters
     ----------
-    volume : Volume
-    mask : array of bool, shape of the volume's last three axes
-    ops : sequence
-        Extractors, or their tables as a recipe writes them, such as
-        ``{"op": "ibsi", "bin_width": 25.0, "range": [-1000.0, 400.0]}``.
+    volume : Volume, array (z, y, x) or path
+        A path is a NIfTI, NRRD or DICOM file, or a folder of DICOM files.
+    mask : array, shape of the volume's last three axes, or path
+        True or any number but 0 inside. A path is a mask in NIfTI or NRRD, or a DICOM SEG or
+        RTSTRUCT.
+    ops : sequence, optional
+        For arrays: extractors, or their tables as a recipe writes them, such as
+        ``{"op": "ibsi", "bin_width": 25.0, "range": [-1000.0, 400.0]}``; those of the shipped recipe
+        ``one-image`` if there are none.
+    spacing_mm : (float, float, float), optional
+        Of an array, along (z, y, x), mm; without it there are no shapes.
+    label : int, optional
+        The value of the mask that is the region.
+    recipe : path or str, optional
+        For files: recipe file, or the name of a shipped one; ``one-image`` by default.
+    series : str, optional
+        For a folder that holds several: SeriesInstanceUID of the image.
 
     Returns
     -------
@@ -189,13 +216,59 @@ def extract(volume: Volume, mask: Any, ops: Sequence[Extractor | Mapping[str, An
     Raises
     ------
     ConfigError
-        If a parameter is wrong or two ops have a column in common.
+        If a parameter is wrong, two ops have a column in common, or files hold no region or several.
     Rejected
         If an op cannot measure this image; ``error.code`` says why.
+
+    Notes
+    -----
+    Files are read in a process of its own: in a script, measure them under
+    ``if __name__ == "__main__":``.
     """
-    if tuple(mask.shape) != volume.geometry.spatial_shape:
-        raise ConfigError(f"mask: shape {tuple(mask.shape)}, but the volume's is {volume.geometry.spatial_shape}")
-    region = Region(mask=mask.astype(bool), name="roi_1")
+    if isinstance(volume, (str, Path)) or isinstance(mask, (str, Path)):
+        if not (isinstance(volume, (str, Path)) and isinstance(mask, (str, Path))):
+            raise ConfigError("extract: image and mask are both files, or both in memory")
+        if ops is not None or spacing_mm is not None:
+            raise ConfigError(
+                "extract: files have a spacing and are measured by a recipe: ops, spacing_mm are for arrays"
+            )
+        question = Question(
+            image=Path(volume),
+            mask=Path(mask),
+            label=label,
+            recipe=DEFAULT_RECIPE if recipe is None else str(recipe),
+            series=series,
+        )
+        return values_of(measure_files(question, load_site(None), warnings.warn))
+    if recipe is not None or series:
+        raise ConfigError("extract: a recipe is for files; arrays are measured by ops")
+    held = _volume_of(volume, spacing_mm)
+    values_in = np.asarray(mask)
+    if values_in.shape != held.geometry.spatial_shape:
+        raise ConfigError(f"mask: shape {values_in.shape}, but the volume's is {held.geometry.spatial_shape}")
+    region = Region(mask=values_in != 0 if label is None else values_in == label, name="roi_1")
+    return _measured(held, region, ops)
+
+
+def _volume_of(given: Volume | Array, spacing_mm: tuple[float, float, float] | None) -> Volume:
+    if isinstance(given, Volume):
+        if spacing_mm is not None:
+            raise ConfigError("extract: a volume has its own spacing")
+        return given
+    data = np.asarray(given)
+    if data.ndim != 3 or data.dtype.kind not in "biuf":
+        raise ConfigError(f"extract: an image is an array of real numbers (z, y, x), not {data.dtype} {data.shape}")
+    if spacing_mm is not None and not (
+        len(spacing_mm) == 3 and all(math.isfinite(step) and step > 0 for step in spacing_mm)
+    ):
+        raise ConfigError(f"spacing_mm: three lengths above 0 along z, y and x, not {spacing_mm}")
+    spacing = _tuple(spacing_mm)
+    return Volume(data=data.astype(np.float32), geometry=Geometry(shape=data.shape, spacing_mm=spacing))
+
+
+def _measured(volume: Volume, region: Region, ops: Sequence[Extractor | Mapping[str, Any]] | None) -> dict[str, float]:
+    if ops is None:
+        ops = [entry.op for route in load_recipe(DEFAULT_RECIPE).routes for entry in route.features]
     values: dict[str, float] = {}
     for place, op in enumerate(ops):
         extractor = make("features", op, f"ops.{place}") if isinstance(op, Mapping) else op

@@ -9,9 +9,6 @@ from medpipe.contracts.protocols import Extractor
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Column
 
-_UNBINNED = frozenset({"statistics", "morphology"})
-"""Families measured on the values themselves."""
-
 
 def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
     """Return a row for each feature column of each extraction."""
@@ -38,4 +35,6 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
 
 
 def _discretisation(extractor: Extractor, column: Column) -> str | None:
-    return None if column.family in _UNBINNED else extractor.discretisation or None
+    """Return how the levels of a column's family are made, where an extractor tells families apart."""
+    of_family = getattr(extractor, "discretisation_of", None)
+    return (extractor.discretisation if of_family is None else of_family(column.family)) or None

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     import typer
 
-    from medpipe.cli import archive, forget, lake, learn, reference, watch  # noqa: F401  # each registers its commands
+    from medpipe.cli import archive, features, forget, lake, learn, reference, watch  # noqa: F401  # each registers its commands
     from medpipe.cli.root import app
 
     given = sys.argv[1:] if arguments is None else list(arguments)

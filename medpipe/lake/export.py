@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import xlsxwriter
 
@@ -58,16 +59,41 @@ def export_table(lake: Lake, name: str, out_path: Path, *, recipe: str | None = 
     StoppedError
         If the disk is full; nothing half-written stays.
     """
-    write = _WRITERS.get(out_path.suffix.lower())
-    if write is None:
+    check_name(out_path)
+    return write_table(open_table(lake, name, recipe=recipe), out_path)
+
+
+def check_name(out_path: Path) -> None:
+    """Refuse a file that no table can be written to.
+
+    Raises
+    ------
+    ConfigError
+        For another suffix than those of :func:`export_table`, or a folder that does not exist.
+    """
+    if out_path.suffix.lower() not in _WRITERS:
         raise ConfigError(f"{out_path.name}: the name must end in {', '.join(_WRITERS)}")
     if not out_path.parent.is_dir():
         raise ConfigError(f"{out_path.parent} is no folder: make it first")
-    table = open_table(lake, name, recipe=recipe)
+
+
+def write_table(table: Any, out_path: Path) -> int:
+    """Write a :class:`pyarrow.dataset.Dataset` or a :class:`pyarrow.Table` to a file as :func:`export_table` does; return its rows.
+
+    Raises
+    ------
+    ConfigError
+        For another suffix, a folder that does not exist, or a table too large for Excel.
+    StoppedError
+        If the disk is full; nothing half-written stays.
+    """
+    check_name(out_path)
+    write = _WRITERS[out_path.suffix.lower()]
+    held = ds.dataset(table) if isinstance(table, pa.Table) else table
     aside = out_path.with_name(f".{out_path.name}.{uuid.uuid4().hex}")
     try:
         with storage_faults(str(out_path)):
-            rows = write(table, aside)
+            rows = write(held, aside)
             aside.replace(out_path)
     finally:
         aside.unlink(missing_ok=True)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import discretise, glcm, morphology, statistics
+from medpipe.kernels import glcm, intensity_histogram, local_intensity, morphology, statistics
 from medpipe.kernels.glcm import Aggregation
 from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import roi
-from medpipe.ops.ibsi_columns import FAMILIES, Family, column_name, columns_of
+from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, Family, column_name, columns_of
+from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
@@ -31,7 +33,8 @@ class Ibsi:
 
     Attributes
     ----------
-    families : tuple of {"statistics", "morphology", "glcm"}
+    families : tuple of {"statistics", "morphology", "enclosing", "local_intensity", \
+"intensity_histogram", "intensity_volume_histogram", "glcm"}
     resample_mm : (float, float, float) or None
         Spacing (z, y, x) in mm, 0 to keep an axis as it is (the slices, for features within
         slices); None measures the voxels as they are. Uneven slices become even.
@@ -45,12 +48,15 @@ class Ibsi:
         Intensities farther than this many standard deviations from the region's mean go.
     bin_width, bins : float or None, int or None
         Width of a grey-level bin (from the lower end of ``range``), or number of bins; exactly
-        one of them where texture is asked for.
+        one of them where the intensity histogram or texture is asked for.
     aggregations : tuple of str
         How texture matrices of directions and slices are joined.
     autocorrelation_voxels : int
         Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
         C are left NaN: their cost grows with the box, about 0.15 GB and 1 s per million voxels.
+    ivh_bin_width, ivh_bins : float or None, int or None
+        Levels of the intensity-volume histogram: bins of a width, or a number of them; without
+        both the intensities are its levels, in steps of 1.
 
     Notes
     -----
@@ -74,6 +80,10 @@ class Ibsi:
     autocorrelation_voxels: int = parameter(
         4_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
     )
+    ivh_bin_width: float | None = parameter(
+        None, doc="width of a level of the intensity-volume histogram", unit="unit of the image", above=0.0
+    )
+    ivh_bins: int | None = parameter(None, doc="number of levels of the intensity-volume histogram", low=2)
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit each other."""
@@ -84,31 +94,47 @@ class Ibsi:
             raise ConfigError("ibsi.resample_mm: at least one axis must be above 0")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ConfigError("ibsi.range: its lower end must be below its upper end")
-        given_bins = (self.bin_width is not None) + (self.bins is not None)
-        if given_bins > 1 or (given_bins == 0 and "glcm" in self.families):
-            raise ConfigError("ibsi: the family glcm needs either bin_width or bins, and not both")
+        if self.bin_width is not None and self.bins is not None:
+            raise ConfigError("ibsi: either bin_width or bins, and not both")
+        binned = [family for family in FAMILIES if family in BINNED_FAMILIES and family in self.families]
+        if binned and self.bin_width is None and self.bins is None:
+            raise ConfigError(f"ibsi: the family {binned[0]} needs either bin_width or bins")
+        if self.ivh_bin_width is not None and self.ivh_bins is not None:
+            raise ConfigError("ibsi: either ivh_bin_width or ivh_bins, and not both")
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns in the order of the standard, whatever the order of ``families``."""
         asked = (family for family in FAMILIES if family in self.families)
-        return tuple(column for family in asked for column in columns_of(family, self.aggregations))
+        columns = (column for family in asked for column in columns_of(family, self.aggregations))
+        return tuple(self._volume_levels.column(column) for column in columns)
 
     @property
     def discretisation(self) -> str:
         """How grey levels are made; empty where none are."""
-        if "glcm" not in self.families:
-            return ""
-        if self.bins is not None:
-            return f"fixed bin number {self.bins}"
-        start = "the region's minimum" if self.range is None else f"{self.range[0]:g}"
-        return f"fixed bin size {self.bin_width:g} from {start}"
+        return self._grey_levels.told if BINNED_FAMILIES & set(self.families) else ""
+
+    def discretisation_of(self, family: str) -> str:
+        """Return how the levels of a family are made; empty where it is measured on intensities."""
+        if family == "intensity_volume_histogram":
+            return self._volume_levels.told
+        return self.discretisation if family in BINNED_FAMILIES else ""
 
     @property
     def compliance(self) -> str:
         """``ibsi``, or ``deviates``: bins of fixed size whose levels mean another intensity in each region."""
-        floating = self.bins is None and self.range is None and "glcm" in self.families
-        return "deviates" if floating else "ibsi"
+        levels = [self._grey_levels] if BINNED_FAMILIES & set(self.families) else []
+        if "intensity_volume_histogram" in self.families:
+            levels.append(self._volume_levels.levels)
+        return "deviates" if any(one.floats for one in levels) else "ibsi"
+
+    @property
+    def _grey_levels(self) -> Levels:
+        return Levels(width=self.bin_width, bins=self.bins, limits=self.range)
+
+    @property
+    def _volume_levels(self) -> VolumeLevels:
+        return VolumeLevels(Levels(width=self.ivh_bin_width, bins=self.ivh_bins, limits=self.range))
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
@@ -121,9 +147,17 @@ class Ibsi:
         steps = [splines + 13 * after, held + (26 * after if self.outlier_sigma is not None else 10 * after)]
         if "statistics" in self.families:
             steps.append(held + 22 * after)
-        if "morphology" in self.families:
-            # The mesh follows the surface, the transforms fill twice the box on each axis.
+        if "local_intensity" in self.families:
+            steps.append(held + 16 * after + 35 * roi.voxels_around(geometry, self.resample_mm, local_intensity.reach))
+        if "intensity_histogram" in self.families:
+            steps.append(held + 26 * after)
+        if "intensity_volume_histogram" in self.families:
+            steps.append(held + 42 * after)
+        if not {"morphology", "enclosing"}.isdisjoint(self.families):
+            # The mesh follows the surface.
             steps.append(held + 20 * after + 5000 * int(after ** (2 / 3)))
+        if "morphology" in self.families:
+            # The transforms fill twice the box on each axis.
             steps.append(held + 16 * after + 135 * min(after, self.autocorrelation_voxels))
         if "glcm" in self.families:
             steps.append(held + 26 * after)
@@ -147,6 +181,7 @@ class Ibsi:
             rounded=self.round,
             limits=self.range,
             outlier_sigma=self.outlier_sigma,
+            around_mm=local_intensity.RADIUS_MM if "local_intensity" in self.families else 0.0,
         )
         measured = roi.prepare(volume, region, chain)
         if measured is None:
@@ -175,24 +210,36 @@ class Ibsi:
         found["integ_int"] = found["volume"] * float(measured.image[measured.intensity].mean())
         return {column_name("morph", key, ""): value for key, value in found.items()}
 
+    def _enclosing(self, measured: roi.Roi) -> dict[str, float]:
+        if measured.spacing_mm is None:
+            return {}
+        found = morphology.enclosing_features(measured.morphological, spacing_mm=measured.spacing_mm)
+        return {column_name("morph", key, ""): value for key, value in found.items()}
+
+    def _local_intensity(self, measured: roi.Roi) -> dict[str, float]:
+        if measured.spacing_mm is None:
+            return {}
+        found = local_intensity.intensity_peaks(
+            measured.around, measured.intensity, box=measured.box, spacing_mm=measured.spacing_mm
+        )
+        return {column_name("loc", key, ""): value for key, value in found.items()}
+
+    def _intensity_histogram(self, measured: roi.Roi) -> dict[str, float]:
+        found = intensity_histogram.histogram_features(self._levels(measured.image[measured.intensity]))
+        return {column_name("ih", key, ""): value for key, value in found.items()}
+
+    def _intensity_volume_histogram(self, measured: roi.Roi) -> dict[str, float]:
+        found = self._volume_levels.features(measured.image[measured.intensity])
+        return {column_name("ivh", key, ""): value for key, value in found.items()}
+
     def _glcm(self, measured: roi.Roi) -> dict[str, float]:
         levels = np.zeros(measured.image.shape, dtype=np.int64)
         levels[measured.intensity] = self._levels(measured.image[measured.intensity])
         found = glcm.glcm_features(levels, aggregations=self.aggregations)
         return {column_name("cm", key, way): value for way, some in found.items() for key, value in some.items()}
 
-    def _levels(
-        self, values: np.ndarray[tuple[int], np.dtype[np.float64]]
-    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        if self.bin_width is None:
-            assert self.bins is not None
-            number: np.ndarray[tuple[int], np.dtype[np.int64]] = discretise.fixed_bin_number(values, bins=self.bins)
-            return number
-        low = float(values.min()) if self.range is None else self.range[0]
-        size: np.ndarray[tuple[int], np.dtype[np.int64]] = discretise.fixed_bin_size(
-            values, width=self.bin_width, low=low
-        )
-        return size
+    def _levels(self, values: Values) -> NDArray[np.int64]:
+        return self._grey_levels.of(values)
 
     def _most_levels(self, voxels: int) -> int:
         if self.bins is not None:
@@ -206,6 +253,10 @@ class Ibsi:
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "statistics": Ibsi._statistics,
     "morphology": Ibsi._morphology,
+    "enclosing": Ibsi._enclosing,
+    "local_intensity": Ibsi._local_intensity,
+    "intensity_histogram": Ibsi._intensity_histogram,
+    "intensity_volume_histogram": Ibsi._intensity_volume_histogram,
     "glcm": Ibsi._glcm,
 }
 

@@ -13,7 +13,15 @@ from typing import Literal, NamedTuple
 from medpipe.kernels.glcm import Aggregation
 from medpipe.types import Column
 
-Family = Literal["statistics", "morphology", "glcm"]
+Family = Literal[
+    "statistics",
+    "morphology",
+    "enclosing",
+    "local_intensity",
+    "intensity_histogram",
+    "intensity_volume_histogram",
+    "glcm",
+]
 """Families that can be asked for, in the order of the columns."""
 
 
@@ -76,6 +84,54 @@ MORPHOLOGY = (
     Feature("geary_c", "NPT7", "1", 0),
 )
 
+ENCLOSING = (
+    Feature("vol_dens_ombb", "ZH1A", "1", 0, 1),
+    Feature("area_dens_ombb", "IQYR", "1", 0),
+    Feature("vol_dens_mvee", "SWZ1", "1", 0, 1),
+    Feature("area_dens_mvee", "BRI8", "1", 0),
+)
+
+LOCAL_INTENSITY = (
+    Feature("peak_loc", "VJGA", "image"),
+    Feature("peak_glob", "0F91", "image"),
+)
+
+INTENSITY_HISTOGRAM = (
+    Feature("mean", "X6K6", "1", 1),
+    Feature("var", "CH89", "1", 0),
+    Feature("skew", "88K1"),
+    Feature("kurt", "C3I7", "1", -2),
+    Feature("median", "WIFQ", "1", 1),
+    Feature("min", "1PR8", "1", 1),
+    Feature("p10", "GPMT", "1", 1),
+    Feature("p90", "OZ0C", "1", 1),
+    Feature("max", "3NCY", "1", 1),
+    Feature("mode", "AMMC", "1", 1),
+    Feature("iqr", "WR0O", "1", 0),
+    Feature("range", "5Z3W", "1", 0),
+    Feature("mad", "D2ZX", "1", 0),
+    Feature("rmad", "WRZB", "1", 0),
+    Feature("medad", "4RNL", "1", 0),
+    Feature("cov", "CWYJ", "1", 0),
+    Feature("qcod", "SLWD", "1", 0, 1),
+    Feature("entropy", "TLU2", "1", 0),
+    Feature("uniformity", "BJ5W", "1", 0, 1),
+    Feature("max_grad", "12CE"),
+    Feature("max_grad_g", "8E6O", "1", 1),
+    Feature("min_grad", "VQB3"),
+    Feature("min_grad_g", "RHQZ", "1", 1),
+)
+
+INTENSITY_VOLUME_HISTOGRAM = (
+    Feature("v10", "BC2M/NK6P", "1", 0, 1),
+    Feature("v90", "BC2M/4279", "1", 0, 1),
+    Feature("i10", "GBPN/PWN1", "image"),
+    Feature("i90", "GBPN/BOHI", "image"),
+    Feature("diff_v10_v90", "DDTU/WITY", "1", 0, 1),
+    Feature("diff_i10_i90", "CNV2/JXJA", "image", 0),
+    Feature("auc", "9CMM", "1", 0, 1),
+)
+
 GLCM = (
     Feature("joint_max", "GYBY", "1", 0, 1),
     Feature("joint_avg", "60VM", "1", 1),
@@ -107,12 +163,19 @@ GLCM = (
 FAMILIES: dict[Family, tuple[str, tuple[Feature, ...]]] = {
     "statistics": ("stat", STATISTICS),
     "morphology": ("morph", MORPHOLOGY),
+    "enclosing": ("morph", ENCLOSING),
+    "local_intensity": ("loc", LOCAL_INTENSITY),
+    "intensity_histogram": ("ih", INTENSITY_HISTOGRAM),
+    "intensity_volume_histogram": ("ivh", INTENSITY_VOLUME_HISTOGRAM),
     "glcm": ("cm", GLCM),
 }
 """Prefix of the columns and features of each family."""
 
 FAMILY_AGGREGATIONS: frozenset[Family] = frozenset({"glcm"})
 """Families with a column for each way of aggregation."""
+
+BINNED_FAMILIES: frozenset[Family] = frozenset({"intensity_histogram", "glcm"})
+"""Families measured on grey levels."""
 
 
 def columns_of(family: Family, aggregations: tuple[Aggregation, ...]) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ changes no number.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,23 +38,33 @@ class Roi:
     morphological, intensity : array of bool (z, y, x)
         The region, and the part of it that re-segmentation left. Neither is empty.
     spacing_mm : (float, float, float) or None
+    around : array of float64 (z, y, x)
+        The image with as much of what lies around the region as the chain asked for.
+    box : three slices
+        Where ``image`` lies in ``around``.
     """
 
     image: NDArray[np.float64]
     morphological: Bools
     intensity: Bools
     spacing_mm: Spacing | None
+    around: NDArray[np.float64]
+    box: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """Parameters of the chain; see :class:`medpipe.ops.extract_ibsi.Ibsi`."""
+    """Parameters of the chain; see :class:`medpipe.ops.extract_ibsi.Ibsi`.
+
+    ``around_mm`` is how far the image is wanted around the region.
+    """
 
     resample_mm: Spacing | None
     order: int
     rounded: bool
     limits: tuple[float, float] | None
     outlier_sigma: float | None
+    around_mm: float = 0.0
 
 
 def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
@@ -71,9 +82,13 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
     box = region.bits.box
     if box is None:
         return None
+    if chain.around_mm and spacing_mm is not None:
+        # A resampled mask may reach one voxel farther than its source.
+        z, y, x = (1 + math.ceil(chain.around_mm / step) for step in spacing_mm)
+        box = widened(box, (z, y, x), volume.geometry.spatial_shape)
     if chain.resample_mm is None:
         image = to_numpy(volume.data[box])
-        mask = region.bits.inside
+        mask = region.bits.within(box)
     else:
         target_mm = _target_mm(volume.geometry, chain.resample_mm)
         image, mask = _resampled(volume, region, box, chain.order, target_mm)
@@ -84,11 +99,12 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
     inner = bounding_box(mask)
     if inner is None:
         return None
+    around = image
     image, mask = image[inner], mask[inner]
     intensity = resegmented(image, mask, limits=chain.limits, outlier_sigma=chain.outlier_sigma)
     if not intensity.any():
         return None
-    return Roi(image=image, morphological=mask, intensity=intensity, spacing_mm=spacing_mm)
+    return Roi(image=image, morphological=mask, intensity=intensity, spacing_mm=spacing_mm, around=around, box=inner)
 
 
 def resegmented(
@@ -145,6 +161,17 @@ def voxels_after(geometry: Geometry, resample_mm: Spacing | None) -> int:
     if resample_mm is None or geometry.spacing_mm is None:
         return math.prod(geometry.spatial_shape)
     return math.prod(axis.count for axis in _whole_grid(geometry, _target_mm(geometry, resample_mm)))
+
+
+def voxels_around(
+    geometry: Geometry, resample_mm: Spacing | None, reach: Callable[[Spacing], tuple[int, int, int]]
+) -> int:
+    """Return the number of voxels of the resampled volume with so many voxels around it; 0 without spacing."""
+    if geometry.spacing_mm is None:
+        return 0
+    target_mm = geometry.spacing_mm if resample_mm is None else _target_mm(geometry, resample_mm)
+    grid = _whole_grid(geometry, target_mm)
+    return math.prod(axis.count + 2 * more for axis, more in zip(grid, reach(target_mm), strict=True))
 
 
 def _target_mm(geometry: Geometry, resample_mm: Spacing) -> Spacing:

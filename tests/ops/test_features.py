@@ -4,6 +4,7 @@ import math
 import re
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,16 @@ from medpipe.contracts.protocols import Extractor
 from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.grid import MASK_THRESHOLD, centred_axis
 from medpipe.ops.features import Ibsi, Lbp
+from medpipe.ops.ibsi_columns import Family
 from medpipe.ops.parameters import build, changed, json_schema
+from medpipe.ops.registry import spec_of
 from medpipe.types import Geometry, Region, Volume
 
 IN_SLICE = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb")
 ALL = (*IN_SLICE, "3D_avg", "3D_comb")
 FULL = Ibsi(bins=16, aggregations=ALL)
+INTENSITY: tuple[Family, ...] = ("enclosing", "local_intensity", "intensity_histogram", "intensity_volume_histogram")
+OF_INTENSITY = Ibsi(families=INTENSITY, bins=16, ivh_bins=100)
 
 
 def _volume(data: np.ndarray, spacing_mm: tuple[float, float, float] | None = (2.0, 2.0, 2.0)) -> Volume:
@@ -63,6 +68,8 @@ def _of(family: str, values: dict[str, float]) -> dict[str, float]:
         {"bins": 32, "resample_mm": [1, 1]},
         {"bins": 32, "resample_mm": [-1, 1, 1]},
         {"bins": 32, "resample_mm": [0, 0, 0]},
+        {"families": ["intensity_histogram"]},
+        {"families": ["intensity_volume_histogram"], "ivh_bins": 100, "ivh_bin_width": 1.0},
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(given: dict[str, object]) -> None:
@@ -104,12 +111,46 @@ def test_an_extraction_says_how_levels_are_made_and_whether_it_keeps_to_the_stan
         Ibsi(bin_width=25.0, range=(-1000.0, 400.0)): ("fixed bin size 25 from -1000", "ibsi"),
         Ibsi(bin_width=25.0): ("fixed bin size 25 from the region's minimum", "deviates"),
         Ibsi(families=("statistics",)): ("", "ibsi"),
+        Ibsi(families=("local_intensity", "intensity_volume_histogram")): ("", "ibsi"),
+        Ibsi(families=("intensity_histogram",), bin_width=25.0): (
+            "fixed bin size 25 from the region's minimum",
+            "deviates",
+        ),
+        Ibsi(families=("intensity_volume_histogram",), ivh_bin_width=2.5): ("", "deviates"),
     }
     assert {op: (op.discretisation, op.compliance) for op in told} == told
     assert (Lbp().discretisation, Lbp().compliance) == ("", "none")
 
 
-@pytest.mark.parametrize("extraction", [FULL, Lbp()])
+def test_each_family_says_how_its_levels_are_made() -> None:
+    op = Ibsi(families=(*INTENSITY, "statistics", "glcm"), bins=32, range=(0.0, 10.0), ivh_bin_width=0.1)
+    assert {family: op.discretisation_of(family) for family in op.families} == {
+        "enclosing": "",
+        "local_intensity": "",
+        "intensity_histogram": "fixed bin number 32",
+        "intensity_volume_histogram": "fixed bin size 0.1 from 0",
+        "statistics": "",
+        "glcm": "fixed bin number 32",
+    }
+    assert Ibsi(bins=8).discretisation_of("intensity_volume_histogram") == "intensities in steps of 1"
+
+
+def test_intensities_of_a_volume_histogram_in_bins_by_number_have_no_unit() -> None:
+    units = {
+        op.ivh_bins: {column.unit for column in op.columns if column.name in ("ivh_i10", "ivh_i90", "ivh_diff_i10_i90")}
+        for op in (OF_INTENSITY, replace(OF_INTENSITY, ivh_bins=None))
+    }
+    assert units == {100: {"1"}, None: {"image"}}
+
+
+def test_an_extraction_of_the_old_families_keeps_its_digest() -> None:
+    assert spec_of(Ibsi(bins=32)) == {"op": "ibsi", "version": 1, "bins": 32}
+    names = [column.name for column in Ibsi(bins=32).columns]
+    assert len(names) == 18 + 25 + 2 * 25
+    assert not any(name.startswith(("loc_", "ih_", "ivh_")) or name.endswith(("ombb", "mvee")) for name in names)
+
+
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, Lbp()])
 def test_an_extractor_keeps_the_protocol(extraction: Extractor) -> None:
     assert isinstance(extraction, Extractor)
     values = _measure(extraction, _tissue(), _blob())
@@ -119,8 +160,8 @@ def test_an_extractor_keeps_the_protocol(extraction: Extractor) -> None:
 
 def test_values_lie_within_the_range_of_their_column() -> None:
     for seed in range(3):
-        values = _measure(FULL, _tissue(seed=seed), _blob())
-        for column in FULL.columns:
+        values = _measure(FULL, _tissue(seed=seed), _blob()) | _measure(OF_INTENSITY, _tissue(seed=seed), _blob())
+        for column in (*FULL.columns, *OF_INTENSITY.columns):
             value = values[column.name]
             assert math.isfinite(value), column.name
             assert math.isnan(column.low) or value >= column.low - 1e-12, column.name
@@ -133,7 +174,7 @@ def test_values_lie_within_the_range_of_their_column() -> None:
 @pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2)])
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_quarter_turn_changes_no_feature_in_space(axes: tuple[int, int], turns: int) -> None:
-    extraction = Ibsi(bins=16)
+    extraction = Ibsi(families=("statistics", "morphology", *INTENSITY, "glcm"), bins=16, ivh_bins=100)
     before = _measure(extraction, _tissue(), _blob())
     after = _measure(extraction, np.rot90(_tissue(), turns, axes), np.rot90(_blob(), turns, axes))
     assert after == pytest.approx(before, rel=1e-6)
@@ -155,13 +196,15 @@ def test_the_crop_changes_no_number(order: int) -> None:
     data, mask = _tissue((40, 60, 60)), np.zeros((40, 60, 60), dtype=bool)
     mask[15:27, 20:38, 26:33] = np.random.default_rng(3).random((12, 18, 7)) < 0.9
     old, new = (3.0, 0.977, 0.8), (2.0, 1.5, 1.5)
-    found = _measure(Ibsi(bins=8, resample_mm=new, order=order), data, mask, spacing_mm=old)  # type: ignore[arg-type]
+    families: tuple[Family, ...] = ("statistics", "morphology", *INTENSITY, "glcm")
+    measured = Ibsi(families=families, bins=8, ivh_bins=50, resample_mm=new, order=order)  # type: ignore[arg-type]
+    found = _measure(measured, data, mask, spacing_mm=old)
     axes = [centred_axis(size, spacing_mm=a, target_mm=b) for size, a, b in zip(data.shape, old, new, strict=True)]
     points = np.meshgrid(*(axis.start + axis.step * np.arange(axis.count) for axis in axes), indexing="ij")
     image = ndimage.map_coordinates(data.astype(np.float64), points, order=order, mode="nearest")
     share = ndimage.map_coordinates(mask.astype(np.float64), points, order=1, mode="nearest")
     whole = Volume(data=image, geometry=Geometry(shape=image.shape, spacing_mm=new))
-    expected = Ibsi(bins=8)(whole, Region(mask=share >= MASK_THRESHOLD, name="roi_1"))
+    expected = Ibsi(families=families, bins=8, ivh_bins=50)(whole, Region(mask=share >= MASK_THRESHOLD, name="roi_1"))
     assert found == pytest.approx(dict(expected), rel=1e-6)
 
 
@@ -244,10 +287,24 @@ def _some(shape: tuple[int, int, int], *voxels: tuple[int, int, int]) -> np.ndar
     return mask
 
 
-@pytest.mark.parametrize("extraction", [FULL, Lbp()])
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, Lbp()])
 def test_an_empty_region_has_no_numbers(extraction: Extractor) -> None:
     values = _measure(extraction, _tissue(), np.zeros((18, 20, 22), dtype=bool))
     assert all(math.isnan(value) for value in values.values())
+
+
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY])
+def test_a_region_of_no_numbers_at_all_has_none_itself(extraction: Extractor) -> None:
+    values = _measure(extraction, np.full((18, 20, 22), np.nan), _blob())
+    assert all(math.isnan(value) for value in values.values())
+
+
+def test_several_components_that_touch_the_border_are_one_region() -> None:
+    mask = np.zeros((18, 20, 22), dtype=bool)
+    mask[:3, :4, :5], mask[-4:, -3:, -2:] = True, True
+    values = _measure(OF_INTENSITY, _tissue(), mask)
+    assert all(math.isfinite(value) for value in values.values())
+    assert 0.0 < values["morph_vol_dens_ombb"] < 0.5
 
 
 def test_a_region_emptied_by_its_range_has_no_numbers() -> None:
@@ -263,6 +320,36 @@ def test_one_voxel_has_a_size_but_no_axes_and_no_texture() -> None:
     undefined = ("pca_maj_axis", "pca_flatness", "vol_dens_aee", "area_dens_aee", "moran_i", "geary_c")
     assert all(math.isnan(values[f"morph_{name}"]) for name in undefined)
     assert all(math.isnan(value) for value in _of("cm_", values).values())
+
+
+def test_one_voxel_and_equal_voxels_have_a_histogram_of_one_bin() -> None:
+    cube = np.pad(np.ones((3, 3, 3), dtype=bool), 1)
+    for mask in (_some((5, 5, 5), (2, 2, 2)), cube):
+        values = _measure(OF_INTENSITY, np.full((5, 5, 5), 7.0), mask)
+        assert all(math.isfinite(value) for value in values.values())
+        assert 0.0 < values["morph_vol_dens_mvee"] < 1.0
+        assert (values["loc_peak_loc"], values["loc_peak_glob"]) == (7.0, 7.0)
+        assert [values[f"ih_{name}"] for name in ("mean", "entropy", "max_grad")] == [1.0, 0.0, 0.0]
+        assert [values[f"ivh_{name}"] for name in ("v10", "v90", "diff_i10_i90", "auc")] == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_the_volume_histogram_spans_the_range_of_re_segmentation() -> None:
+    data, mask = _tissue(), _blob()
+    kept = data[mask & (data >= -60.0) & (data <= 80.0)]
+    found = _measure(Ibsi(families=("intensity_volume_histogram",), range=(-60.0, 80.0)), data, mask)
+    assert found["ivh_v10"] == pytest.approx((kept >= -46.0).mean())
+    assert found["ivh_v90"] == pytest.approx((kept >= 66.0).mean())
+    assert found["ivh_i10"] == min(level for level in range(-60, 82) if (kept >= level).mean() <= 0.1)
+
+
+def test_a_peak_sees_what_lies_around_the_region_as_far_as_the_image_goes() -> None:
+    data = np.zeros((9, 9, 9))
+    data[4, 4, 4], data[4, 4, 5] = 10.0, 1000.0
+    one = _some((9, 9, 9), (4, 4, 4))
+    near = _measure(Ibsi(families=("local_intensity",)), data, one, spacing_mm=(4.0, 4.0, 4.0))
+    assert near["loc_peak_loc"] == pytest.approx(1010.0 / 19.0)  # the voxel, 6 at a face, 12 at an edge
+    far = _measure(Ibsi(families=("local_intensity",)), data[4:, 4:, 4:], one[4:, 4:, 4:], spacing_mm=(4.0, 4.0, 4.0))
+    assert far["loc_peak_loc"] == pytest.approx(1010.0 / 7.0)  # in the corner of the image
 
 
 def test_a_constant_cube_has_texture_of_one_level() -> None:
@@ -301,6 +388,8 @@ def test_intensities_that_sum_to_nothing_have_no_centre() -> None:
 def test_without_spacing_there_is_no_shape_but_texture() -> None:
     values = _measure(FULL, _tissue(), _blob(), spacing_mm=None)
     assert all(math.isnan(value) for value in _of("morph_", values).values())
+    peaks = _measure(Ibsi(families=("enclosing", "local_intensity")), _tissue(), _blob(), spacing_mm=None)
+    assert all(math.isnan(value) for value in peaks.values())
     assert all(math.isfinite(value) for value in (_of("stat_", values) | _of("cm_", values)).values())
 
 
@@ -347,6 +436,11 @@ def test_patterns_equal_scikit_image_over_the_region() -> None:
     [
         Ibsi(bins=32),
         Ibsi(bins=32, families=("statistics",)),
+        Ibsi(families=("local_intensity",)),
+        Ibsi(families=("enclosing",)),
+        Ibsi(bins=32, families=("intensity_histogram",)),
+        Ibsi(ivh_bins=1000, families=("intensity_volume_histogram",)),
+        Ibsi(families=("local_intensity",), resample_mm=(1.5, 1.5, 1.5)),
         Ibsi(bins=32, families=("glcm",), aggregations=IN_SLICE),
         Ibsi(bin_width=1.0, range=(-400.0, 400.0), families=("glcm",)),
         Ibsi(bins=32, resample_mm=(1.5, 1.5, 1.5), order=3),
