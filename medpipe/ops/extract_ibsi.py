@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import discretise, glcm, morphology, statistics
-from medpipe.kernels.glcm import Aggregation
+from medpipe.kernels import discretise, glcm, glrlm, morphology, neighbours, statistics, zones
+from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
 from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import roi
-from medpipe.ops.ibsi_columns import FAMILIES, Family, column_name, columns_of
+from medpipe.ops.ibsi_columns import FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
@@ -31,7 +31,7 @@ class Ibsi:
 
     Attributes
     ----------
-    families : tuple of {"statistics", "morphology", "glcm"}
+    families : tuple of {"statistics", "morphology", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"}
     resample_mm : (float, float, float) or None
         Spacing (z, y, x) in mm, 0 to keep an axis as it is (the slices, for features within
         slices); None measures the voxels as they are. Uneven slices become even.
@@ -47,7 +47,8 @@ class Ibsi:
         Width of a grey-level bin (from the lower end of ``range``), or number of bins; exactly
         one of them where texture is asked for.
     aggregations : tuple of str
-        How texture matrices of directions and slices are joined.
+        How texture matrices of directions and slices are joined. Zones and neighbourhoods have
+        no directions: ``3D_avg`` and ``3D_comb`` both ask for ``3D``, and so on.
     autocorrelation_voxels : int
         Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
         C are left NaN: their cost grows with the box, about 0.15 GB and 1 s per million voxels.
@@ -69,7 +70,7 @@ class Ibsi:
     range: tuple[float, float] | None = parameter(None, doc="intensities kept", unit="unit of the image")
     outlier_sigma: float | None = parameter(None, doc="standard deviations beyond which intensities go", above=0.0)
     bin_width: float | None = parameter(None, doc="width of a grey-level bin", unit="unit of the image", above=0.0)
-    bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=glcm.MAX_LEVELS)
+    bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=MAX_LEVELS)
     aggregations: tuple[Aggregation, ...] = parameter(("3D_avg", "3D_comb"), doc="how texture matrices are joined")
     autocorrelation_voxels: int = parameter(
         4_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
@@ -85,8 +86,8 @@ class Ibsi:
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ConfigError("ibsi.range: its lower end must be below its upper end")
         given_bins = (self.bin_width is not None) + (self.bins is not None)
-        if given_bins > 1 or (given_bins == 0 and "glcm" in self.families):
-            raise ConfigError("ibsi: the family glcm needs either bin_width or bins, and not both")
+        if given_bins > 1 or (given_bins == 0 and self._has_texture):
+            raise ConfigError("ibsi: families of texture need either bin_width or bins, and not both")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -95,9 +96,13 @@ class Ibsi:
         return tuple(column for family in asked for column in columns_of(family, self.aggregations))
 
     @property
+    def _has_texture(self) -> bool:
+        return not TEXTURE.isdisjoint(self.families)
+
+    @property
     def discretisation(self) -> str:
         """How grey levels are made; empty where none are."""
-        if "glcm" not in self.families:
+        if not self._has_texture:
             return ""
         if self.bins is not None:
             return f"fixed bin number {self.bins}"
@@ -107,7 +112,7 @@ class Ibsi:
     @property
     def compliance(self) -> str:
         """``ibsi``, or ``deviates``: bins of fixed size whose levels mean another intensity in each region."""
-        floating = self.bins is None and self.range is None and "glcm" in self.families
+        floating = self.bins is None and self.range is None and self._has_texture
         return "deviates" if floating else "ibsi"
 
     def memory(self, geometry: Geometry) -> int:
@@ -125,9 +130,16 @@ class Ibsi:
             # The mesh follows the surface, the transforms fill twice the box on each axis.
             steps.append(held + 20 * after + 5000 * int(after ** (2 / 3)))
             steps.append(held + 16 * after + 135 * min(after, self.autocorrelation_voxels))
-        if "glcm" in self.families:
+        if self._has_texture:
             steps.append(held + 26 * after)
-            steps.append(held + 18 * after + _matrix_bytes(self._most_levels(after), after))
+        if not TEXTURE.isdisjoint(set(self.families) - {"glcm"}):
+            # Ranks, zones and distances, and what the matrices take: of these the lengths of runs
+            # go back a slice, in 13 directions.
+            _, y, x = shape = roi.shape_after(geometry, self.resample_mm)
+            a_level = 60 * (max(shape) + 2) + 4 * math.isqrt(2 * after) + 300
+            steps.append(held + 14 * after + 104 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
+        if "glcm" in self.families:
+            steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
         return max(steps) + 2**22
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
@@ -140,7 +152,8 @@ class Ibsi:
             :func:`medpipe.ops.roi.prepare`), or ``E_LEVELS`` for more grey levels than a texture
             matrix can hold.
         """
-        values = {column.name: math.nan for column in self.columns}
+        names = [column.name for column in self.columns]
+        values = dict.fromkeys(names, math.nan)
         chain = roi.Chain(
             resample_mm=self.resample_mm,
             order=self.order,
@@ -151,10 +164,12 @@ class Ibsi:
         measured = roi.prepare(volume, region, chain)
         if measured is None:
             return values
-        for family in FAMILIES:
+        for family, measure in _MEASURES.items():
             if family in self.families:
-                values |= _MEASURES[family](self, measured)
-        return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
+                values |= measure(self, measured)
+        if self._has_texture:
+            values |= self._texture(measured)
+        return {name: values[name] if math.isfinite(values[name]) else math.nan for name in names}
 
     def _statistics(self, measured: roi.Roi) -> dict[str, float]:
         found = statistics.intensity_statistics(measured.image[measured.intensity])
@@ -175,11 +190,25 @@ class Ibsi:
         found["integ_int"] = found["volume"] * float(measured.image[measured.intensity].mean())
         return {column_name("morph", key, ""): value for key, value in found.items()}
 
-    def _glcm(self, measured: roi.Roi) -> dict[str, float]:
+    def _texture(self, measured: roi.Roi) -> dict[str, float]:
         levels = np.zeros(measured.image.shape, dtype=np.int64)
         levels[measured.intensity] = self._levels(measured.image[measured.intensity])
-        found = glcm.glcm_features(levels, aggregations=self.aggregations)
-        return {column_name("cm", key, way): value for way, some in found.items() for key, value in some.items()}
+        ranks = ranks_of(levels)
+        del levels
+        ways = ways_of(self.aggregations)
+        values: dict[str, float] = {}
+        if "glcm" in self.families:
+            values |= _named("glcm", glcm.glcm_features(ranks, aggregations=self.aggregations))
+        if "glrlm" in self.families:
+            values |= _named("glrlm", glrlm.glrlm_features(ranks, aggregations=self.aggregations))
+        # Two families come from one pass each: the one not asked for costs next to nothing.
+        if not {"glszm", "gldzm"}.isdisjoint(self.families):
+            of_zones = zones.zone_features(ranks, measured.morphological, ways=ways)
+            values |= _named("glszm", of_zones.size) | _named("gldzm", of_zones.distance)
+        if not {"ngtdm", "ngldm"}.isdisjoint(self.families):
+            around = neighbours.neighbour_features(ranks, ways=ways)
+            values |= _named("ngtdm", around.tone) | _named("ngldm", around.dependence)
+        return values
 
     def _levels(
         self, values: np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -197,7 +226,7 @@ class Ibsi:
     def _most_levels(self, voxels: int) -> int:
         if self.bins is not None:
             return self.bins
-        most = min(glcm.MAX_LEVELS, voxels)
+        most = min(MAX_LEVELS, voxels)
         if self.range is not None and self.bin_width is not None:
             most = min(most, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
         return most
@@ -206,8 +235,13 @@ class Ibsi:
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "statistics": Ibsi._statistics,
     "morphology": Ibsi._morphology,
-    "glcm": Ibsi._glcm,
 }
+
+
+def _named(family: Family, found: Mapping[Any, Mapping[str, float]]) -> dict[str, float]:
+    """Return the values of a texture family by column."""
+    prefix, _ = FAMILIES[family]
+    return {column_name(prefix, key, way): value for way, some in found.items() for key, value in some.items()}
 
 
 def _matrix_bytes(levels: int, voxels: int) -> int:

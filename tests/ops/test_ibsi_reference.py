@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,20 +15,31 @@ import nibabel
 import numpy as np
 import pytest
 
-from medpipe.kernels import discretise, grid, morphology, resample
+from medpipe.kernels import discretise, grid, morphology, ranks, resample, zones
+from medpipe.ops import extract_ibsi
 from medpipe.ops.features import Ibsi
 from medpipe.types import Geometry, Region, Volume
 
 IN_SLICE = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb")
 IN_SPACE = ("3D_avg", "3D_comb")
+MEASURED = ("statistics", "morphology", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
 
 EXTRACTIONS = {
-    "digital_phantom": Ibsi(bin_width=1.0, range=(1.0, 6.0), aggregations=IN_SLICE + IN_SPACE),
-    "ct_config_a": Ibsi(round=True, range=(-500.0, 400.0), bin_width=25.0, aggregations=IN_SLICE),
-    "ct_config_b": Ibsi(round=True, resample_mm=(3.0, 2.0, 2.0), range=(-500.0, 400.0), bins=32, aggregations=IN_SLICE),
-    "ct_config_c": Ibsi(round=True, resample_mm=(2.0, 2.0, 2.0), range=(-1000.0, 400.0), bin_width=25.0),
+    "digital_phantom": Ibsi(families=MEASURED, bin_width=1.0, range=(1.0, 6.0), aggregations=IN_SLICE + IN_SPACE),
+    "ct_config_a": Ibsi(families=MEASURED, round=True, range=(-500.0, 400.0), bin_width=25.0, aggregations=IN_SLICE),
+    "ct_config_b": Ibsi(
+        families=MEASURED,
+        round=True,
+        resample_mm=(3.0, 2.0, 2.0),
+        range=(-500.0, 400.0),
+        bins=32,
+        aggregations=IN_SLICE,
+    ),
+    "ct_config_c": Ibsi(
+        families=MEASURED, round=True, resample_mm=(2.0, 2.0, 2.0), range=(-1000.0, 400.0), bin_width=25.0
+    ),
 }
-ROWS = {"digital_phantom": 193, "ct_config_a": 143, "ct_config_b": 143, "ct_config_c": 93}
+ROWS = {"digital_phantom": 451, "ct_config_a": 315, "ct_config_b": 315, "ct_config_c": 179}
 
 
 @cache
@@ -41,7 +53,7 @@ def _case(folder: Path) -> tuple[Volume, Region]:
 
 
 def _references(data_root: Path, data_set: str) -> dict[str, tuple[float, float]]:
-    families = ("stat_", "cm_", "morph_")
+    families = ("stat_", "cm_", "morph_", "rlm_", "szm_", "dzm_", "ngt_", "ngl_")
     with (data_root / "ibsi" / f"reference_{data_set}.csv").open(newline="") as lines:
         return {
             row["tag"]: (float(row["reference_value"]), float(row["tolerance"]))
@@ -126,10 +138,8 @@ def test_half_voxels_left_out_of_the_mask_are_seen(data_root: Path, monkeypatch:
 
 @pytest.mark.data
 def test_intensities_that_are_not_rounded_are_seen(data_root: Path) -> None:
-    b = Ibsi(resample_mm=(3.0, 2.0, 2.0), range=(-500.0, 400.0), bins=32, aggregations=IN_SLICE)
-    assert "stat_p90" in _wrong(data_root, "ct_config_b", b)
-    c = Ibsi(resample_mm=(2.0, 2.0, 2.0), range=(-1000.0, 400.0), bin_width=25.0)
-    assert "stat_p90" in _wrong(data_root, "ct_config_c", c)
+    for data_set in ("ct_config_b", "ct_config_c"):
+        assert "stat_p90" in _wrong(data_root, data_set, replace(EXTRACTIONS[data_set], round=False))
 
 
 @pytest.mark.data
@@ -147,3 +157,43 @@ def test_bins_that_start_at_the_region_are_seen(data_root: Path, monkeypatch: py
 def test_a_covariance_divided_by_n_is_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(morphology, "_COVARIANCE_DDOF", 0)
     assert {"morph_pca_min_axis", "morph_vol_dens_aee"} <= _wrong(data_root, "digital_phantom")
+
+
+@pytest.mark.data
+def test_distances_to_the_outside_of_what_intensities_left_are_seen(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = zones.zones_of
+
+    def from_intensities(padded: np.ndarray, mask: np.ndarray, /, *, in_slices: bool) -> zones.Zones:
+        return right(padded, padded[1:-1, 1:-1, 1:-1] > 0, in_slices=in_slices)
+
+    monkeypatch.setattr(zones, "zones_of", from_intensities)
+    wrong = _wrong(data_root, "ct_config_a")
+    assert len(wrong) > 10
+    assert all(tag.startswith("dzm_") for tag in wrong)
+
+
+@pytest.mark.data
+def test_zones_in_space_that_stay_within_their_slice_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = zones.zones_of
+
+    def within_slices(padded: np.ndarray, mask: np.ndarray, /, *, in_slices: bool) -> zones.Zones:
+        return right(padded, mask, in_slices=True)
+
+    monkeypatch.setattr(zones, "zones_of", within_slices)
+    assert {tag[:4] for tag in _wrong(data_root, "ct_config_c")} == {"szm_", "dzm_"}
+
+
+@pytest.mark.data
+def test_levels_counted_from_the_lowest_that_occurs_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ranks.ranks_of
+
+    def by_rank(levels: np.ndarray, /) -> ranks.Ranks:
+        made = right(levels)
+        return ranks.Ranks(padded=made.padded, levels=np.arange(1.0, made.levels.size + 1.0))
+
+    monkeypatch.setattr(extract_ibsi, "ranks_of", by_rank)
+    wrong = _wrong(data_root, "digital_phantom")
+    # The phantom has levels 1, 3, 4 and 6.
+    assert {tag.split("_")[0] for tag in wrong} == {"cm", "rlm", "szm", "dzm", "ngt", "ngl"}
