@@ -1,24 +1,22 @@
 """Grey-level co-occurrence matrices and their features (IBSI family LFYI).
 
 Counting is one pass over the region for all directions; the features are computed for all
-matrices at once, on the cells that occur. Run-length, zone and dependence matrices can stand
-beside this module with the same shape of interface: levels in, features by aggregation out.
+matrices at once, on the cells that occur.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from medpipe.errors import Rejected
+from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, steps_in
 from medpipe.types import Array
 
-Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
 Floats = NDArray[np.float64]
 Counts = NDArray[np.uint32]
 
@@ -30,25 +28,15 @@ NAMES = (
 )  # fmt: skip
 """Names of the features, in the order of the standard."""
 
-MAX_LEVELS = 2048
-"""Distinct grey levels of a region beyond which a matrix is refused."""
-
 _CELLS_AT_ONCE = 2**18
 
-DIRECTIONS_2D = ((0, 0, 1), (0, 1, -1), (0, 1, 0), (0, 1, 1))
-"""The 4 directions (z, y, x) within a slice; the opposite ones come with symmetry."""
 
-DIRECTIONS_3D = (*DIRECTIONS_2D, *((1, y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)))
-"""The 13 directions (z, y, x) in space."""
-
-
-def glcm_features(levels: Array, /, *, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, dict[str, float]]:
+def glcm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, dict[str, float]]:
     """Return the 25 co-occurrence features of a region for each way of aggregation.
 
     Parameters
     ----------
-    levels : NumPy array of int (z, y, x)
-        Grey levels from 1; 0 outside the region.
+    ranks : Ranks
     aggregations : tuple of str
         ``2D_avg`` (BTW3), ``2D_comb`` (SUJT), ``2_5D_avg`` (JJUI), ``2_5D_comb`` (ZW7Z),
         ``3D_avg`` (ITBB), ``3D_comb`` (IAZD).
@@ -59,42 +47,30 @@ def glcm_features(levels: Array, /, *, aggregations: tuple[Aggregation, ...]) ->
         By aggregation, one value for each of :data:`NAMES`. Directions and slices without a
         pair are left out of averages; NaN if no pair is left.
 
-    Raises
-    ------
-    Rejected
-        ``E_LEVELS`` if the region has more than :data:`MAX_LEVELS` distinct levels.
-
     Notes
     -----
     IBSI reference manual, chapter "Grey level co-occurrence based features"; codes GYBY to
     JN9H. Matrices are symmetric, at distance 1 (Chebyshev).
     """
-    # plane by plane, here and for the ranks: a copy of all levels is what a large region has no room for
-    present = np.unique(np.concatenate([np.unique(plane) for plane in levels]))
-    present = present[present > 0]
-    if present.size > MAX_LEVELS:
-        raise Rejected("E_LEVELS")
-    if present.size == 0:
+    if ranks.levels.size == 0:
         return {aggregation: dict.fromkeys(NAMES, math.nan) for aggregation in aggregations}
-    ranks = np.zeros(levels.shape, dtype=np.int32)
-    for plane, given in zip(ranks, levels, strict=True):
-        plane[...] = np.where(given > 0, np.searchsorted(present, given) + 1, 0)
     found: dict[Aggregation, dict[str, float]] = {}
     if any(aggregation.startswith("3D") for aggregation in aggregations):
-        counts = cooccurrences(ranks, n_levels=present.size, directions=DIRECTIONS_3D)
-        found |= {"3D_avg": _mean([matrix_features(counts, present)]), "3D_comb": _merged(counts, present)}
+        counts = cooccurrences(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_3D)
+        found |= {"3D_avg": _mean([matrix_features(counts, ranks.levels)]), "3D_comb": _merged(counts, ranks.levels)}
     if any(aggregation.startswith("2") for aggregation in aggregations):
-        found |= _by_slice(ranks, present)
+        found |= _by_slice(ranks)
     return {aggregation: found[aggregation] for aggregation in aggregations}
 
 
-def cooccurrences(levels: Array, /, *, n_levels: int, directions: tuple[tuple[int, int, int], ...]) -> Counts:
+def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Directions) -> Counts:
     """Return how often levels i and j are neighbours, for each direction.
 
     Parameters
     ----------
-    levels : NumPy array of int32 (z, y, x)
-        Levels 1 to ``n_levels``; 0 outside the region.
+    padded : array of uint16 (z, y, x)
+        Ranks 1 to ``n_levels``; 0 outside the region. The outermost voxels of an axis that
+        directions move along are 0.
     n_levels : int
     directions : tuple of (z, y, x)
         Steps from a voxel to its neighbour, at most 1 along each axis.
@@ -104,11 +80,8 @@ def cooccurrences(levels: Array, /, *, n_levels: int, directions: tuple[tuple[in
     array of uint32 (directions, n_levels, n_levels)
         Symmetric counts: each pair is counted from both its ends.
     """
-    padded = np.pad(levels, 1)
-    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1], dtype=np.int64)
-    steps = np.array(directions, dtype=np.int64) @ strides
-    counts: Counts = np.zeros((len(steps), n_levels, n_levels), dtype=np.uint32)
-    _count(padded.reshape(-1), steps, counts)
+    counts: Counts = np.zeros((len(directions), n_levels, n_levels), dtype=np.uint32)
+    _count(padded.reshape(-1), steps_in(padded.shape, directions), counts)
     for matrix in counts:
         np.add(matrix, matrix.T.copy(), out=matrix)
     return counts
@@ -165,7 +138,7 @@ class _Cells(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _count(padded: NDArray[np.int32], steps: NDArray[np.int64], counts: Counts) -> None:
+def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Counts) -> None:
     for place in range(padded.size):
         here = padded[place]
         if here > 0:
@@ -175,24 +148,22 @@ def _count(padded: NDArray[np.int32], steps: NDArray[np.int64], counts: Counts) 
                     counts[direction, here - 1, there - 1] += 1
 
 
-def _by_slice(ranks: NDArray[np.int32], present: Array) -> dict[Aggregation, dict[str, float]]:
+def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
     averaged, combined = [], []
-    merged = np.zeros((len(DIRECTIONS_2D), present.size, present.size), dtype=np.uint32)
-    for counts in _slices(ranks, present.size):
-        averaged.append(matrix_features(counts, present))
-        combined.append(matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), present))
+    levels = ranks.levels
+    merged = np.zeros((len(DIRECTIONS_2D), levels.size, levels.size), dtype=np.uint32)
+    for place in range(1, len(ranks.padded) - 1):
+        plane = ranks.padded[place : place + 1]
+        counts = cooccurrences(plane, n_levels=levels.size, directions=DIRECTIONS_2D)
+        averaged.append(matrix_features(counts, levels))
+        combined.append(matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), levels))
         merged += counts
     return {
         "2D_avg": _mean(averaged),
         "2D_comb": _mean(combined),
-        "2_5D_avg": _mean([matrix_features(merged, present)]),
-        "2_5D_comb": _merged(merged, present),
+        "2_5D_avg": _mean([matrix_features(merged, levels)]),
+        "2_5D_comb": _merged(merged, levels),
     }
-
-
-def _slices(ranks: NDArray[np.int32], n_levels: int) -> Iterator[Counts]:
-    for place in range(len(ranks)):
-        yield cooccurrences(ranks[place : place + 1], n_levels=n_levels, directions=DIRECTIONS_2D)
 
 
 def _merged(counts: Counts, present: Array) -> dict[str, float]:

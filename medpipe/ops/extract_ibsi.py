@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError
-from medpipe.kernels import glcm, intensity_histogram, local_intensity, morphology, statistics
-from medpipe.kernels.glcm import Aggregation
+from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
+from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
 from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import roi
-from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, Family, column_name, columns_of
+from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -34,7 +34,7 @@ class Ibsi:
     Attributes
     ----------
     families : tuple of {"statistics", "morphology", "enclosing", "local_intensity", \
-"intensity_histogram", "intensity_volume_histogram", "glcm"}
+"intensity_histogram", "intensity_volume_histogram", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"}
     resample_mm : (float, float, float) or None
         Spacing (z, y, x) in mm, 0 to keep an axis as it is (the slices, for features within
         slices); None measures the voxels as they are. Uneven slices become even.
@@ -50,7 +50,8 @@ class Ibsi:
         Width of a grey-level bin (from the lower end of ``range``), or number of bins; exactly
         one of them where the intensity histogram or texture is asked for.
     aggregations : tuple of str
-        How texture matrices of directions and slices are joined.
+        How texture matrices of directions and slices are joined. Zones and neighbourhoods have
+        no directions: ``3D_avg`` and ``3D_comb`` both ask for ``3D``, and so on.
     autocorrelation_voxels : int
         Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
         C are left NaN: their cost grows with the box, about 0.15 GB and 1 s per million voxels.
@@ -75,7 +76,7 @@ class Ibsi:
     range: tuple[float, float] | None = parameter(None, doc="intensities kept", unit="unit of the image")
     outlier_sigma: float | None = parameter(None, doc="standard deviations beyond which intensities go", above=0.0)
     bin_width: float | None = parameter(None, doc="width of a grey-level bin", unit="unit of the image", above=0.0)
-    bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=glcm.MAX_LEVELS)
+    bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=MAX_LEVELS)
     aggregations: tuple[Aggregation, ...] = parameter(("3D_avg", "3D_comb"), doc="how texture matrices are joined")
     autocorrelation_voxels: int = parameter(
         4_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
@@ -108,6 +109,10 @@ class Ibsi:
         asked = (family for family in FAMILIES if family in self.families)
         columns = (column for family in asked for column in columns_of(family, self.aggregations))
         return tuple(self._volume_levels.column(column) for column in columns)
+
+    @property
+    def _has_texture(self) -> bool:
+        return not TEXTURE.isdisjoint(self.families)
 
     @property
     def discretisation(self) -> str:
@@ -159,9 +164,16 @@ class Ibsi:
         if "morphology" in self.families:
             # The transforms fill twice the box on each axis.
             steps.append(held + 16 * after + 135 * min(after, self.autocorrelation_voxels))
-        if "glcm" in self.families:
+        if self._has_texture:
             steps.append(held + 26 * after)
-            steps.append(held + 18 * after + _matrix_bytes(self._most_levels(after), after))
+        if not TEXTURE.isdisjoint(set(self.families) - {"glcm"}):
+            # Ranks, zones and distances, and what the matrices take: of these the lengths of runs
+            # go back a slice, in 13 directions.
+            _, y, x = shape = roi.shape_after(geometry, self.resample_mm)
+            a_level = 60 * (max(shape) + 2) + 4 * math.isqrt(2 * after) + 300
+            steps.append(held + 14 * after + 104 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
+        if "glcm" in self.families:
+            steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
         return max(steps) + 2**22
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
@@ -174,7 +186,8 @@ class Ibsi:
             :func:`medpipe.ops.roi.prepare`), or ``E_LEVELS`` for more grey levels than a texture
             matrix can hold.
         """
-        values = {column.name: math.nan for column in self.columns}
+        names = [column.name for column in self.columns]
+        values = dict.fromkeys(names, math.nan)
         chain = roi.Chain(
             resample_mm=self.resample_mm,
             order=self.order,
@@ -186,10 +199,12 @@ class Ibsi:
         measured = roi.prepare(volume, region, chain)
         if measured is None:
             return values
-        for family in FAMILIES:
+        for family, measure in _MEASURES.items():
             if family in self.families:
-                values |= _MEASURES[family](self, measured)
-        return {name: value if math.isfinite(value) else math.nan for name, value in values.items()}
+                values |= measure(self, measured)
+        if self._has_texture:
+            values |= self._texture(measured)
+        return {name: values[name] if math.isfinite(values[name]) else math.nan for name in names}
 
     def _statistics(self, measured: roi.Roi) -> dict[str, float]:
         found = statistics.intensity_statistics(measured.image[measured.intensity])
@@ -232,11 +247,25 @@ class Ibsi:
         found = self._volume_levels.features(measured.image[measured.intensity])
         return {column_name("ivh", key, ""): value for key, value in found.items()}
 
-    def _glcm(self, measured: roi.Roi) -> dict[str, float]:
+    def _texture(self, measured: roi.Roi) -> dict[str, float]:
         levels = np.zeros(measured.image.shape, dtype=np.int64)
         levels[measured.intensity] = self._levels(measured.image[measured.intensity])
-        found = glcm.glcm_features(levels, aggregations=self.aggregations)
-        return {column_name("cm", key, way): value for way, some in found.items() for key, value in some.items()}
+        ranks = ranks_of(levels)
+        del levels
+        ways = ways_of(self.aggregations)
+        values: dict[str, float] = {}
+        if "glcm" in self.families:
+            values |= _named("glcm", glcm.glcm_features(ranks, aggregations=self.aggregations))
+        if "glrlm" in self.families:
+            values |= _named("glrlm", glrlm.glrlm_features(ranks, aggregations=self.aggregations))
+        # Two families come from one pass each: the one not asked for costs next to nothing.
+        if not {"glszm", "gldzm"}.isdisjoint(self.families):
+            of_zones = zones.zone_features(ranks, measured.morphological, ways=ways)
+            values |= _named("glszm", of_zones.size) | _named("gldzm", of_zones.distance)
+        if not {"ngtdm", "ngldm"}.isdisjoint(self.families):
+            around = neighbours.neighbour_features(ranks, ways=ways)
+            values |= _named("ngtdm", around.tone) | _named("ngldm", around.dependence)
+        return values
 
     def _levels(self, values: Values) -> NDArray[np.int64]:
         return self._grey_levels.of(values)
@@ -244,7 +273,7 @@ class Ibsi:
     def _most_levels(self, voxels: int) -> int:
         if self.bins is not None:
             return self.bins
-        most = min(glcm.MAX_LEVELS, voxels)
+        most = min(MAX_LEVELS, voxels)
         if self.range is not None and self.bin_width is not None:
             most = min(most, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
         return most
@@ -257,8 +286,13 @@ _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "local_intensity": Ibsi._local_intensity,
     "intensity_histogram": Ibsi._intensity_histogram,
     "intensity_volume_histogram": Ibsi._intensity_volume_histogram,
-    "glcm": Ibsi._glcm,
 }
+
+
+def _named(family: Family, found: Mapping[Any, Mapping[str, float]]) -> dict[str, float]:
+    """Return the values of a texture family by column."""
+    prefix, _ = FAMILIES[family]
+    return {column_name(prefix, key, way): value for way, some in found.items() for key, value in some.items()}
 
 
 def _matrix_bytes(levels: int, voxels: int) -> int:

@@ -1,8 +1,8 @@
 """What each IBSI column is: name, code, unit, range.
 
 A family is one entry of :data:`FAMILIES`; a texture family of its own kernel is added here, in
-``FAMILY_AGGREGATIONS`` where it has matrices to aggregate, and in ``ops/extract_ibsi.py`` where
-its numbers are computed.
+:data:`DIRECTIONAL` or :data:`UNDIRECTED` by how its matrices are aggregated, and in
+``ops/extract_ibsi.py`` where its numbers are computed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-from medpipe.kernels.glcm import Aggregation
+from medpipe.kernels import glrlm, neighbours, zones
+from medpipe.kernels.ranks import Aggregation, ways_of
 from medpipe.types import Column
 
 Family = Literal[
@@ -21,6 +22,11 @@ Family = Literal[
     "intensity_histogram",
     "intensity_volume_histogram",
     "glcm",
+    "glrlm",
+    "glszm",
+    "gldzm",
+    "ngtdm",
+    "ngldm",
 ]
 """Families that can be asked for, in the order of the columns."""
 
@@ -160,6 +166,50 @@ GLCM = (
     Feature("info_corr2", "JN9H", "1", 0, 1),
 )
 
+
+def _matrix(names: tuple[str, ...], codes: str, widest: float) -> tuple[Feature, ...]:
+    """Return the features of a matrix by level and size; ``widest`` is the largest size, NaN for none."""
+    far = widest**2
+    ranges = [(0, 1), (1, far), (0, 1), (1, math.nan), (0, 1), (0, math.nan), (0, far), (1, math.nan)]
+    ranges += [(0, math.nan), (0, 1), (0, math.nan), (0, 1), (0, 1), (0, math.nan), (0, far), (0, math.nan), (0, 1)]
+    return tuple(
+        Feature(name, code, "1", low, high)
+        for name, code, (low, high) in zip(names, codes.split(), ranges[: len(names)], strict=True)
+    )
+
+
+GLRLM = _matrix(
+    glrlm.NAMES,
+    "22OV W4KF V3SW G3QZ HTZT GD3A IVPO 3KUM R5YN OVBL W92Y IC23 9ZK5 8CE5 SXLW HJ9O",
+    math.nan,
+)
+
+GLSZM = _matrix(
+    zones.SIZE_NAMES,
+    "5QRC 48P8 XMSY 5GN9 5RAI HW1V YH51 J17V JNSA Y1RO 4JP3 VB3A P30P BYLV 3NSA GU8N",
+    math.nan,
+)
+
+GLDZM = _matrix(
+    zones.DISTANCE_NAMES,
+    "0GBI MB4I S1RA K26C RUVG DKNJ A7WM KLTH VFT7 7HP3 V294 IATH VIWW QK93 7WT1 GBDU",
+    math.nan,
+)
+
+NGTDM = (
+    Feature("coarseness", "QCDE", "1", 0, neighbours.MOST_COARSE),
+    Feature("contrast", "65HE", "1", 0),
+    Feature("busyness", "NQ30", "1", 0),
+    Feature("complexity", "HDEZ", "1", 0),
+    Feature("strength", "1X9X", "1", 0),
+)
+
+NGLDM = _matrix(
+    neighbours.DEPENDENCE_NAMES,
+    "SODN IMOQ TL9H OAE7 EQ3F JA6D NBZI 9QMG FP8K 5SPA Z87G OKJI 6XV8 1PFV DNX2 FCBV CAS9",
+    27,
+)
+
 FAMILIES: dict[Family, tuple[str, tuple[Feature, ...]]] = {
     "statistics": ("stat", STATISTICS),
     "morphology": ("morph", MORPHOLOGY),
@@ -168,20 +218,33 @@ FAMILIES: dict[Family, tuple[str, tuple[Feature, ...]]] = {
     "intensity_histogram": ("ih", INTENSITY_HISTOGRAM),
     "intensity_volume_histogram": ("ivh", INTENSITY_VOLUME_HISTOGRAM),
     "glcm": ("cm", GLCM),
+    "glrlm": ("rlm", GLRLM),
+    "glszm": ("szm", GLSZM),
+    "gldzm": ("dzm", GLDZM),
+    "ngtdm": ("ngt", NGTDM),
+    "ngldm": ("ngl", NGLDM),
 }
 """Prefix of the columns and features of each family."""
 
-FAMILY_AGGREGATIONS: frozenset[Family] = frozenset({"glcm"})
-"""Families with a column for each way of aggregation."""
+DIRECTIONAL: frozenset[Family] = frozenset({"glcm", "glrlm"})
+"""Families with a matrix for each direction: a column for each aggregation."""
 
-BINNED_FAMILIES: frozenset[Family] = frozenset({"intensity_histogram", "glcm"})
+UNDIRECTED: frozenset[Family] = frozenset({"glszm", "gldzm", "ngtdm", "ngldm"})
+"""Families without directions: ``3D_avg`` and ``3D_comb`` are both ``3D``, and so on."""
+
+TEXTURE = DIRECTIONAL | UNDIRECTED
+"""Families of matrices of grey levels."""
+
+BINNED_FAMILIES: frozenset[Family] = TEXTURE | {"intensity_histogram"}
 """Families measured on grey levels."""
 
 
 def columns_of(family: Family, aggregations: tuple[Aggregation, ...]) -> tuple[Column, ...]:
     """Return the columns of a family, aggregation by aggregation where it has them."""
     prefix, features = FAMILIES[family]
-    ways = aggregations if family in FAMILY_AGGREGATIONS else ("",)
+    ways: tuple[str, ...] = ("",)
+    if family in TEXTURE:
+        ways = aggregations if family in DIRECTIONAL else ways_of(aggregations)
     return tuple(
         Column(
             name=column_name(prefix, feature.key, way),

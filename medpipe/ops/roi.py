@@ -158,9 +158,15 @@ def check_grid(volume: Volume, region: Region) -> None:
 
 def voxels_after(geometry: Geometry, resample_mm: Spacing | None) -> int:
     """Return the number of voxels of the volume once resampled."""
+    return math.prod(shape_after(geometry, resample_mm))
+
+
+def shape_after(geometry: Geometry, resample_mm: Spacing | None) -> tuple[int, int, int]:
+    """Return the shape (z, y, x) of the volume once resampled."""
     if resample_mm is None or geometry.spacing_mm is None:
-        return math.prod(geometry.spatial_shape)
-    return math.prod(axis.count for axis in _whole_grid(geometry, _target_mm(geometry, resample_mm)))
+        return geometry.spatial_shape
+    z, y, x = (axis.count for axis in _whole_grid(geometry, _target_mm(geometry, resample_mm)))
+    return z, y, x
 
 
 def voxels_around(

@@ -22,8 +22,10 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_recipe_of_the_readme_parses():
-    (text,) = blocks("README.md", "toml")
-    assert [route.name for route in parse_recipe(tomllib.loads(text)).routes] == ["ct"]
+    whole, part = blocks("README.md", "toml")
+    assert [route.name for route in parse_recipe(tomllib.loads(whole)).routes] == ["ct"]
+    (route,) = parse_recipe(tomllib.loads(f'name = "part"\n[[route]]\nname = "any"\n{part}')).routes
+    assert [one.name for one in (*route.regions, *route.views, *route.companions)] == ["avid", "mip", "pet"]
 
 
 def test_the_recipe_of_the_page_on_uptake_parses():

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from skimage.feature import graycomatrix
 
 from medpipe.errors import Rejected
-from medpipe.kernels import glcm
+from medpipe.kernels import glcm, ranks
+from medpipe.kernels.ranks import ranks_of
 
 ALL = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb")
 
@@ -87,8 +88,8 @@ def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def _by_hand(levels: np.ndarray) -> dict[str, dict[str, float]]:
     n = int(levels.max(initial=1))
-    space = [_pairs(levels, direction, n) for direction in glcm.DIRECTIONS_3D]
-    plane = [[_pairs(slice_[None], direction, n) for direction in glcm.DIRECTIONS_2D] for slice_ in levels]
+    space = [_pairs(levels, direction, n) for direction in ranks.DIRECTIONS_3D]
+    plane = [[_pairs(slice_[None], direction, n) for direction in ranks.DIRECTIONS_2D] for slice_ in levels]
     merged = [sum(column) for column in zip(*plane, strict=True)]
 
     def mean(stack: list[np.ndarray]) -> dict[str, float]:
@@ -105,7 +106,7 @@ def _by_hand(levels: np.ndarray) -> dict[str, dict[str, float]]:
 
 
 def test_directions_are_thirteen_and_no_two_opposite() -> None:
-    directions = set(glcm.DIRECTIONS_3D)
+    directions = set(ranks.DIRECTIONS_3D)
     assert len(directions) == 13
     assert not directions & {(-z, -y, -x) for z, y, x in directions}
 
@@ -113,21 +114,23 @@ def test_directions_are_thirteen_and_no_two_opposite() -> None:
 @settings(max_examples=25, deadline=None)
 @given(small_levels)
 def test_every_aggregation_equals_the_printed_formulas(levels: np.ndarray) -> None:
-    found, expected = glcm.glcm_features(levels, aggregations=ALL), _by_hand(levels)
+    found, expected = glcm.glcm_features(ranks_of(levels), aggregations=ALL), _by_hand(levels)
     for way in ALL:
         assert found[way] == pytest.approx(expected[way], rel=1e-9, abs=1e-9, nan_ok=True), way
 
 
 def test_counts_equal_scikit_image_on_a_rectangle() -> None:
     levels = np.random.default_rng(0).integers(1, 9, (1, 20, 30)).astype(np.int32)
-    found = glcm.cooccurrences(levels, n_levels=8, directions=((0, 0, 1), (0, 1, 1), (0, 1, 0), (0, 1, -1)))
+    found = glcm.cooccurrences(
+        ranks_of(levels).padded, n_levels=8, directions=((0, 0, 1), (0, 1, 1), (0, 1, 0), (0, 1, -1))
+    )
     angles = [0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4]
     expected = graycomatrix((levels[0] - 1).astype(np.uint8), [1], angles, levels=8, symmetric=True)
     assert np.array_equal(found, expected[:, :, 0, :].transpose(2, 0, 1))
 
 
 def test_two_voxels_by_hand() -> None:
-    found = glcm.glcm_features(np.array([[[1, 2]]]), aggregations=("3D_comb",))["3D_comb"]
+    found = glcm.glcm_features(ranks_of(np.array([[[1, 2]]])), aggregations=("3D_comb",))["3D_comb"]
     assert found["corr"] == pytest.approx(-1.0)
     assert found["info_corr1"] == pytest.approx(-1.0)
     assert found["info_corr2"] == pytest.approx(math.sqrt(1 - math.exp(-2)))
@@ -136,7 +139,7 @@ def test_two_voxels_by_hand() -> None:
 @settings(max_examples=20, deadline=None)
 @given(small_levels)
 def test_identities_of_the_standard_hold(levels: np.ndarray) -> None:
-    found = glcm.glcm_features(levels, aggregations=("3D_comb",))["3D_comb"]
+    found = glcm.glcm_features(ranks_of(levels), aggregations=("3D_comb",))["3D_comb"]
     assert found["clust_tend"] == pytest.approx(found["sum_var"], abs=1e-9, nan_ok=True)
     assert found["dissimilarity"] == pytest.approx(found["diff_avg"], abs=1e-12, nan_ok=True)
     assert found["sum_avg"] == pytest.approx(2 * found["joint_avg"], nan_ok=True)
@@ -144,26 +147,26 @@ def test_identities_of_the_standard_hold(levels: np.ndarray) -> None:
 
 def test_levels_that_do_not_occur_change_nothing_but_the_number_of_levels() -> None:
     levels = np.random.default_rng(4).choice([1, 7, 30], (4, 5, 6))
-    found = glcm.glcm_features(levels, aggregations=("3D_avg",))["3D_avg"]
+    found = glcm.glcm_features(ranks_of(levels), aggregations=("3D_avg",))["3D_avg"]
     assert found == pytest.approx(_by_hand(levels)["3D_avg"], rel=1e-9)
 
 
 def test_matrices_by_groups_equal_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = np.random.default_rng(5).integers(0, 7, (4, 6, 6))
-    at_once = glcm.glcm_features(levels, aggregations=ALL)
+    at_once = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
     monkeypatch.setattr(glcm, "_CELLS_AT_ONCE", 100)
-    by_groups = glcm.glcm_features(levels, aggregations=ALL)
+    by_groups = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
     assert all(by_groups[way] == pytest.approx(at_once[way], rel=1e-12) for way in ALL)
 
 
 def test_more_levels_than_a_matrix_holds_are_refused() -> None:
-    levels = np.arange(1, glcm.MAX_LEVELS + 2).reshape(1, 1, -1)
+    levels = np.arange(1, ranks.MAX_LEVELS + 2).reshape(1, 1, -1)
     with pytest.raises(Rejected, match="E_LEVELS"):
-        glcm.glcm_features(levels, aggregations=("3D_avg",))
+        glcm.glcm_features(ranks_of(levels), aggregations=("3D_avg",))
 
 
 def test_a_region_without_a_pair_has_no_texture() -> None:
     levels = np.zeros((3, 3, 3), dtype=np.int64)
     levels[0, 0, 0] = levels[2, 2, 2] = 4
-    found = glcm.glcm_features(levels, aggregations=ALL)
+    found = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
     assert all(math.isnan(value) for way in ALL for value in found[way].values())

@@ -25,6 +25,8 @@ ALL = (*IN_SLICE, "3D_avg", "3D_comb")
 FULL = Ibsi(bins=16, aggregations=ALL)
 INTENSITY: tuple[Family, ...] = ("enclosing", "local_intensity", "intensity_histogram", "intensity_volume_histogram")
 OF_INTENSITY = Ibsi(families=INTENSITY, bins=16, ivh_bins=100)
+MATRICES = ("glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
+TEXTURE = Ibsi(families=MATRICES, bins=16, aggregations=ALL)
 
 
 def _volume(data: np.ndarray, spacing_mm: tuple[float, float, float] | None = (2.0, 2.0, 2.0)) -> Volume:
@@ -60,6 +62,7 @@ def _of(family: str, values: dict[str, float]) -> dict[str, float]:
         {"bins": 32, "families": []},
         {"bins": 32, "families": ["glcm", "glcm"]},
         {"bins": 32, "families": ["zones"]},
+        {"families": ["statistics", "ngtdm"]},
         {"bins": 32, "aggregations": []},
         {"bins": 32, "range": [400, -1000]},
         {"bins": 32, "order": 2},
@@ -99,6 +102,32 @@ def test_columns_are_known_by_the_tags_and_codes_of_the_standard() -> None:
     assert (by_name["cm_joint_max_3D_avg"].ibsi, by_name["cm_joint_max_3D_avg"].aggregation) == ("GYBY", "3D_avg")
 
 
+def test_texture_has_a_column_for_each_aggregation_that_its_matrices_know() -> None:
+    columns = TEXTURE.columns
+    assert len(columns) == 6 * 16 + 3 * (16 + 16 + 5 + 17)
+    assert len({column.name for column in columns}) == len(columns)
+    every = FULL.columns + columns
+    assert len({column.ibsi for column in every}) == 18 + 25 + 25 + 16 + 16 + 16 + 5 + 17
+    by_name = {column.name: column for column in columns}
+    told = {
+        "rlm_rl_entr_2_5D_comb": "HJ9O",
+        "szm_sze_3D": "5QRC",
+        "dzm_zd_entr_2D": "GBDU",
+        "ngl_dc_energy_2_5D": "CAS9",
+    }
+    assert {name: by_name[name].ibsi for name in told} == told
+    assert (by_name["ngt_busyness_3D"].family, by_name["ngt_busyness_3D"].aggregation) == ("ngtdm", "3D")
+    default = [column.name for column in Ibsi(bins=8, families=("ngtdm",)).columns]
+    assert default == [f"ngt_{name}_3D" for name in ("coarseness", "contrast", "busyness", "complexity", "strength")]
+
+
+@pytest.mark.parametrize("family", MATRICES)
+def test_a_family_alone_has_the_values_it_has_among_others(family: str) -> None:
+    alone = _measure(Ibsi(families=(family,), bins=16, aggregations=ALL), _tissue(), _blob())
+    among = _measure(TEXTURE, _tissue(), _blob())
+    assert alone == {name: among[name] for name in alone}
+
+
 def test_columns_do_not_depend_on_the_order_of_families() -> None:
     assert (
         Ibsi(bins=8, families=("glcm", "statistics")).columns == Ibsi(bins=8, families=("statistics", "glcm")).columns
@@ -110,6 +139,7 @@ def test_an_extraction_says_how_levels_are_made_and_whether_it_keeps_to_the_stan
         Ibsi(bins=32): ("fixed bin number 32", "ibsi"),
         Ibsi(bin_width=25.0, range=(-1000.0, 400.0)): ("fixed bin size 25 from -1000", "ibsi"),
         Ibsi(bin_width=25.0): ("fixed bin size 25 from the region's minimum", "deviates"),
+        Ibsi(bin_width=25.0, families=("gldzm",)): ("fixed bin size 25 from the region's minimum", "deviates"),
         Ibsi(families=("statistics",)): ("", "ibsi"),
         Ibsi(families=("local_intensity", "intensity_volume_histogram")): ("", "ibsi"),
         Ibsi(families=("intensity_histogram",), bin_width=25.0): (
@@ -123,7 +153,7 @@ def test_an_extraction_says_how_levels_are_made_and_whether_it_keeps_to_the_stan
 
 
 def test_each_family_says_how_its_levels_are_made() -> None:
-    op = Ibsi(families=(*INTENSITY, "statistics", "glcm"), bins=32, range=(0.0, 10.0), ivh_bin_width=0.1)
+    op = Ibsi(families=(*INTENSITY, "statistics", "glcm", "ngtdm"), bins=32, range=(0.0, 10.0), ivh_bin_width=0.1)
     assert {family: op.discretisation_of(family) for family in op.families} == {
         "enclosing": "",
         "local_intensity": "",
@@ -131,6 +161,7 @@ def test_each_family_says_how_its_levels_are_made() -> None:
         "intensity_volume_histogram": "fixed bin size 0.1 from 0",
         "statistics": "",
         "glcm": "fixed bin number 32",
+        "ngtdm": "fixed bin number 32",
     }
     assert Ibsi(bins=8).discretisation_of("intensity_volume_histogram") == "intensities in steps of 1"
 
@@ -150,7 +181,7 @@ def test_an_extraction_of_the_old_families_keeps_its_digest() -> None:
     assert not any(name.startswith(("loc_", "ih_", "ivh_")) or name.endswith(("ombb", "mvee")) for name in names)
 
 
-@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, Lbp()])
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, TEXTURE, Lbp()])
 def test_an_extractor_keeps_the_protocol(extraction: Extractor) -> None:
     assert isinstance(extraction, Extractor)
     values = _measure(extraction, _tissue(), _blob())
@@ -158,10 +189,11 @@ def test_an_extractor_keeps_the_protocol(extraction: Extractor) -> None:
     assert all(type(value) is float for value in values.values())
 
 
-def test_values_lie_within_the_range_of_their_column() -> None:
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, TEXTURE])
+def test_values_lie_within_the_range_of_their_column(extraction: Ibsi) -> None:
     for seed in range(3):
-        values = _measure(FULL, _tissue(seed=seed), _blob()) | _measure(OF_INTENSITY, _tissue(seed=seed), _blob())
-        for column in (*FULL.columns, *OF_INTENSITY.columns):
+        values = _measure(extraction, _tissue(seed=seed), _blob())
+        for column in extraction.columns:
             value = values[column.name]
             assert math.isfinite(value), column.name
             assert math.isnan(column.low) or value >= column.low - 1e-12, column.name
@@ -174,21 +206,33 @@ def test_values_lie_within_the_range_of_their_column() -> None:
 @pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2)])
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_quarter_turn_changes_no_feature_in_space(axes: tuple[int, int], turns: int) -> None:
-    extraction = Ibsi(families=("statistics", "morphology", *INTENSITY, "glcm"), bins=16, ivh_bins=100)
+    families = ("statistics", "morphology", *INTENSITY, "glcm", *MATRICES)
+    extraction = Ibsi(families=families, bins=16, ivh_bins=100)
     before = _measure(extraction, _tissue(), _blob())
     after = _measure(extraction, np.rot90(_tissue(), turns, axes), np.rot90(_blob(), turns, axes))
     assert after == pytest.approx(before, rel=1e-6)
 
 
-def test_a_mirror_changes_no_feature() -> None:
-    before = _measure(FULL, _tissue(), _blob())
+@pytest.mark.parametrize("extraction", [FULL, TEXTURE])
+def test_a_mirror_changes_no_feature(extraction: Ibsi) -> None:
+    before = _measure(extraction, _tissue(), _blob())
     for axis in range(3):
-        assert _measure(FULL, np.flip(_tissue(), axis), np.flip(_blob(), axis)) == pytest.approx(before, rel=1e-6)
+        after = _measure(extraction, np.flip(_tissue(), axis), np.flip(_blob(), axis))
+        assert after == pytest.approx(before, rel=1e-6)
 
 
 def test_texture_with_a_fixed_bin_number_ignores_scale_and_shift() -> None:
-    before = _of("cm_", _measure(FULL, _tissue(), _blob()))
-    assert _of("cm_", _measure(FULL, _tissue() * 4.0 + 1024.0, _blob())) == before
+    for extraction in (Ibsi(families=("glcm",), bins=16, aggregations=ALL), TEXTURE):
+        before = _measure(extraction, _tissue(), _blob())
+        assert _measure(extraction, _tissue() * 4.0 + 1024.0, _blob()) == before
+
+
+def test_distances_of_zones_are_to_the_region_before_intensities_were_left_out() -> None:
+    mask = np.pad(np.ones((5, 5, 5), dtype=bool), 1)
+    data = np.where(mask, 50.0, 0.0)
+    data[3, 3, 3] = 10.0
+    values = _measure(Ibsi(families=("gldzm",), bins=2, range=(0.0, 20.0)), data, mask)
+    assert values["dzm_lde_3D"] == 9.0
 
 
 @pytest.mark.parametrize("order", [1, 3])
@@ -287,7 +331,7 @@ def _some(shape: tuple[int, int, int], *voxels: tuple[int, int, int]) -> np.ndar
     return mask
 
 
-@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, Lbp()])
+@pytest.mark.parametrize("extraction", [FULL, OF_INTENSITY, TEXTURE, Lbp()])
 def test_an_empty_region_has_no_numbers(extraction: Extractor) -> None:
     values = _measure(extraction, _tissue(), np.zeros((18, 20, 22), dtype=bool))
     assert all(math.isnan(value) for value in values.values())
@@ -350,6 +394,33 @@ def test_a_peak_sees_what_lies_around_the_region_as_far_as_the_image_goes() -> N
     assert near["loc_peak_loc"] == pytest.approx(1010.0 / 19.0)  # the voxel, 6 at a face, 12 at an edge
     far = _measure(Ibsi(families=("local_intensity",)), data[4:, 4:, 4:], one[4:, 4:, 4:], spacing_mm=(4.0, 4.0, 4.0))
     assert far["loc_peak_loc"] == pytest.approx(1010.0 / 7.0)  # in the corner of the image
+
+
+def test_one_voxel_is_a_run_a_zone_and_a_dependence_but_has_no_tone() -> None:
+    values = _measure(TEXTURE, _tissue(), _some((18, 20, 22), (5, 6, 7)))
+    assert all(math.isnan(value) for value in _of("ngt_", values).values())
+    for name, value in values.items():
+        if not name.startswith("ngt_") and not re.search("nu_(2D|2_5D|3D)_comb$", name):
+            assert value == (0.0 if re.search("_(var|entr)_", name) else 1.0), name
+
+
+def test_a_constant_cube_is_one_zone_and_as_coarse_as_can_be() -> None:
+    values = _measure(TEXTURE, np.full((5, 5, 5), 7.0), np.pad(np.ones((3, 3, 3), dtype=bool), 1))
+    expected = {"szm_lze": 729.0, "szm_z_perc": 1 / 27, "ngt_coarseness": 1e6, "ngt_contrast": 0.0}
+    expected |= {"ngt_busyness": 0.0, "ngt_complexity": 0.0, "ngt_strength": 0.0, "ngl_hde": 181.963}
+    assert {name: values[f"{name}_3D"] for name in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_every_degenerate_region_has_finite_texture_or_none() -> None:
+    shape = (6, 7, 8)
+    flat, edge = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    flat[3, 1:6, 1:7], edge[:2, :3, 5:] = True, True
+    apart = _some(shape, (0, 0, 0), (0, 0, 1), (5, 6, 7), (5, 6, 6))
+    for mask in (flat, edge, apart, np.ones(shape, dtype=bool)):
+        values = _measure(TEXTURE, _tissue(shape), mask)
+        assert all(math.isfinite(value) for value in values.values())
+    nothing = _measure(TEXTURE, np.full(shape, np.nan), flat)
+    assert all(math.isnan(value) for value in nothing.values())
 
 
 def test_a_constant_cube_has_texture_of_one_level() -> None:
@@ -444,13 +515,25 @@ def test_patterns_equal_scikit_image_over_the_region() -> None:
         Ibsi(bins=32, families=("glcm",), aggregations=IN_SLICE),
         Ibsi(bin_width=1.0, range=(-400.0, 400.0), families=("glcm",)),
         Ibsi(bins=32, resample_mm=(1.5, 1.5, 1.5), order=3),
+        Ibsi(bins=32, families=MATRICES, aggregations=ALL),
+        Ibsi(bin_width=1.0, range=(-400.0, 400.0), families=MATRICES, aggregations=ALL),
         Lbp(),
     ],
 )
 def test_a_region_as_large_as_the_volume_stays_within_the_projected_memory(extraction: Extractor) -> None:
-    data = np.random.default_rng(9).uniform(-400.0, 400.0, (40, 64, 64)).astype(np.float32)
-    mask = np.ones(data.shape, dtype=bool)
-    geometry = Geometry(shape=data.shape, spacing_mm=(2.0, 2.0, 2.0))
+    peak, projected = _peak_and_projection(extraction, (40, 64, 64))
+    assert peak <= projected <= 8 * peak
+
+
+def test_texture_of_a_single_slice_stays_within_the_projected_memory() -> None:
+    peak, projected = _peak_and_projection(Ibsi(bins=32, families=MATRICES), (1, 400, 400))
+    assert peak <= projected <= 8 * peak
+
+
+def _peak_and_projection(extraction: Extractor, shape: tuple[int, int, int]) -> tuple[int, int]:
+    data = np.random.default_rng(9).uniform(-400.0, 400.0, shape).astype(np.float32)
+    mask = np.ones(shape, dtype=bool)
+    geometry = Geometry(shape=shape, spacing_mm=(2.0, 2.0, 2.0))
     volume, region = Volume(data=data, geometry=geometry), Region(mask=mask, name="roi_1")
     extraction(_volume(data[:4, :8, :8]), Region(mask=mask[:4, :8, :8], name="roi_1"))
     tracemalloc.start()
@@ -459,4 +542,4 @@ def test_a_region_as_large_as_the_volume_stays_within_the_projected_memory(extra
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= extraction.memory(geometry) <= 8 * peak
+    return peak, extraction.memory(geometry)

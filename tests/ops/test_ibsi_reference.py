@@ -22,16 +22,17 @@ from medpipe.kernels import (
     intensity_volume,
     local_intensity,
     morphology,
+    ranks,
     resample,
+    zones,
 )
-from medpipe.ops import roi
+from medpipe.ops import extract_ibsi, roi
 from medpipe.ops.features import Ibsi
 from medpipe.ops.ibsi_columns import Family
 from medpipe.types import Geometry, Region, Volume
 
 IN_SLICE = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb")
 IN_SPACE = ("3D_avg", "3D_comb")
-
 FAMILIES: tuple[Family, ...] = (
     "statistics",
     "morphology",
@@ -40,8 +41,13 @@ FAMILIES: tuple[Family, ...] = (
     "intensity_histogram",
     "intensity_volume_histogram",
     "glcm",
+    "glrlm",
+    "glszm",
+    "gldzm",
+    "ngtdm",
+    "ngldm",
 )
-PREFIXES = ("stat_", "morph_", "loc_", "ih_", "ivh_", "cm_")
+PREFIXES = ("stat_", "morph_", "loc_", "ih_", "ivh_", "cm_", "rlm_", "szm_", "dzm_", "ngt_", "ngl_")
 EXTRACTIONS = {
     "digital_phantom": Ibsi(families=FAMILIES, bin_width=1.0, range=(1.0, 6.0), aggregations=IN_SLICE + IN_SPACE),
     "ct_config_a": Ibsi(families=FAMILIES, round=True, range=(-500.0, 400.0), bin_width=25.0, aggregations=IN_SLICE),
@@ -62,7 +68,7 @@ EXTRACTIONS = {
         ivh_bin_width=2.5,
     ),
 }
-ROWS = {"digital_phantom": 224, "ct_config_a": 174, "ct_config_b": 174, "ct_config_c": 124}
+ROWS = {"digital_phantom": 224 + 258, "ct_config_a": 174 + 172, "ct_config_b": 174 + 172, "ct_config_c": 124 + 86}
 WITHOUT_CONSENSUS = {
     "ivh_auc",
     "morph_vol_dens_ombb",
@@ -247,3 +253,43 @@ def test_a_volume_histogram_over_what_occurs_alone_is_seen(data_root: Path, monk
 
     monkeypatch.setattr(intensity_volume, "volume_features", narrow)
     assert {"ivh_v10", "ivh_diff_v10_v90"} <= _wrong(data_root, "ct_config_c")
+
+
+@pytest.mark.data
+def test_distances_to_the_outside_of_what_intensities_left_are_seen(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = zones.zones_of
+
+    def from_intensities(padded: np.ndarray, mask: np.ndarray, /, *, in_slices: bool) -> zones.Zones:
+        return right(padded, padded[1:-1, 1:-1, 1:-1] > 0, in_slices=in_slices)
+
+    monkeypatch.setattr(zones, "zones_of", from_intensities)
+    wrong = _wrong(data_root, "ct_config_a")
+    assert len(wrong) > 10
+    assert all(tag.startswith("dzm_") for tag in wrong)
+
+
+@pytest.mark.data
+def test_zones_in_space_that_stay_within_their_slice_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = zones.zones_of
+
+    def within_slices(padded: np.ndarray, mask: np.ndarray, /, *, in_slices: bool) -> zones.Zones:
+        return right(padded, mask, in_slices=True)
+
+    monkeypatch.setattr(zones, "zones_of", within_slices)
+    assert {tag[:4] for tag in _wrong(data_root, "ct_config_c")} == {"szm_", "dzm_"}
+
+
+@pytest.mark.data
+def test_levels_counted_from_the_lowest_that_occurs_are_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ranks.ranks_of
+
+    def by_rank(levels: np.ndarray, /) -> ranks.Ranks:
+        made = right(levels)
+        return ranks.Ranks(padded=made.padded, levels=np.arange(1.0, made.levels.size + 1.0))
+
+    monkeypatch.setattr(extract_ibsi, "ranks_of", by_rank)
+    wrong = _wrong(data_root, "digital_phantom")
+    # The phantom has levels 1, 3, 4 and 6.
+    assert {tag.split("_")[0] for tag in wrong} == {"cm", "rlm", "szm", "dzm", "ngt", "ngl"}

@@ -47,7 +47,7 @@ WRONG = [
     (("route", 0, "features", 0, "bin_width"), 0),
     (("route", 0, "features", 0, "image"), "last"),
     (("route", 0, "features", 0, "range"), [1, 2, 3]),
-    (("route", 0, "features", 0, "families"), ["glrlm"]),
+    (("route", 0, "features", 0, "families"), ["zones"]),
     (("route", 0, "name"), "A b"),
     (("route",), []),
 ]

@@ -1,0 +1,132 @@
+"""Grey-level run-length matrices and their features (IBSI family TP0I)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from medpipe.kernels.emphasis import Counts, Floats, emphases
+from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, means, steps_in
+
+NAMES = (
+    "sre", "lre", "lgre", "hgre", "srlge", "srhge", "lrlge", "lrhge", "glnu", "glnu_norm", "rlnu", "rlnu_norm",
+    "r_perc", "gl_var", "rl_var", "rl_entr",
+)  # fmt: skip
+"""Names of the features, in the order of the standard."""
+
+
+def glrlm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, dict[str, float]]:
+    """Return the 16 run-length features of a region for each way of aggregation.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    aggregations : tuple of str
+        ``2D_avg`` (BTW3), ``2D_comb`` (SUJT), ``2_5D_avg`` (JJUI), ``2_5D_comb`` (ZW7Z),
+        ``3D_avg`` (ITBB), ``3D_comb`` (IAZD).
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By aggregation, one value for each of :data:`NAMES`. Slices without a voxel are left out
+        of averages; NaN for an empty region.
+
+    Notes
+    -----
+    IBSI reference manual, chapter "Grey level run length based features"; codes 22OV to HJ9O.
+    A run is of one level, without a gap, within the region. The run percentage of merged
+    matrices counts the voxels once for each of them.
+    """
+    found: dict[Aggregation, dict[str, float]] = {}
+    if any(aggregation.startswith("3D") for aggregation in aggregations):
+        found |= _in_space(ranks)
+    if any(aggregation.startswith("2") for aggregation in aggregations):
+        found |= _by_slice(ranks)
+    return {aggregation: found[aggregation] for aggregation in aggregations}
+
+
+def run_lengths(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Directions) -> Counts:
+    """Return how many runs of each level have each length, for each direction.
+
+    Parameters
+    ----------
+    padded : array of uint16 (z, y, x)
+        Ranks 1 to ``n_levels``; 0 outside the region. The outermost voxels of an axis that
+        directions move along are 0.
+    n_levels : int
+    directions : tuple of (z, y, x)
+        Steps from a voxel to a neighbour that comes after it.
+
+    Returns
+    -------
+    array of uint32 (directions, n_levels, longest axis)
+        Runs of length 1 come first.
+    """
+    steps = steps_in(padded.shape, directions)
+    counts = np.zeros((len(steps), n_levels, max(padded.shape)), dtype=np.uint32)
+    # Lengths are kept as far back as a direction reaches; a power of two makes their places cheap.
+    lengths = np.zeros((1 << int(steps.max()).bit_length(), len(steps)), dtype=np.int32)
+    _count(padded.reshape(-1), steps, counts, lengths)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Counts, lengths: NDArray[np.int32]) -> None:
+    last = lengths.shape[0] - 1
+    for place in range(padded.size):
+        here = padded[place]
+        if here == 0:
+            continue
+        for direction in range(steps.size):
+            before, after = place - steps[direction], place + steps[direction]
+            # A run goes on or begins, and is counted where it ends: without a branch, since
+            # neighbours that may or may not be equal are what a processor cannot foresee.
+            length = (lengths[before & last, direction] + 1) * (padded[before] == here)
+            lengths[place & last, direction] = length
+            counts[direction, here - 1, length] += padded[after] != here
+
+
+def _in_space(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
+    counts = run_lengths(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_3D)
+    n_voxels = int(np.count_nonzero(ranks.padded))
+    return {
+        "3D_avg": means(NAMES, _each(counts, ranks.levels, n_voxels)),
+        "3D_comb": means(NAMES, [_merged(counts, ranks.levels, n_voxels)]),
+    }
+
+
+def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
+    averaged: list[Floats] = []
+    combined: list[Floats] = []
+    _, y, x = ranks.padded.shape
+    merged = np.zeros((len(DIRECTIONS_2D), ranks.levels.size, max(y, x)), dtype=np.uint32)
+    for place in range(1, len(ranks.padded) - 1):
+        plane = ranks.padded[place : place + 1]
+        n_voxels = int(np.count_nonzero(plane))
+        if n_voxels == 0:
+            continue
+        counts = run_lengths(plane, n_levels=ranks.levels.size, directions=DIRECTIONS_2D)
+        averaged += _each(counts, ranks.levels, n_voxels)
+        combined.append(_merged(counts, ranks.levels, n_voxels))
+        merged += counts
+    in_all = int(np.count_nonzero(ranks.padded))
+    return {
+        "2D_avg": means(NAMES, averaged),
+        "2D_comb": means(NAMES, combined),
+        "2_5D_avg": means(NAMES, _each(merged, ranks.levels, in_all)),
+        "2_5D_comb": means(NAMES, [_merged(merged, ranks.levels, in_all)]),
+    }
+
+
+def _each(counts: Counts, levels: Floats, n_voxels: int) -> Iterator[Floats]:
+    lengths = np.arange(1.0, counts.shape[2] + 1.0)
+    for matrix in counts:
+        yield emphases(matrix, levels, lengths, n_voxels)
+
+
+def _merged(counts: Counts, levels: Floats, n_voxels: int) -> Floats:
+    summed = counts.sum(axis=0, keepdims=True, dtype=np.uint32)
+    return next(_each(summed, levels, n_voxels * len(counts)))
