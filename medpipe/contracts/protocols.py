@@ -30,6 +30,14 @@ class ImageOp(Protocol):
 
 
 @runtime_checkable
+class ByPlanes(Protocol):
+    """An image op with a halo that can make a part of its result from the whole volume; it changes voxels alone."""
+
+    def planes(self, volume: Volume, first: int, last: int) -> Array:
+        """Return planes `first` to `last` - 1 of what it makes of a volume (z, y, x), to the last bit."""
+
+
+@runtime_checkable
 class Carrier(Protocol):
     """An image op that moves voxels to another grid and takes regions with them."""
 

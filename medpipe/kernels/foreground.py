@@ -54,7 +54,7 @@ def clipped_otsu(x: Array, /, *, low: float, high: float) -> tuple[Array, float]
     """
     xp = backend_of(x).xp
     values = varying(x, xp.ones(x.shape, dtype=bool))
-    floor, ceiling = (float(value) for value in xp.percentile(values, [low, high]))
+    floor, ceiling = (float(value) for value in xp.percentile(values, [low, high], overwrite_input=True))
     if not ceiling > floor:
         raise Rejected("E_CONSTANT")
     threshold = otsu_threshold(xp.clip(values, floor, ceiling, out=values))

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.slabs import within
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -34,7 +35,9 @@ def gaussian_radius(*, sigma_mm: float, spacing_mm: tuple[float, float, float]) 
     return z, y, x
 
 
-def gaussian(x: Array, /, *, sigma_mm: float, spacing_mm: tuple[float, float, float]) -> Array:
+def gaussian(
+    x: Array, /, *, sigma_mm: float, spacing_mm: tuple[float, float, float], planes: tuple[int, int] | None = None
+) -> Array:
     """Smooth an array with a Gaussian window; beyond the border the edge voxel goes on.
 
     Parameters
@@ -44,10 +47,13 @@ def gaussian(x: Array, /, *, sigma_mm: float, spacing_mm: tuple[float, float, fl
         Standard deviation, mm.
     spacing_mm : (float, float, float)
         Step between voxel centres along (z, y, x), mm.
+    planes : (int, int), optional
+        The first plane to make and the one after the last; all if not given.
 
     Returns
     -------
     array of float32 (z, y, x)
+        So many planes.
 
     Notes
     -----
@@ -55,13 +61,16 @@ def gaussian(x: Array, /, *, sigma_mm: float, spacing_mm: tuple[float, float, fl
     sum 1, one axis after the other, in float32.
     """
     sigma = [sigma_mm / step for step in spacing_mm]
+    first, last = (0, len(x)) if planes is None else planes
+    radius = gaussian_radius(sigma_mm=sigma_mm, spacing_mm=spacing_mm)
     if is_cupy(x):
         backend = backend_of(x)
-        return backend.ndi.gaussian_filter(x, sigma, output=backend.xp.float32, mode="nearest", truncate=TRUNCATE)
-    radius = gaussian_radius(sigma_mm=sigma_mm, spacing_mm=spacing_mm)
+        part, inner = within(x, first, last, reach=radius[0])
+        wide = backend.ndi.gaussian_filter(part, sigma, output=backend.xp.float32, mode="nearest", truncate=TRUNCATE)
+        return wide[inner]
     along_z, along_y, along_x = (_half_window(one, reach) for one, reach in zip(sigma, radius, strict=True))
-    result = np.empty(x.shape, np.float32)
-    _gaussian(np.ascontiguousarray(x, np.float32), (along_z, along_y, along_x), result)
+    result = np.empty((last - first, *x.shape[1:]), np.float32)
+    _gaussian(np.ascontiguousarray(x, np.float32), first, (along_z, along_y, along_x), result)
     return result
 
 
@@ -72,14 +81,14 @@ def _half_window(sigma: float, radius: int) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _gaussian(x: Floats, windows: tuple[Floats, Floats, Floats], result: Floats) -> None:
+def _gaussian(x: Floats, first: int, windows: tuple[Floats, Floats, Floats], result: Floats) -> None:
     n_z, n_y, n_x = x.shape
     along_z, along_y, along_x = windows
     reach = along_x.size - 1
     plane = np.empty((n_y, n_x), np.float32)
     row = np.empty(n_x + 2 * reach, np.float32)
     middle = row[reach : reach + n_x]
-    for z in range(n_z):
+    for z in range(first, first + len(result)):
         for y in range(n_y):
             _begin(x[z, y], along_z[0], plane[y])
             for k in range(1, along_z.size):
@@ -90,9 +99,10 @@ def _gaussian(x: Floats, windows: tuple[Floats, Floats, Floats], result: Floats)
                 _add(plane[max(y - k, 0)], plane[min(y + k, n_y - 1)], along_y[k], middle)
             row[:reach] = middle[0]
             row[reach + n_x :] = middle[n_x - 1]
-            _begin(middle, along_x[0], result[z, y])
+            made = result[z - first, y]
+            _begin(middle, along_x[0], made)
             for k in range(1, along_x.size):
-                _add(row[reach - k :], row[reach + k :], along_x[k], result[z, y])
+                _add(row[reach - k :], row[reach + k :], along_x[k], made)
 
 
 @njit(cache=True, nogil=True)

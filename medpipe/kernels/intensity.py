@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medpipe.errors import Rejected
+from medpipe.kernels.sums import mean_and_deviation
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -108,9 +109,7 @@ def zscore(x: Array, mask: Array, /) -> Array:
     Rejected
         ``EMPTY_ROI`` if nothing finite lies in the mask, ``E_CONSTANT`` if all of it is equal.
     """
-    xp = backend_of(x).xp
-    values = varying(x, mask).astype(xp.float64)
-    mean, deviation = float(values.mean()), float(values.std())
+    mean, deviation = mean_and_deviation(varying(x, mask))
     return _scaled(x, origin=mean, unit=deviation)
 
 
@@ -137,14 +136,16 @@ def percentile_scale(x: Array, mask: Array, /, *, low: float, high: float) -> Ar
         are equal.
     """
     xp = backend_of(x).xp
-    floor, ceiling = (float(value) for value in xp.percentile(varying(x, mask), [low, high]))
+    values = varying(x, mask)
+    floor, ceiling = (float(value) for value in xp.percentile(values, [low, high], overwrite_input=True))
+    del values
     if not ceiling > floor:
         raise Rejected("E_CONSTANT")
     return _scaled(x, origin=floor, unit=ceiling - floor)
 
 
 def varying(x: Array, mask: Array, /) -> Array:
-    """Return the finite values in a mask, as a vector.
+    """Return the finite values in a mask, as a vector of their own.
 
     Raises
     ------
@@ -152,7 +153,10 @@ def varying(x: Array, mask: Array, /) -> Array:
         ``EMPTY_ROI`` if there are none, ``E_CONSTANT`` if all are equal.
     """
     xp = backend_of(x).xp
-    values = x[mask & xp.isfinite(x)]
+    counted = xp.isfinite(x)
+    counted &= mask
+    values = x[counted]
+    del counted
     if values.size == 0:
         raise Rejected("EMPTY_ROI")
     # The spread of equal values is not always 0 in floating point; their range is.

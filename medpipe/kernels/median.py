@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.slabs import within
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -25,7 +26,7 @@ PADDED = LANES + 2
 """Lanes of a tile with one neighbour on each side."""
 
 
-def median(x: Array, /, *, size: int) -> Array:
+def median(x: Array, /, *, size: int, planes: tuple[int, int] | None = None) -> Array:
     """Return the median of the cube around each voxel; beyond the border the edge voxel goes on.
 
     Parameters
@@ -33,34 +34,39 @@ def median(x: Array, /, *, size: int) -> Array:
     x : array of float32 (z, y, x)
     size : int
         Edge of the cube in voxels, odd.
+    planes : (int, int), optional
+        The first plane to make and the one after the last; all if not given.
 
     Returns
     -------
     array of float32 (z, y, x)
-        NaN wherever the cube holds a NaN; a zero is always ``+0.0``.
+        So many planes. NaN wherever the cube holds a NaN; a zero is always ``+0.0``.
     """
     backend = backend_of(x)
+    first, last = (0, len(x)) if planes is None else planes
+    part, inner = within(x, first, last, reach=size // 2)
     if size == 3 and not is_cupy(x):
-        result = np.empty(x.shape, np.float32)
-        _median_of_27(np.ascontiguousarray(x, np.float32), result)
+        result = np.empty((last - first, *x.shape[1:]), np.float32)
+        _median_of_27(np.ascontiguousarray(x, np.float32), first, result)
     else:
+        wide = backend.ndi.median_filter(part, size=size, output=backend.xp.float32, mode="nearest")
         # Adding zero leaves one sign of zero, whichever of the equal voxels was picked.
-        result = backend.ndi.median_filter(x, size=size, output=backend.xp.float32, mode="nearest") + np.float32(0)
-    missing = backend.xp.isnan(x)
+        result = wide[inner] + np.float32(0)
+    missing = backend.xp.isnan(part)
     if bool(missing.any()):
         spread = backend.ndi.maximum_filter(missing.astype(backend.xp.uint8), size=size, mode="nearest")
-        result[spread > 0] = np.nan
+        result[spread[inner] > 0] = np.nan
     return result
 
 
 @njit(cache=True, nogil=True)
-def _median_of_27(x: Floats, result: Floats) -> None:
-    n_z, n_y, n_x = x.shape
+def _median_of_27(x: Floats, first: int, result: Floats) -> None:
+    _, n_y, n_x = x.shape
     triples = np.empty(3 * PADDED, np.float32)
     nines = np.empty((4, 9 * LANES), np.float32)
     middle = np.empty(10 * LANES, np.float32)
     for left in range(0, n_x, LANES):
-        for z in range(n_z):
+        for z in range(first, first + len(result)):
             _sort_triples(x, z, 0, left, triples)
             _sort_nines(triples, nines[0])
             _sort_nines(triples, nines[1])
@@ -70,9 +76,9 @@ def _median_of_27(x: Floats, result: Floats) -> None:
                     _sort_triples(x, z, min(row, n_y - 1), left, triples)
                     _sort_nines(triples, nines[(row + 1) & 3])
                 _merge_middle(nines[(y + 1) & 3], nines[(y + 2) & 3], middle)
-                _pick(middle, nines[y & 3], result[z, y, left:])
+                _pick(middle, nines[y & 3], result[z - first, y, left:])
                 if y + 1 < n_y:
-                    _pick(middle, nines[(y + 3) & 3], result[z, y + 1, left:])
+                    _pick(middle, nines[(y + 3) & 3], result[z - first, y + 1, left:])
 
 
 @njit(cache=True, nogil=True)

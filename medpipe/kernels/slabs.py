@@ -18,6 +18,28 @@ def slab_ranges(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         yield first, min(first + planes, shape[0])
 
 
+def within(x: Array, first: int, last: int, /, *, reach: int) -> tuple[Array, slice]:
+    """Return some planes with those around them, and where they lie among these.
+
+    Parameters
+    ----------
+    x : array (z, y, x)
+    first, last : int
+        The first plane and the one after the last.
+    reach : int
+        Planes around them on each side, as far as there are any.
+
+    Returns
+    -------
+    part : array (z, y, x)
+        A view.
+    inner : slice
+        The planes that were asked for, of `part`.
+    """
+    low = max(first - reach, 0)
+    return x[low : min(last + reach, len(x))], slice(first - low, last - low)
+
+
 def slab_bytes(shape: tuple[int, int, int], *, per_voxel: int, border: int = 0) -> int:
     """Return the bytes of arrays over one slab of a volume (z, y, x), with a border if it has one."""
     z, y, x = shape

@@ -15,6 +15,7 @@ from typing import Any
 
 from medpipe.contracts.protocols import ImageOp
 from medpipe.lake.volumes import SHARD_BYTES
+from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
 from medpipe.recipe.recipe import Route
 from medpipe.types import Geometry
 
@@ -131,7 +132,7 @@ def _steps(route: Route, kind: str, geometry: Geometry, *, companion_bytes: int)
     return [
         image + _reading(kind, geometry),
         image + kept + _storing(geometry),
-        *(_filtering(route, geometry) if _needs_final(route) else ()),
+        *(_filtering(route.image, geometry) if _needs_final(route) else ()),
         *(image + kept + need for need in _finding(route, geometry, companion_bytes)),
         *_measuring(route, geometry),
         *(2 * image + _held_regions(route, geometry) + one.op.memory(geometry) for one in route.views),
@@ -145,7 +146,7 @@ def _in_slabs(route: Route, kind: str, geometry: Geometry) -> int:
     # a block of a spool is a copy, twice its shard where that is int16
     steps = [_reading(kind, geometry), 4 * prod(slab.shape), _storing(geometry) + 2 * SHARD_BYTES]
     if _needs_final(route):
-        steps += _filtering(route, slab)
+        steps += _filtering(route.image, slab)
     return max(steps)
 
 
@@ -200,10 +201,27 @@ def _looking_beside(route: Route, geometry: Geometry, images: Sequence[Mapping[s
             yield 3 * image + _storing(geometry) * 2
 
 
-def _filtering(route: Route, geometry: Geometry) -> list[int]:
-    """Return what each image op holds: the original, what it is given, and what it takes beside."""
+def _filtering(ops: Sequence[ImageOp], geometry: Geometry) -> Iterator[int]:
+    """Yield what each op, or group of them, holds: the original, what it is given, and what it takes beside."""
     image = 4 * prod(geometry.shape)
-    return [image + (image if place else 0) + op.memory(geometry) for place, op in enumerate(route.image)]
+    held = image
+    while ops:
+        group = leading_group(ops, geometry)
+        if goes_by_planes(group[0], geometry):
+            # one that works voxel by voxel writes in the place of what an op before it made
+            in_place = held > image and is_pointwise(group[0], geometry)
+            yield held + (0 if in_place else image) + _by_planes(group, geometry)
+        else:
+            yield held + group[0].memory(geometry)
+        held, ops = 2 * image, ops[len(group) :]
+
+
+def _by_planes(group: tuple[ImageOp, ...], geometry: Geometry) -> int:
+    """Return what ops take that are given some planes at a time: these, and what each makes of them."""
+    z, y, x = geometry.shape
+    planes = fused_planes(geometry) + 2 * context_planes(group, geometry)
+    part = replace(geometry, shape=(min(planes, z), y, x))
+    return max(4 * prod(part.shape) + op.memory(part) for op in group)
 
 
 def _reading(kind: str, geometry: Geometry) -> int:

@@ -7,14 +7,14 @@ over them in order, image ops get each slab with the planes of context their hal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from medpipe.contracts.protocols import ImageOp
 from medpipe.keys import array_digest, blocks_digest
 from medpipe.lake.scratch import Spool
 from medpipe.plan.memory import context_planes, slab_planes
-from medpipe.types import Geometry, Volume
+from medpipe.types import Volume
+from medpipe.work.fused import apply_chain, slab_of
 from medpipe.xp import to_device, to_numpy
 
 
@@ -55,23 +55,6 @@ def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, dev
     for first in range(0, depth, step):
         last = min(first + step, depth)
         low, high = max(first - context, 0), min(last + context, depth)
-        done = _slab(volume, low, high, device=device)
-        for op in ops:
-            done = op(done)
+        done = apply_chain(ops, slab_of(volume, to_device(volume.data[low:high], device=device), low, high))
         result[first:last] = to_numpy(done.data)[first - low : last - low]
-    return done.with_data(result, geometry=volume.geometry, suv=None)
-
-
-def _slab(volume: Volume, low: int, high: int, *, device: str) -> Volume:
-    data = to_device(volume.data[low:high], device=device)
-    suv = None if volume.suv is None else volume.suv.part(low, high)
-    return volume.with_data(data, geometry=_part(volume.geometry, low, high), suv=suv)
-
-
-def _part(geometry: Geometry, low: int, high: int) -> Geometry:
-    positions = geometry.slice_positions_mm
-    return replace(
-        geometry,
-        shape=(high - low, *geometry.shape[1:]),
-        slice_positions_mm=None if positions is None else positions[low:high],
-    )
+    return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)

@@ -17,7 +17,7 @@ from typing import Any
 
 from medpipe.bits import Bits
 from medpipe.contracts.images import ViewFile
-from medpipe.contracts.protocols import Carrier, UsesPadding
+from medpipe.contracts.protocols import Carrier, ImageOp, UsesPadding
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
 from medpipe.keys import digest, finite_or_none
@@ -30,6 +30,7 @@ from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Array, Companions, Region, Volume
 from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.content import companions_digest, volume_digest
+from medpipe.work.fused import apply_chain
 from medpipe.work.images import CompanionImages
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
 from medpipe.work.room import CaseOrder, Mark, Reading, Room, Steps
@@ -187,12 +188,11 @@ class _Work:
         if isinstance(read.data, Spool):
             result = self.room.spool(read.data.shape)
             return apply_in_slabs(self.route.image, read, result, device=self.room.device)
-        volume = self.original
-        for op in self.route.image:
-            if isinstance(op, Carrier):
-                self._carriers.append(partial(op.carry, volume=volume.with_data(None)))
-            volume = op(volume)
-        return volume
+        return apply_chain(self.route.image, self.original, seen=self._remember)
+
+    def _remember(self, op: ImageOp, volume: Volume) -> None:
+        if isinstance(op, Carrier):
+            self._carriers.append(partial(op.carry, volume=volume))
 
     def _on_final(self, region: Region) -> Region:
         """Return a region where the image ops moved it."""

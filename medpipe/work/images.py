@@ -20,6 +20,7 @@ from medpipe.plan.cases import PASSING
 from medpipe.recipe.companion import CompanionImage
 from medpipe.types import Volume
 from medpipe.work.content import volume_digest
+from medpipe.work.fused import apply_chain
 from medpipe.xp import to_device, to_numpy
 
 _MEASURES = ("overlap", "rotation_deg", "translation_mm", "metric_before", "metric_after", "inverse_mm")
@@ -135,9 +136,7 @@ class CompanionImages:
             try:
                 volume = self._image(place)
                 volume = volume.with_data(to_device(volume.data, device=self._room.device))
-                for op in self._companions[place].image:
-                    volume = op(volume)
-                self._worked[place] = volume
+                self._worked[place] = apply_chain(self._companions[place].image, volume)
             except Rejected as rejected:
                 if rejected.code in PASSING:
                     raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medpipe.engine.numeric import restart_pinned
-from tests.bench import denoise, engines, headers, radiomics, records, scans, stacks, texture, volumes, whole
+from tests.bench import chain, denoise, engines, headers, radiomics, records, scans, stacks, texture, volumes, whole
 from tests.bench.machine import copy_bytes_per_s, describe, machine
 from tests.bench.paired import ROUNDS, Bench, Figure, Skipped, line, measure
 
@@ -19,6 +19,7 @@ Subject = Callable[[Path], Iterator[Bench | Skipped]]
 
 SUBJECTS: Mapping[str, Subject] = {
     "denoise": denoise.benches,
+    "chain": chain.benches,
     "texture": texture.benches,
     "radiomics": radiomics.benches,
     "headers": headers.benches,

@@ -46,6 +46,17 @@ class Gaussian:
         spacing_mm = known_spacing(volume.geometry)
         return volume.with_data(by_frame(volume, lambda x: gaussian(x, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm)))
 
+    def planes(self, volume: Volume, first: int, last: int) -> Array:
+        """Return some planes of the smoothed volume.
+
+        Raises
+        ------
+        Rejected
+            ``E_SPACING`` if the spacing is not known.
+        """
+        spacing_mm = known_spacing(volume.geometry)
+        return gaussian(volume.data, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm, planes=(first, last))
+
 
 @register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +84,7 @@ class Median:
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the filtered volume."""
         return volume.with_data(by_frame(volume, lambda x: median(x, size=self.size)))
+
+    def planes(self, volume: Volume, first: int, last: int) -> Array:
+        """Return some planes of the filtered volume."""
+        return median(volume.data, size=self.size, planes=(first, last))

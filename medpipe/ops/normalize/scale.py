@@ -7,13 +7,15 @@ from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
-from medpipe.kernels.intensity import clip, percentile_scale, zscore
+from medpipe.kernels.intensity import percentile_scale, zscore
 from medpipe.kernels.stripe import Peak, white_stripe
+from medpipe.kernels.sums import BLOCK_BYTES
 from medpipe.ops.frames import result_bytes
 from medpipe.ops.normalize.foreground import over_foreground, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
+from medpipe.xp import backend_of
 
 Weighting = Literal["t1", "t2", "flair", "pd"]
 
@@ -40,8 +42,8 @@ class ZScore:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the foreground's search and of its values in float32 and twice in float64."""
-        return result_bytes(geometry, beside=16)
+        """Return the bytes of the foreground's search, or of its values and a block of them, beside the result."""
+        return result_bytes(geometry, beside=6) + BLOCK_BYTES
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the scaled volume, unit ``normalized``.
@@ -79,7 +81,7 @@ class Percentile:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the foreground's search and of its values, which are sorted in a copy."""
+        """Return the bytes of the foreground's search, or of its values, beside the result."""
         return result_bytes(geometry, beside=6)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
@@ -96,7 +98,7 @@ class Percentile:
 
     def _scale(self, x: Array, mask: Array) -> Array:
         scaled = percentile_scale(x, mask, low=self.low, high=self.high)
-        return clip(scaled, low=0.0, high=1.0) if self.clip else scaled
+        return backend_of(x).xp.clip(scaled, 0.0, 1.0, out=scaled) if self.clip else scaled
 
 
 @register("image")
