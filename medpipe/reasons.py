@@ -315,6 +315,7 @@ REASONS: dict[str, Reason] = {
     "E_NEGATIVE": _error(
         "values below 0, where the op takes magnitudes or intensities", "leave the op out of the route for such images"
     ),
+    "E_WINDOW": _error("a filter's window holds too many voxels", "lower its sigma_mm, or resample the image first"),
     "E_LEVELS": _error(
         "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
     ),

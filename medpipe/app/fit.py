@@ -18,6 +18,7 @@ from medpipe.lake.query import open_tables
 from medpipe.lake.runs import Run, run_before, run_names
 from medpipe.ops.extract_landmarks import Landmarks
 from medpipe.ops.fitting import KINDS, NYUL, freeze, merge, observe
+from medpipe.ops.registry import spec_of
 from medpipe.recipe.lock import read_lock
 from medpipe.recipe.recipe import Extraction, Route
 from medpipe.recipe.standards import Standard
@@ -100,7 +101,8 @@ def fit_standard(request: FitRequest) -> Fitted:
     Raises
     ------
     ConfigError
-        If there are no observations, or a fit of this name is there and ``refit`` is not set.
+        If there are no observations, none of whole images, or a fit of this name is there and ``refit``
+        is not set.
     """
     check_fit_name(request.name)
     if request.kind not in KINDS:
@@ -149,6 +151,12 @@ def _observing(lake: Lake, request: FitRequest) -> tuple[Route, Extraction]:
         raise ConfigError(f"recipe {request.recipe} has no extraction {request.extraction!r} by landmarks ({there})")
     if len({route.extraction_digest(one) for route, one in named}) > 1:
         raise ConfigError(f"extraction {request.extraction}: routes of {request.recipe} observe it in different ways")
+    for route, _ in named:
+        for spec in (spec_of(source) for source in route.regions if source.name == REGION):
+            if spec["op"] != REGION or "then" in spec:
+                raise ConfigError(
+                    f"route {route.name} of {request.recipe}: its region {REGION!r} is not what the op {REGION} gives"
+                )
     return named[0]
 
 

@@ -50,11 +50,11 @@ def check_standards(recipe: Recipe, root: Path) -> None:
         If a standard is unknown; names those there are.
     """
     known = lake_fits(Lake.open(root)) if is_lake(root) else []
-    for _, _, reference, where in named_standards(recipe):
+    for named in named_standards(recipe):
         try:
-            found_fit(reference, known)
+            found_fit(named.reference, known)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise ConfigError(f"{named.where}: {error}") from None
 
 
 def found_fit(reference: str, known: list[tuple[str, str, int]]) -> tuple[str, str]:

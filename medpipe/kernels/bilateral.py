@@ -7,13 +7,19 @@ Tomasi and Manduchi, ICCV 1998, doi:10.1109/ICCV.1998.710815
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from medpipe.errors import Rejected
 from medpipe.kernels.alike import Weighing, means_by_shifts, means_of_alike
 from medpipe.types import Array
 
 TRUNCATE = 2.0
 """The window ends after this many standard deviations of distance."""
+
+MOST_VOXELS = 1 << 17
+"""Voxels of the largest window: each voxel of the image takes a tenth of a millisecond then."""
 
 
 def bilateral_radius(
@@ -56,6 +62,11 @@ def bilateral(x: Array, /, *, sigma_mm: float, sigma_value: float, spacing_mm: t
     array of float32 (z, y, x)
         Beyond the border the image is mirrored, the edge voxel being the mirror. NaN wherever
         the window holds a NaN.
+
+    Raises
+    ------
+    Rejected
+        ``E_WINDOW`` if the window would hold more than 131,072 voxels.
     """
     return means_of_alike(x, _weighing(x, sigma_mm, sigma_value, spacing_mm))
 
@@ -67,8 +78,15 @@ def bilateral_by_shifts(
     return means_by_shifts(x, _weighing(x, sigma_mm, sigma_value, spacing_mm))
 
 
+def window_voxels(radius: tuple[int, int, int]) -> int:
+    """Return the voxels of a window, of which half is so many along (z, y, x)."""
+    return math.prod(2 * reach + 1 for reach in radius)
+
+
 def _weighing(x: Array, sigma_mm: float, sigma_value: float, spacing_mm: tuple[float, float, float]) -> Weighing:
     radius = bilateral_radius(sigma_mm=sigma_mm, spacing_mm=spacing_mm, shape=x.shape)
+    if window_voxels(radius) > MOST_VOXELS:
+        raise Rejected("E_WINDOW")
     along = [
         np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / sigma_mm) ** 2)
         for reach, step in zip(radius, spacing_mm, strict=True)

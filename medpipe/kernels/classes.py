@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import Rejected
+from medpipe.kernels.bins import counted
 from medpipe.kernels.foreground import BINS
 from medpipe.types import Array
-from medpipe.xp import backend_of, to_numpy
+from medpipe.xp import to_numpy
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def otsu_thresholds(values: Array, /, *, classes: int) -> tuple[float, ...]:
     J. Inf. Sci. Eng. 17 (2001) 713-727), by dynamic programming over the bins: exact, in a time
     that grows with the classes as they are counted, not as they can be chosen.
     """
-    counts, edges = backend_of(values).xp.histogram(values.reshape(-1), bins=BINS)
+    counts, edges = counted(values, bins=BINS)
     host, borders = to_numpy(counts).astype(np.float64), to_numpy(edges).astype(np.float64)
     if np.count_nonzero(host) < classes:
         raise Rejected("E_CONSTANT")

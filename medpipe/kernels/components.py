@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from medpipe.kernels.labels import structure
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
 Spacing = tuple[float, float, float]
 
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
+TOUCHING = structure(26)
 """Neighbours that share a face, an edge or a corner (26)."""
 
 _LEAST_SLAB_VOXELS = 1 << 18

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medpipe.errors import Rejected
+from medpipe.kernels.bins import counted
 from medpipe.kernels.components import fill_slice_holes, largest_component
 from medpipe.kernels.intensity import varying
 from medpipe.types import Array
@@ -33,7 +34,7 @@ def otsu_threshold(values: Array, /) -> float:
     The bin that maximises ``w0 w1 (mean0 - mean1)^2`` (N. Otsu, IEEE Trans. SMC 9 (1979) 62-66,
     doi:10.1109/TSMC.1979.4310076). Histograms of blocks with common edges may be added.
     """
-    counts, edges = backend_of(values).xp.histogram(values.reshape(-1), bins=BINS)
+    counts, edges = counted(values, bins=BINS)
     return _otsu(to_numpy(counts).astype(np.float64), to_numpy(edges).astype(np.float64))
 
 
@@ -53,13 +54,32 @@ def clipped_otsu(x: Array, /, *, low: float, high: float) -> tuple[Array, float]
         ``E_CONSTANT`` if the clipped values are all equal, ``EMPTY_ROI`` if none is finite.
     """
     xp = backend_of(x).xp
-    values = varying(x, xp.ones(x.shape, dtype=bool))
+    values, floor, ceiling = clipped(varying(x, xp.ones(x.shape, dtype=bool)), low=low, high=high)
+    threshold = otsu_threshold(values)
+    del values
+    return xp.clip(x, floor, ceiling), threshold
+
+
+def clipped(values: Array, /, *, low: float, high: float) -> tuple[Array, float, float]:
+    """Clip values to two of their percentiles, in place, and return them with both.
+
+    Parameters
+    ----------
+    values : array of float32, one axis
+        Finite; put in another order and written to.
+    low, high : float
+        Percentiles, in percent.
+
+    Raises
+    ------
+    Rejected
+        ``E_CONSTANT`` if both percentiles are equal.
+    """
+    xp = backend_of(values).xp
     floor, ceiling = (float(value) for value in xp.percentile(values, [low, high], overwrite_input=True))
     if not ceiling > floor:
         raise Rejected("E_CONSTANT")
-    threshold = otsu_threshold(xp.clip(values, floor, ceiling, out=values))
-    del values
-    return xp.clip(x, floor, ceiling), threshold
+    return xp.clip(values, floor, ceiling, out=values), floor, ceiling
 
 
 def foreground(x: Array, /) -> Array:

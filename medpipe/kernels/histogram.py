@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.errors import Rejected
+from medpipe.kernels.bins import counted
 from medpipe.kernels.intensity import varying
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy, to_numpy
@@ -49,7 +50,7 @@ def equalized(x: Array, mask: Array, /) -> Array:
         ``EMPTY_ROI`` if nothing finite lies in the mask, ``E_CONSTANT`` if all of it is equal.
     """
     xp = backend_of(x).xp
-    counts, edges = xp.histogram(varying(x, mask), bins=BINS)
+    counts, edges = counted(varying(x, mask), bins=BINS)
     edges = edges.astype(xp.float64)
     centres = 0.5 * (edges[:-1] + edges[1:])
     shares = xp.cumsum(counts) / counts.sum()

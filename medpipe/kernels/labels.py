@@ -26,7 +26,7 @@ Block = tuple[slice, slice, slice]
 Shape = tuple[int, int, int]
 Integers = NDArray[np.int64]
 
-SLAB_VOXELS = 1 << 20
+LABELLED_VOXELS = 1 << 20
 """Voxels that are labelled at a time where nobody says how many."""
 
 
@@ -187,7 +187,7 @@ def chosen_components(
         are wanted.
     neighbours : {6, 18, 26}
     slab : int, optional
-        Planes that are labelled at a time; as many as hold four million voxels if not given.
+        Planes that are labelled at a time; as many as hold a million voxels if not given.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def chosen_components(
     """
     xp = backend_of(mask).xp
     shape = _triple(mask.shape)
-    planes = slab or max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    planes = slab or max(1, LABELLED_VOXELS // max(1, shape[1] * shape[2]))
     places = list(blocks_of(shape, (planes, max(1, shape[1]), max(1, shape[2]))))
     seen = BlockLabels(shape, neighbours=neighbours)
     starts = []

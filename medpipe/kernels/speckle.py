@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from medpipe.errors import Rejected
 from medpipe.kernels.noise import detail_noise
 from medpipe.kernels.slabs import along, edged, moved, slab_ranges
 from medpipe.types import Array
 from medpipe.xp import backend_of
+
+_LEAST_SQUARE = 1e-30
+"""Squares below it count as it: what is divided by them stays a number in float32."""
 
 
 def speckle_of(x: Array, /) -> float:
@@ -114,7 +119,7 @@ def srad(x: Array, /, *, speckle: float, decay: float, iterations: int, step: fl
         for first, last in slab_ranges(x.shape):
             slab = edged(before, first, last, border=2)
             own = moved(slab, (0, 0, 0), border=2)
-            flows = _speckle_conductance(slab, axes, q0 * q0)
+            flows = _speckle_conductance(slab, axes, max(q0 * q0, _LEAST_SQUARE))
             change = xp.zeros(own.shape, dtype=xp.float32)
             # of each pair of voxels the one further on tells how much flows
             for axis in axes:
@@ -140,9 +145,13 @@ def _speckle_conductance(slab: Array, axes: list[int], q0_squared: float) -> Arr
     # both sides of the fraction times the square of the voxel, so that a voxel of 0 is no exception
     mean = own + total * xp.float32(1.0 / neighbours)
     varied = squares * xp.float32(2.0 / neighbours) - (total * xp.float32(1.0 / neighbours)) ** 2
-    q_squared = xp.where(mean > 0, varied / xp.where(mean > 0, mean * mean, xp.float32(1.0)), xp.float32(0.0))
+    # the square of a small mean can be 0 in float32, and nothing that varies may be too much
+    with np.errstate(over="ignore"):
+        q_squared = varied / xp.maximum(mean * mean, xp.float32(_LEAST_SQUARE))
+    q_squared = xp.where(mean > 0, q_squared, xp.float32(0.0))
     q_squared = xp.where(xp.isnan(mean), mean, q_squared)
-    return xp.clip(1.0 / (1.0 + (q_squared - q0_squared) / (q0_squared * (1.0 + q0_squared))), 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        return xp.clip(1.0 / (1.0 + (q_squared - q0_squared) / (q0_squared * (1.0 + q0_squared))), 0.0, 1.0)
 
 
 def refuse_negative(x: Array, /) -> None:

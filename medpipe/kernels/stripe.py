@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from medpipe.errors import Rejected
+from medpipe.kernels.bins import counted
 from medpipe.kernels.intensity import varying
 from medpipe.types import Array
 from medpipe.xp import backend_of, to_numpy
@@ -43,12 +44,11 @@ def density(values: Array, /) -> tuple[Floats, Floats]:
         The kernel's standard deviation is 1/80 of the greatest magnitude; the grid goes three of
         them beyond the values. Values are first counted in bins of 1/64 of a step of the grid.
     """
-    xp = backend_of(values).xp
     low, high = float(values.min()), float(values.max())
     width = max(abs(low), abs(high)) / GRID
     grid = np.linspace(low - _REACH * width, high + _REACH * width, GRID)
     fine = math.ceil((high - low) / (grid[1] - grid[0]) * _FINE)
-    counts, edges = xp.histogram(values, bins=max(fine, _FINE))
+    counts, edges = counted(values, bins=max(fine, _FINE))
     weights, ends = to_numpy(counts).astype(np.float64), to_numpy(edges).astype(np.float64)
     centres = 0.5 * (ends[:-1] + ends[1:])
     kernel = np.exp(-0.5 * ((grid[:, None] - centres) / width) ** 2)

@@ -25,12 +25,16 @@ def put_fit(lake: Lake, value: Mapping[str, Any], *, name: str) -> bool:
     found = digest(value)
     lake.store.put_if_absent(LAYOUT.fit(found), canonical(value).encode())
     read_fit(lake, found)
-    entries = [(order, other) for known, other, order in lake_fits(lake) if known == name]
-    latest, newest = max(entries, default=(0, ""))
-    if newest == found:
-        return False
-    entry = {"name": name, "digest": found, "order": latest + 1}
-    return lake.store.put_if_absent(LAYOUT.fit_entry(name, latest + 1), json.dumps(entry, sort_keys=True).encode())
+    while True:
+        entries = [(order, other) for known, other, order in lake_fits(lake) if known == name]
+        latest, newest = max(entries, default=(0, ""))
+        if newest == found:
+            return False
+        entry = {"name": name, "digest": found, "order": latest + 1}
+        place = LAYOUT.fit_entry(name, latest + 1)
+        if lake.store.put_if_absent(place, json.dumps(entry, sort_keys=True).encode()):
+            return True
+        # somebody else took the place at the same time: this one comes after that one
 
 
 def read_fit(lake: Lake, fit_digest: str) -> dict[str, Any]:

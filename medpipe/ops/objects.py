@@ -59,8 +59,10 @@ class SegmentationObjects:
 
     def __post_init__(self) -> None:
         for rules, label, pattern in self._rules():
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", label) or _OWN_NAME.fullmatch(label):
-                raise ConfigError(f"{rules}: {label!r} is no label (lower-case letters, digits and _, not roi_N)")
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", label) or _OWN_NAME.fullmatch(label):
+                raise ConfigError(
+                    f"{rules}: {label!r} is no label (at most 64 lower-case letters, digits and _, not roi_N)"
+                )
             self._check(rules, label, pattern)
 
     def _rules(self) -> Iterator[tuple[str, str, str]]:

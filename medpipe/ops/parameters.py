@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from medpipe.contracts.protocols import ImageOp
@@ -31,6 +31,7 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    keyed: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare a parameter of an op.
 
@@ -46,8 +47,10 @@ def parameter(
         Inclusive bounds of the value, or of each item of a list.
     above : float, optional
         Exclusive lower bound.
+    keyed : callable, optional
+        What of a value goes into keys; all of it without one.
     """
-    metadata = {"doc": doc, "unit": unit, "low": low, "high": high, "above": above}
+    metadata = {"doc": doc, "unit": unit, "low": low, "high": high, "above": above, "keyed": keyed}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -88,13 +91,19 @@ def build(op_type: type[T], given: Mapping[str, Any], where: str) -> T:
 
 
 def changed(op: Any) -> dict[str, Any]:
-    """Return an op's parameters that differ from their defaults, as JSON values."""
+    """Return an op's parameters that differ from their defaults, as JSON values, as they go into keys."""
     spec: dict[str, Any] = {}
     for field in dataclasses.fields(op):
         value = getattr(op, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
-            spec[field.name] = _plain(value)
+            keyed = field.metadata.get("keyed")
+            spec[field.name] = _plain(value if keyed is None else keyed(value))
     return spec
+
+
+def named_spec(op: Any) -> dict[str, Any]:
+    """Return name and version of an op, and its parameters that differ from their defaults."""
+    return {"op": op.name, "version": op.version, **changed(op)}
 
 
 def json_schema(op_type: type[Any]) -> dict[str, Any]:
@@ -111,7 +120,7 @@ def json_schema(op_type: type[Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, ImageOp):
-        return {"op": value.name, "version": value.version, **changed(value)}
+        return named_spec(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

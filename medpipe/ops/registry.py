@@ -15,7 +15,7 @@ from typing import Any
 import medpipe.ops.builtin  # noqa: F401  # medpipe's own ops register themselves
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
-from medpipe.ops.parameters import build, changed
+from medpipe.ops.parameters import build, named_spec
 from medpipe.ops.regions import Composed
 from medpipe.ops.register import REGISTERED, Family
 
@@ -50,7 +50,7 @@ def spec_of(op: Any) -> dict[str, Any]:
     """Return what goes into keys: name, version, and parameters that are not at their default."""
     if isinstance(op, Composed):
         return op.spec()
-    return {"op": op.name, "version": op.version, **changed(op)}
+    return named_spec(op)
 
 
 def op_digest(op: Any) -> str:

@@ -15,8 +15,9 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
     ----------
     before, now : mapping
         Locks as read from TOML: ``resolved`` (by route: ``image``, ``regions``, ``features``,
-        ``keep``), ``models`` (by route: name and digest), and ``recipe`` with its ``select``, which
-        makes no other key but another choice.
+        ``keep``, ``companions``, ``views``), ``models`` (by route: name and digest), and ``recipe``
+        with its ``select`` and the ``where`` and ``prefer`` of companions, which make no other key but
+        another choice.
 
     Returns
     -------
@@ -31,6 +32,7 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
             lines.append(f"route {name}: {'new' if old is None else 'gone'}")
             continue
         lines += [f"route {name}, {line}" for line in _route_changes(old, new)]
+        lines += [f"route {name}, {line}" for line in _choice_changes(name, before, now)]
         lines += [
             f"route {name}, {line}"
             for line in _model_changes(before["models"].get(name, []), now["models"].get(name, []))
@@ -42,8 +44,7 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
 
 
 def _route_changes(old: Spec, new: Spec) -> Iterator[str]:
-    for place in range(max(len(old["image"]), len(new["image"]))):
-        yield from _op_changes(f"image {place}", _at(old["image"], place), _at(new["image"], place))
+    yield from _chain_changes("image", old["image"], new["image"])
     yield from _named_changes(
         "regions", *({op.get("name", op["op"]): op for op in side["regions"]} for side in (old, new))
     )
@@ -55,6 +56,44 @@ def _route_changes(old: Spec, new: Spec) -> Iterator[str]:
             yield f"features {name}: image {_image(images[0][name])} -> {_image(images[1][name])}"
     if old["keep"] != new["keep"]:
         yield f"keep: {_shown(old['keep'])} -> {_shown(new['keep'])}"
+    yield from _companion_changes(*(_by_name(side, "companions") for side in (old, new)))
+    yield from _view_changes(*(_by_name(side, "views") for side in (old, new)))
+
+
+def _companion_changes(old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:
+    yield from _come_and_gone("companions", old, new)
+    for name in sorted(set(old) & set(new)):
+        one, other = old[name], new[name]
+        yield from _chain_changes(f"companions {name}, image", one["image"], other["image"])
+        yield from _op_changes(f"companions {name}, align", one["align"], other["align"])
+        if one["fuse"] != other["fuse"]:
+            yield f"companions {name}: fuse {one['fuse']} -> {other['fuse']}"
+
+
+def _view_changes(old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:
+    yield from _come_and_gone("views", old, new)
+    for name in sorted(set(old) & set(new)):
+        yield from _op_changes(f"views {name}", old[name]["op"], new[name]["op"])
+        if old[name]["of"] != new[name]["of"]:
+            yield f"views {name}: image {old[name]['of']} -> {new[name]['of']}"
+
+
+def _choice_changes(route: str, before: Spec, now: Spec) -> Iterator[str]:
+    """Yield the companions of a route that another volume may be now."""
+    old, new = (_companion_tables(side, route) for side in (before, now))
+    for name in sorted(set(old) & set(new)):
+        for what in ("where", "prefer"):
+            if old[name].get(what) != new[name].get(what):
+                yield f"companions {name}: {what} changed"
+
+
+def _companion_tables(lock: Spec, route: str) -> Mapping[str, Spec]:
+    routes = lock.get("recipe", {}).get("route", [])
+    return next((_by_name(table, "companions") for table in routes if table["name"] == route), {})
+
+
+def _by_name(side: Spec, what: str) -> Mapping[str, Spec]:
+    return {entry["name"]: entry for entry in side.get(what, [])}
 
 
 def _model_changes(old: list[Spec], new: list[Spec]) -> Iterator[str]:
@@ -70,6 +109,16 @@ def _model_changes(old: list[Spec], new: list[Spec]) -> Iterator[str]:
 def _named_changes(what: str, old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:
     for name in sorted({*old, *new}):
         yield from _op_changes(f"{what} {name}", old.get(name), new.get(name))
+
+
+def _come_and_gone(what: str, old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:
+    for name in sorted(set(old) ^ set(new)):
+        yield f"{what} {name}: {'new' if name in new else 'gone'}"
+
+
+def _chain_changes(what: str, old: list[Spec], new: list[Spec]) -> Iterator[str]:
+    for place in range(max(len(old), len(new))):
+        yield from _op_changes(f"{what} {place}", _at(old, place), _at(new, place))
 
 
 def _op_changes(where: str, old: Spec | None, new: Spec | None) -> Iterator[str]:

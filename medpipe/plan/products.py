@@ -152,13 +152,20 @@ class Products:
             key = product_key(
                 "views",
                 content=content.volume,
-                regions=[found.key for found in regions] if view.op.uses_regions else [],
+                regions=[found.key for found in regions if self._is_shown(view, found)],
                 companion=of_image.get(view.image, ""),
                 view=spec,
                 numeric_class=content.numeric_class,
                 **self._factors(content, is_final=view.image == "final"),
             )
             yield Wanted(kind="views", key=key, view=view)
+
+    def _is_shown(self, view: Shown, found: Wanted) -> bool:
+        """Tell whether a view may show regions of a source; of companions anything can be the name."""
+        if not view.op.uses_regions:
+            return False
+        named, source = getattr(view.op, "regions", ()), self.route.regions[found.region_source]
+        return not named or source.uses_companions or source.name in named
 
     def _wanted_regions(self, content: Content) -> Iterator[Wanted]:
         for place, op in enumerate(self.route.regions):

@@ -9,10 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
+from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.keys import canonical, digest
+from medpipe.ops.registry import spec_of
 from medpipe.recipe.recipe import Recipe, parse_recipe
 
 FORMAT = 1
@@ -85,13 +88,31 @@ Resolve = Callable[[str], tuple[str, Standard]]
 """A reference to ``name@DIGEST`` and its standard; raises ``ConfigError`` for an unknown one."""
 
 
-def named_standards(recipe: Recipe) -> Iterator[tuple[int, int, str, str]]:
-    """Yield (place of the route, place of the image op, reference, path in the recipe) of each standard named."""
-    for number, route in enumerate(recipe.routes):
-        for place, op in enumerate(route.image):
+Path = tuple[str | int, ...]
+"""Where something stands in a recipe's tables."""
+
+
+class Named(NamedTuple):
+    """A standard that an op of a recipe names: the op, the ops before it, the reference, and the path in the recipe."""
+
+    op: ImageOp
+    before: tuple[ImageOp, ...]
+    reference: str
+    path: Path
+
+    @property
+    def where(self) -> str:
+        """The path as text."""
+        return ".".join(map(str, self.path))
+
+
+def named_standards(recipe: Recipe) -> Iterator[Named]:
+    """Yield each standard that a recipe names, of ops of a chain in order."""
+    for path, ops in _chains(recipe):
+        for place, op in enumerate(ops):
             reference = getattr(op, "standard", None)
             if reference is not None:
-                yield number, place, reference, f"route.{number}.image.{place}.standard"
+                yield Named(op, ops[:place], reference, (*path, place, "standard"))
 
 
 def pin_standards(recipe: Recipe, resolve: Resolve) -> Recipe:
@@ -109,17 +130,33 @@ def pin_standards(recipe: Recipe, resolve: Resolve) -> Recipe:
         If a standard is not known, is of another kind, or was observed on images that had
         gone through other ops than stand before it in the recipe.
     """
-    if not any(named_standards(recipe)):
-        return recipe
-    tables = copy.deepcopy(recipe.source)
-    for number, place, reference, where in named_standards(recipe):
+    count = sum(1 for _ in named_standards(recipe))
+    for place in range(count):
         # ops before it are pinned by now, as they were when the cohort was observed
-        route = parse_recipe(tables).routes[number]
-        name, standard = _resolved(resolve, reference, where)
-        _check_fits(standard, route.image[place], route.chain[:place], where)
+        named = next(islice(named_standards(recipe), place, None))
+        name, standard = _resolved(resolve, named.reference, named.where)
+        _check_fits(standard, named.op, [spec_of(op) for op in named.before], named.where)
         stated = {"percentiles": list(standard.percentiles), "values": list(standard.values)}
-        tables["route"][number]["image"][place] |= {"standard": name, **stated}
-    return parse_recipe(tables)
+        tables = copy.deepcopy(recipe.source)
+        _table_at(tables, named.path[:-1]).update({"standard": name, **stated})
+        recipe = parse_recipe(tables)
+    return recipe
+
+
+def _chains(recipe: Recipe) -> Iterator[tuple[Path, tuple[ImageOp, ...]]]:
+    """Yield every chain of image ops of a recipe, and where it stands."""
+    for number, route in enumerate(recipe.routes):
+        yield ("route", number, "image"), route.image
+        for place, source in enumerate(route.regions):
+            yield ("route", number, "regions", place, "after"), getattr(source, "after", ())
+        for place, companion in enumerate(route.companions):
+            yield ("route", number, "companions", place, "image"), companion.image
+
+
+def _table_at(tables: Any, path: Path) -> Any:
+    for step in path:
+        tables = tables[step]
+    return tables
 
 
 def _check_fits(standard: Standard, op: Any, before: list[dict[str, Any]], where: str) -> None:

@@ -94,6 +94,7 @@ class CompanionImages:
         return self._on_grid(place, original)
 
     def _image(self, place: int) -> Volume:
+        """Return a companion image as it was read, until its ops were worked."""
         if place not in self._read:
             self._step("companions")
             try:
@@ -136,6 +137,9 @@ class CompanionImages:
             try:
                 volume = self._image(place)
                 volume = volume.with_data(to_device(volume.data, device=self._room.device))
+                if self._companions[place].image:
+                    # digests were taken before anything is worked: nobody asks for it as it was read
+                    del self._read[place]
                 self._worked[place] = apply_chain(self._companions[place].image, volume)
             except Rejected as rejected:
                 if rejected.code in PASSING:
@@ -195,11 +199,22 @@ def on_grid(image: Volume, original: Volume, matrix: NDArray[np.float64]) -> Vol
     Returns
     -------
     Volume
-        Values, unit and modality of `image`, geometry of `original`; NaN beyond the image.
+        Values, unit, modality and quantity of `image`, geometry of `original`; NaN beyond the image.
     """
     places = voxel_to_voxel(matrix_of(original), matrix_of(image), between=matrix)
     data = affine_sample(image.data, matrix=places, shape=original.geometry.spatial_shape)
-    return replace(original, data=data, unit=image.unit, modality=image.modality, suv=None, padding=None)
+    return replace(
+        original,
+        data=data,
+        unit=image.unit,
+        modality=image.modality,
+        quantity=image.quantity,
+        # these are of an image as it was read
+        suv=None,
+        padding=None,
+        real_world=None,
+        display=None,
+    )
 
 
 def _or_raise(found: Volume | Rejected) -> Volume:

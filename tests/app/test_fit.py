@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,10 @@ from medpipe.kernels.foreground import foreground
 from medpipe.kernels.gaussian import gaussian
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.runs import run_before
+from medpipe.lake.runs import Run, run_before
 from medpipe.ops.extract_landmarks import Landmarks
+from medpipe.recipe.lock import lock_recipe
+from medpipe.recipe.recipe import parse_recipe
 from tests.app.phantom import ct_slice, rows, write
 from tests.app.reconstructions import Place
 from tests.cli.commands import write_key
@@ -155,6 +158,17 @@ def test_fitting_again_gives_the_same_and_a_name_is_not_taken_over_silently(fitt
 def test_what_cannot_be_fitted_is_one_clear_error(fitted, change, message):
     with pytest.raises(ConfigError, match=message):
         fit_standard(replace(fitted[1], **change))
+
+
+@pytest.mark.parametrize(
+    "source", ['{ op = "whole", then = [ { op = "erode", radius_mm = 3.0 } ] }', '{ op = "body", name = "whole" }']
+)
+def test_a_region_that_is_only_called_whole_is_no_whole_image(fitted, monkeypatch, source):
+    text = OBSERVING.replace('{ op = "whole" }', source)
+    lock = lock_recipe(parse_recipe(tomllib.loads(text)), lambda _: pytest.fail("no model")).to_toml()
+    monkeypatch.setattr(Run, "lock", lambda _: lock)
+    with pytest.raises(ConfigError, match="its region 'whole' is not what the op whole gives"):
+        fit_standard(fitted[1])
 
 
 def test_a_recipe_pins_the_fit_and_its_images_get_one_scale(fitted, archive, capsys):

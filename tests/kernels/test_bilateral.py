@@ -1,11 +1,16 @@
 """Bilateral smoothing against the definition and against ITK."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 import medpipe.kernels.bilateral as kernel
+from medpipe.errors import Rejected
 from medpipe.kernels.bilateral import bilateral, bilateral_by_shifts, bilateral_radius
+from medpipe.ops.denoise import Bilateral
+from medpipe.types import Geometry, Volume
 
 SPACING_MM = (2.0, 1.0, 0.8)
 
@@ -64,3 +69,16 @@ def test_a_missing_voxel_takes_its_window_with_it_and_no_more():
     expected = np.zeros(x.shape, bool)
     expected[2:5, 8:13, 8:13] = True
     np.testing.assert_array_equal(np.isnan(found), expected)
+
+
+def test_a_window_that_never_ends_is_refused_and_the_largest_one_has_its_weights_in_memory():
+    x = noisy((1, 24, 24))
+    fine = Geometry(shape=x.shape, spacing_mm=(1.0, 0.05, 0.05))
+    op = Bilateral(sigma_mm=10.0, sigma_value=15.0)
+    with pytest.raises(Rejected, match="E_WINDOW"):
+        op(Volume(data=x, geometry=fine))
+    plane, solid = (replace(fine, shape=shape, spacing_mm=(1.0, 0.2, 0.2)) for shape in ((1, 24, 24), (9, 24, 24)))
+    # 201 by 201 voxels in a plane
+    assert op.memory(plane) > 12 * 201 * 201
+    with pytest.raises(Rejected, match="E_WINDOW"):
+        op(Volume(data=noisy(solid.shape), geometry=solid))

@@ -81,3 +81,13 @@ def test_speckle_is_told_from_the_logarithm(speckle):
     assert speckle_of(x.astype(np.float32)) == pytest.approx(speckle, rel=0.05)
     with pytest.raises(Rejected, match="E_CONSTANT"):
         speckle_of(np.zeros((3, 4, 5), np.float32))
+
+
+def test_diffusion_into_the_black_around_an_image_stays_finite():
+    x = np.zeros((1, 120, 120), np.float32)
+    x[0, 40:80, 40:80] = 100 * np.random.default_rng(8).gamma(10, 0.1, (40, 40))
+    found = srad(x, speckle=0.3, decay=0.1666666667, iterations=30, step=0.2)
+    assert np.isfinite(found).all()
+    assert found[0, 45:75, 45:75].std() < x[0, 45:75, 45:75].std()
+    # speckle that is all but gone before the last steps
+    assert np.isfinite(srad(x, speckle=0.3, decay=10.0, iterations=30, step=1.0)).all()

@@ -42,6 +42,22 @@ def test_the_latest_of_a_name_is_the_one_put_last(lake):
     assert max(lake_fits(lake), key=lambda entry: entry[2])[1] == digest(first)
 
 
+def test_of_two_fits_at_once_the_one_that_came_second_is_the_latest(lake, monkeypatch):
+    first, second = {"values": [1.0]}, {"values": [2.0]}
+    put = lake.store.put_if_absent
+    others = [LAYOUT.fit_entry("t1", 1)]
+
+    def put_if_absent(path, data):
+        if path in others:
+            others.remove(path)
+            put_fit(lake, first, name="t1")
+        return put(path, data)
+
+    monkeypatch.setattr(lake.store, "put_if_absent", put_if_absent)
+    assert put_fit(lake, second, name="t1")
+    assert {(order, found) for _, found, order in lake_fits(lake)} == {(1, digest(first)), (2, digest(second))}
+
+
 def test_altered_fits_and_names_are_found(lake):
     value = {"values": [1.0]}
     put_fit(lake, value, name="t1")

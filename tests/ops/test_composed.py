@@ -181,6 +181,7 @@ def test_what_it_looks_at_is_what_its_parts_look_at():
     [
         ({"called": "roi_1"}, "name: 'roi_1'"),
         ({"called": "My tumour"}, "name: 'My tumour'"),
+        ({"called": "n" * 65}, "name: 'nnn"),
         ({"after": [Suv(), Resample(spacing_mm=(1.0, 1.0, 1.0))]}, "after.1: resample moves"),
         ({"after": [Straighten()]}, "after.0: straighten moves"),
     ],

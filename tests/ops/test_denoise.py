@@ -116,6 +116,14 @@ def test_the_noise_is_estimated_once_for_the_volume_unless_it_is_given():
     assert (Lee(speckle=0.1).halo(geometry), Srad(speckle=0.1, iterations=4).halo(geometry)) == ((2,) * 3, (8,) * 3)
 
 
+def test_noise_that_is_nothing_in_float32_is_refused_and_little_noise_is_not():
+    x = sphere() + np.random.default_rng(1).normal(0, 20, (32, 32, 32)).astype(np.float32)
+    with pytest.raises(Rejected, match="E_CONSTANT"):
+        NonLocalMeans()(of(x * np.float32(1e-23)))
+    small = np.float32(2.0**-43)
+    np.testing.assert_allclose(NonLocalMeans()(of(x * small)).data / small, NonLocalMeans()(of(x)).data, rtol=1e-4)
+
+
 def test_a_magnitude_loses_the_bias_of_its_noise():
     clean = sphere(high=60.0, radius=12.0)
     rng = np.random.default_rng(2)
@@ -188,7 +196,10 @@ def test_a_window_around_a_voxel_is_odd(name):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"op": "nlm", "sigma": -1.0}, "here.sigma: -1.0 is not above 0.0"),
+        ({"op": "nlm", "sigma": -1.0}, "here.sigma: -1.0 is below 1e-15"),
+        ({"op": "nlm", "sigma": 1e-200}, "here.sigma: 1e-200 is below 1e-15"),
+        ({"op": "nlm", "strength": 1e-200}, "here.strength: 1e-200 is below 0.001"),
+        ({"op": "bilateral", "sigma_mm": 1, "sigma_value": 1e-200}, "here.sigma_value: 1e-200 is below 1e-15"),
         ({"op": "bilateral", "sigma_mm": 0, "sigma_value": 1}, "here.sigma_mm: 0.0 is not above 0.0 mm"),
         ({"op": "perona_malik", "edge": 1, "step": 0.2}, "here.step: 0.2 is above"),
         ({"op": "srad", "iterations": 0}, "here.iterations: 0 is below 1"),

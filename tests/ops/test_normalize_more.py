@@ -153,6 +153,30 @@ def test_n4_takes_a_single_slice_and_leaves_missing_voxels_missing():
     assert np.flatnonzero(np.isnan(found)).tolist() == [30 * 60 + 30]
 
 
+def test_n4_of_a_constant_foreground_is_rejected():
+    x = np.zeros((8, 24, 24))
+    x[1:7, 4:20, 4:20] = 300.0
+    for data, modality in ((x, "MR"), (x[1:7, 4:20, 4:20], "CT"), (x, "CT")):
+        with pytest.raises(Rejected, match="E_CONSTANT"):
+            N4(levels=2, iterations=5)(volume(data, modality=modality))
+
+
+def test_n4_looks_at_the_whole_image_where_the_smaller_one_is_constant():
+    x = np.full((8, 24, 24), 300.0)
+    x[0, 0, :12] = 290.0
+    given = volume(x, modality="CT")
+    found = N4(levels=2, iterations=5)(given).data
+    np.testing.assert_array_equal(found, N4(levels=2, iterations=5, shrink=1)(given).data)
+    np.testing.assert_allclose(found, x, rtol=0.05)
+
+
+def test_n4_states_what_the_library_takes_for_the_image_it_looks_at():
+    geometry = Geometry(shape=(100, 100, 100), spacing_mm=(1.0, 1.0, 1.0))
+    needs = {shrink: N4(shrink=shrink).memory(geometry) for shrink in (1, 2, 4)}
+    # of 10^6 voxels, with 24 bytes a voxel for image, mask, field and result
+    assert needs == {1: 69_000_000, 2: 24_000_000 + 45_000_000 // 8, 4: 24_000_000 + 45_000_000 // 64}
+
+
 def test_n4_of_nothing_above_0_is_rejected():
     with pytest.raises(Rejected, match="EMPTY_ROI"):
         N4()(volume(-np.abs(np.random.default_rng(2).normal(size=(4, 9, 9))), modality="CT"))

@@ -282,6 +282,23 @@ def test_padding_counts_for_nothing_if_the_recipe_says_so(source):
         assert dice(found.mask, truth) > 0.96
 
 
+def test_a_point_is_in_the_slice_it_lies_in_also_where_slices_lie_unevenly():
+    data = np.zeros((5, 6, 6))
+    for place in range(5):
+        data[place] = place
+    positions = (0.0, 1.0, 2.0, 3.0, 20.0)
+    uneven = np.diag([2.0, 2.0, 5.0, 1.0])
+    uneven[2, 3] = 7.0
+    given = volume(data, spacing_mm=(5.0, 2.0, 2.0), affine_lps=tuple(uneven.reshape(-1)), slice_positions_mm=positions)
+    for z_mm, slices in ((7.0, [0]), (9.9, [3]), (15.0, [3]), (20.0, [4]), (27.0, [4])):
+        seeded = Grown(seed="point", at_mm=(4.0, 4.0, z_mm), low=slices[0] - 0.1, high=slices[0] + 0.1)
+        (found,) = seeded(given, NONE)
+        assert np.flatnonzero(found.mask.any(axis=(1, 2))).tolist() == slices
+    for z_mm in (6.0, 36.0):
+        (found,) = Grown(seed="point", at_mm=(4.0, 4.0, z_mm), low=0.0)(given, NONE)
+        assert found.code == "W_OUTSIDE"
+
+
 @pytest.mark.parametrize(
     ("make", "where"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,18 @@ def test_millimetres_need_a_spacing(step):
 @pytest.mark.parametrize("step", [FillHoles(), KeepLargest()])
 def test_voxels_need_none(step):
     np.testing.assert_array_equal(step(ball(9.0), BARE), ball(9.0))
+
+
+@pytest.mark.parametrize(("neighbours", "share"), [(6, 0.2), (18, 0.06), (26, 0.06)])
+def test_the_components_of_a_mask_of_noise_are_in_the_stated_memory(neighbours, share):
+    geometry = Geometry(shape=(40, 200, 200), spacing_mm=(1.0, 1.0, 1.0))
+    mask = np.random.default_rng(5).random(geometry.shape) < share
+    step = KeepLargest(neighbours=neighbours)
+    step(mask[:2, :4, :4], geometry)  # compiled
+    tracemalloc.start()
+    try:
+        step(mask, geometry)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= step.memory(geometry) <= 3 * peak

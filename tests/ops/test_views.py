@@ -133,6 +133,12 @@ def test_the_projected_memory_covers_what_the_call_takes(name, axes):
 # pictures -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pixel_mm", [1e-7, 1e-310])
+def test_a_png_of_pixels_too_small_to_be_told_does_not_tell_them(pixel_mm):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert png_bytes(grey, pixel_mm=pixel_mm) == png_bytes(grey)
+
+
 def test_a_png_is_what_others_read_and_says_how_large_a_pixel_is():
     grey = np.random.default_rng(2).integers(0, 256, (300, 411)).astype(np.uint8)
     with Image.open(BytesIO(png_bytes(grey, pixel_mm=2.0))) as picture:

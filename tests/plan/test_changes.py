@@ -45,3 +45,47 @@ def test_what_is_new_and_what_is_gone_is_named():
 def test_another_package_of_a_model_is_named_by_its_digests():
     lines = told(resolve=lambda reference: ModelPin(name=reference, digest="cd" * 32))
     assert lines == [f"route ct, models nodule: {'ab' * 8} -> {'cd' * 8}"]
+
+
+PAIRED = """name = "ct"
+views = [ { name = "small", op = "thumbnail", size = 32 }, { name = "hot", op = "projection", image = "pet" } ]
+"""
+COMPANION = """
+[[route.companions]]
+name = "pet"
+where = { modality = "PT" }
+image = [ { op = "suv" } ]
+
+[[route]]
+name = "thick"
+"""
+
+
+def told_of_pairs(*changes):
+    paired = (('name = "ct"\n', PAIRED), ('[[route]]\nname = "thick"\n', COMPANION))
+    return recipe_changes(spec(locked(*paired)), spec(locked(*paired, *changes)))
+
+
+def test_changed_companions_and_views_are_named():
+    assert told_of_pairs() == []
+    assert told_of_pairs(("size = 32", "size = 48")) == ["route ct, views small: thumbnail size 32 -> 48"]
+    assert told_of_pairs(('image = "pet"', 'image = "final"')) == ["route ct, views hot: image pet -> final"]
+    other = ('image = [ { op = "suv" } ]', 'align = { op = "rigid" }\nfuse = true')
+    lines = told_of_pairs(other)
+    assert lines[:3] == [
+        "route ct, companions pet, image 0: gone",
+        "route ct, companions pet, align: same_frame -> rigid",
+        "route ct, companions pet: fuse False -> True",
+    ]
+    kind = ('{ op = "suv" }', '{ op = "suv", kind = "lbm" }')
+    assert told_of_pairs(kind) == ["route ct, companions pet, image 0: suv kind default -> lbm"]
+    where = ('where = { modality = "PT" }\nimage', 'where = { modality = "PT", min_slices = 9 }\nimage')
+    assert told_of_pairs(where) == ["route ct, companions pet: where changed"]
+
+
+def test_companions_and_views_that_come_and_go_are_named():
+    paired = (('name = "ct"\n', PAIRED), ('[[route]]\nname = "thick"\n', COMPANION))
+    come = ["companions pet: new", "views hot: new", "views small: new"]
+    assert told(*paired) == [f"route ct, {line}" for line in come]
+    gone = recipe_changes(spec(locked(*paired)), spec(locked()))
+    assert gone == [f"route ct, {line.replace('new', 'gone')}" for line in come]

@@ -59,6 +59,7 @@ def test_a_recipe_becomes_ops_in_the_order_of_its_tables():
         ({"regions": [{"op": "median"}]}, "route.0.regions.0.op", "no regions op"),
         ({"regions": [{"op": "segmentation_objects", "map": {"gtv": "("}}]}, "route.0.regions.0", "no regular"),
         ({"regions": [{"op": "segmentation_objects", "map": {"G T V": "gtv"}}]}, "route.0.regions.0", "no label"),
+        ({"regions": [{"op": "segmentation_objects", "map": {"g" * 65: "gtv"}}]}, "route.0.regions.0", "no label"),
         ({"regions": [{"op": "body"}, {"op": "body", "ct_above_hu": -300.0}]}, "route.0.regions", "twice"),
         ({"regions": []}, "route.0.regions", "at least one"),
         ({"features": [{"op": "lbp"}]}, "route.0.features.0.name", "required"),

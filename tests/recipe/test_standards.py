@@ -87,3 +87,43 @@ def test_without_a_lake_no_name_means_anything():
     values = "values = [1.0, 2.0, 3.0], percentiles = [1.0, 50.0, 99.0]"
     plain = lock_recipe(parse_recipe(tomllib.loads(TEXT.replace('standard = "t1"', values))), lambda _: None)
     assert plain.recipe.routes[0].image[1].values == (1.0, 2.0, 3.0)
+
+
+ELSEWHERE = """
+name = "mine"
+
+[[route]]
+name = "mr"
+image = [ { op = "gaussian", sigma_mm = 1.0 } ]
+regions = [
+    { op = "otsu", name = "plain" },
+    { op = "otsu", after = [ { op = "gaussian", sigma_mm = 1.0 }, { op = "nyul", standard = "t1" } ] },
+]
+
+[[route.companions]]
+name = "t2"
+image = [ { op = "gaussian", sigma_mm = 1.0 }, { op = "nyul", standard = "t1" } ]
+"""
+
+
+def test_standards_are_pinned_wherever_image_ops_stand():
+    route = read_lock(locked(ELSEWHERE).to_toml()).recipe.routes[0]
+    for op in (route.regions[1].after[1], route.companions[0].image[1]):
+        assert (op.standard, op.values) == (f"t1@{FITTED.digest}", FITTED.values)
+    other = ELSEWHERE.replace('{ op = "gaussian", sigma_mm = 1.0 }, { op = "nyul", standard = "t1" } ] },', "] },")
+    for text, path in ((ELSEWHERE, r"regions\.1\.after\.1"), (other, r"companions\.0\.image\.1")):
+        with pytest.raises(ConfigError, match=rf"route\.0\.{path}\.standard: fitted on images after no op"):
+            locked(text, Standard.from_json({**FITTED.to_json(), "chain": []}))
+
+
+def test_keys_know_a_standard_by_its_digest_not_by_its_name():
+    def resolve(reference):
+        return f"{reference}@{FITTED.digest}", FITTED
+
+    def lock(text):
+        return lock_recipe(parse_recipe(tomllib.loads(text)), lambda _: None, resolve)
+
+    one, other = lock(TEXT), lock(TEXT.replace('"t1"', '"brains"'))
+    assert other.recipe.routes[0].image[1].standard == f"brains@{FITTED.digest}"
+    assert other.digest == one.digest
+    assert one.recipe.routes[0].chain[1]["standard"] == f"@{FITTED.digest}"

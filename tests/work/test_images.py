@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from medpipe.plan.products import Content, wanted_products
 from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, SuvScales, Volume
+from medpipe.work import images as images_module
 from medpipe.work.case import run_case
 from tests.work.rooms import Room, an_order
 
@@ -187,6 +189,58 @@ def test_a_companion_that_cannot_be_used_is_a_row_with_its_code(image, code):
 def test_a_companion_file_that_is_not_as_it_was_scanned_ends_the_case_for_now(code):
     result = run(room(pet=code))
     assert (result.case.status, result.case.code) == ("rejected", code)
+
+
+class OneTime(Room):
+    """Makes its companion images when they are asked for, and keeps none."""
+
+    def image(self, name):
+        if name != "pet":
+            return super().image(name)
+        made = a_pet()
+        self.read_once = weakref.ref(made.data)
+        return made
+
+
+def test_a_companion_image_is_not_kept_as_it_was_read_once_its_ops_were_worked(monkeypatch):
+    given = OneTime(locked(), volume=an_image(), images={"ct": "S_NO_COMPANION"})
+    is_kept = []
+
+    def watched(*parts):
+        is_kept.append(given.read_once() is not None)
+        return on_grid(*parts)
+
+    on_grid = images_module.on_grid
+    monkeypatch.setattr(images_module, "on_grid", watched)
+    assert row(run(given), "registrations", companion="pet")["status"] == "ok"
+    assert is_kept == [False]
+
+
+def test_on_the_grid_of_the_image_values_are_still_those_of_the_companion():
+    own = replace(an_image(), quantity="ADC", padding=(0.0, 0.0), display=(), real_world=())
+    found = images_module.on_grid(replace(a_pet(), quantity="T1"), own, np.eye(4))
+    assert (found.quantity, found.modality, found.unit) == ("T1", "PT", "BQML")
+    assert found.padding is found.display is found.real_world is found.suv is None
+
+
+def test_a_surface_of_named_regions_is_keyed_by_their_sources_alone():
+    text = TEXT.replace('{ name = "skin", op = "surface" }', '{ name = "skin", op = "surface", regions = ["body"] }')
+    more = text.replace("opening_mm = 0.0 } ]", 'opening_mm = 0.0 }, { op = "otsu" } ]')
+    assert more != text
+
+    def view_keys(lock):
+        wanted = wanted_products(
+            lock, lock.recipe.routes[0], Content(volume="11" * 32, companions="", numeric_class="x")
+        )
+        return {one.view.name: one.key for one in wanted if one.view is not None}
+
+    assert view_keys(locked(more)) == view_keys(locked(text))
+    every = more.replace(', regions = ["body"]', "")
+    assert view_keys(locked(every))["skin"] != view_keys(locked(TEXT))["skin"]
+    assert (
+        view_keys(locked(text))["skin"]
+        != view_keys(locked(text.replace("opening_mm = 0.0", "opening_mm = 1.0")))["skin"]
+    )
 
 
 def made_anew(before, given):

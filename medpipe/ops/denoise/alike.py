@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
-from medpipe.errors import ConfigError
+from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels.alike import tile_bytes
-from medpipe.kernels.bilateral import bilateral, bilateral_radius
+from medpipe.kernels.bilateral import MOST_VOXELS, bilateral, bilateral_radius, window_voxels
 from medpipe.kernels.nlm import non_local_means
 from medpipe.kernels.noise import detail_noise, magnitude_noise
 from medpipe.kernels.speckle import refuse_negative
@@ -17,23 +17,32 @@ from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
 
+_WEIGHT_BYTES = 12
+"""Of a voxel of a window: its weight, and what it is worked out with."""
+
+_LEAST_NOISE = 1e-15
+"""Less noise, squared, is no number in float32 that could be divided by."""
+
 
 @register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonLocalMeans:
     """Averages voxels whose surroundings look alike; for magnitudes (MR) without the bias of their noise.
 
-    The level of noise is estimated once for the volume unless it is given.
+    The level of noise is estimated unless it is given: once for the volume, or for each frame of a series.
     """
 
     name: ClassVar[str] = "nlm"
     version: ClassVar[int] = 1
 
     sigma: float | None = parameter(
-        None, doc="Standard deviation of the noise; estimated if absent.", unit="unit of the image", above=0.0
+        None,
+        doc="Standard deviation of the noise; estimated if absent.",
+        unit="unit of the image",
+        low=_LEAST_NOISE,
     )
     strength: float = parameter(
-        0.8, doc="How different surroundings may be, in standard deviations.", above=0.0, high=20.0
+        0.8, doc="How different surroundings may be, in standard deviations.", low=0.001, high=20.0
     )
     patch_size: int = parameter(3, doc="Edge of the cubes that are compared, odd.", unit="voxel", low=1, high=9)
     distance: int = parameter(2, doc="How far to look along each axis.", unit="voxel", low=1, high=10)
@@ -63,7 +72,8 @@ class NonLocalMeans:
         Raises
         ------
         Rejected
-            ``E_CONSTANT`` if no noise can be told, ``E_NEGATIVE`` if a magnitude is below 0.
+            ``E_CONSTANT`` if no noise can be told, or only such as is nothing in float32 (below 1e-15),
+            ``E_NEGATIVE`` if a magnitude is below 0.
         """
         return volume.with_data(by_frame(volume, self._denoised))
 
@@ -74,6 +84,8 @@ class NonLocalMeans:
         sigma = self.sigma
         if sigma is None:
             sigma = magnitude_noise(x) if is_magnitude else detail_noise(x)
+            if sigma < _LEAST_NOISE:
+                raise Rejected("E_CONSTANT")
         return non_local_means(
             x,
             patch_size=self.patch_size,
@@ -96,7 +108,9 @@ class Bilateral:
         doc="Standard deviation of distances; twice that is looked.", unit="mm", above=0.0, high=20.0
     )
     sigma_value: float = parameter(
-        doc="Standard deviation of differences; steps well above it stay.", unit="unit of the image", above=0.0
+        doc="Standard deviation of differences; steps well above it stay.",
+        unit="unit of the image",
+        low=_LEAST_NOISE,
     )
 
     def halo(self, geometry: Geometry) -> Halo | None:
@@ -106,8 +120,13 @@ class Bilateral:
         return bilateral_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 result and of a tile."""
-        return result_bytes(geometry, beside=1) + tile_bytes(max(self.halo(geometry) or (0,)))
+        """Return the bytes of the float32 result, of a tile and of the window's weights."""
+        if geometry.spacing_mm is None:
+            return 0
+        radius = bilateral_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm, shape=geometry.spatial_shape)
+        if window_voxels(radius) > MOST_VOXELS:
+            return 0
+        return result_bytes(geometry, beside=1) + tile_bytes(max(radius)) + _WEIGHT_BYTES * window_voxels(radius)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
         """Return the smoothed volume.
@@ -115,7 +134,8 @@ class Bilateral:
         Raises
         ------
         Rejected
-            ``E_SPACING`` if the spacing is not known.
+            ``E_SPACING`` if the spacing is not known, ``E_WINDOW`` if the window would hold more than
+            131,072 voxels.
         """
         spacing_mm = known_spacing(volume.geometry)
         return volume.with_data(

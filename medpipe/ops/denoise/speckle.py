@@ -65,7 +65,7 @@ class Srad:
     """Speckle-reducing anisotropic diffusion: what varies more than speckle does is an edge."""
 
     name: ClassVar[str] = "srad"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     speckle: float | None = parameter(
         None, doc="Coefficient of variation of the speckle; estimated if absent.", above=0.0, high=2.0

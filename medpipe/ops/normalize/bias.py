@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +11,8 @@ import numpy as np
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import Rejected
-from medpipe.ops.frames import by_frame, result_bytes
+from medpipe.kernels.intensity import varying
+from medpipe.ops.frames import by_frame, frame_bytes, result_bytes
 from medpipe.ops.itk import LIBRARY_BYTES, itk, one_thread
 from medpipe.ops.normalize.foreground import foreground_of, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
@@ -19,6 +22,9 @@ from medpipe.xp import backend_of, to_device, to_numpy
 
 _LEAST_VOXELS = 4
 """An axis is not shrunk below so many voxels."""
+
+_ESTIMATE_BYTES = 45
+"""What the library takes for each voxel of the image that the field is estimated from."""
 
 
 @register("image")
@@ -34,7 +40,7 @@ class N4:
     """
 
     name: ClassVar[str] = "n4"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_quantity: ClassVar[bool] = True
     library_bytes: ClassVar[int] = LIBRARY_BYTES
 
@@ -49,8 +55,9 @@ class N4:
         return None
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the foreground's search, or of image, mask and field."""
-        return result_bytes(geometry, beside=20)
+        """Return the bytes of the foreground's search, or of image, mask, field, and what the smaller image needs."""
+        by = _shrinking(geometry.spatial_shape, self.shrink)
+        return result_bytes(geometry, beside=20) + frame_bytes(geometry, per_voxel=_ESTIMATE_BYTES) // math.prod(by)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the corrected volume; its unit stays.
@@ -58,8 +65,8 @@ class N4:
         Raises
         ------
         Rejected
-            ``E_CONSTANT`` if the foreground cannot be found, ``EMPTY_ROI`` if nothing in it is
-            above 0, ``E_DIMENSIONS`` of a line or point, ``E_NONFINITE`` where a result is beyond float32,
+            ``E_CONSTANT`` if the foreground cannot be found or is constant, ``EMPTY_ROI`` if nothing
+            in it is above 0, ``E_DIMENSIONS`` of a line or point, ``E_NONFINITE`` where a result is beyond float32,
             ``E_QUANTITATIVE`` for a map of a quantity.
         """
         refuse_map(volume, allowed=self.quantitative)
@@ -84,8 +91,7 @@ class N4:
         # logarithms are of what is above 0
         with np.errstate(invalid="ignore"):
             inside = inside & np.isfinite(x) & (x > 0)
-        if not inside.any():
-            raise Rejected("EMPTY_ROI")
+        varying(x, inside)  # the library makes any field of a constant
         with one_thread():
             return self._estimated(x, inside, spacing_mm)
 
@@ -104,9 +110,9 @@ class N4:
         steps = [float(spacing_mm[axis]) for axis in reversed(axes)]
         image.SetSpacing(steps)
         mask.SetSpacing(steps)
-        by = [min(self.shrink, max(size // _LEAST_VOXELS, 1)) for size in image.GetSize()]
+        by = _shrinking(image.GetSize(), self.shrink)
         small, small_mask = sitk.Shrink(image, by), sitk.Shrink(mask, by)
-        if not sitk.GetArrayViewFromImage(small_mask).any():
+        if not _varies(*(sitk.GetArrayViewFromImage(one) for one in (small, small_mask))):
             small, small_mask = image, mask
         n4 = sitk.N4BiasFieldCorrectionImageFilter()
         n4.SetMaximumNumberOfIterations([self.iterations] * self.levels)
@@ -115,3 +121,13 @@ class N4:
         logarithm = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image))
         field: np.ndarray[Any, np.dtype[np.float32]] = np.exp(logarithm, out=logarithm).astype(np.float32, copy=False)
         return field.reshape(x.shape)
+
+
+def _shrinking(sizes: Sequence[int], factor: int) -> list[int]:
+    """Return by how much each axis is made smaller."""
+    return [min(factor, max(size // _LEAST_VOXELS, 1)) for size in sizes]
+
+
+def _varies(image: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> bool:
+    values = image[mask != 0]
+    return bool(values.size) and bool(values.min() < values.max())

@@ -84,8 +84,8 @@ class Clahe:
         Raises
         ------
         Rejected
-            ``E_CONSTANT`` if the image does not vary, ``EMPTY_ROI`` if no voxel is finite,
-            ``E_QUANTITATIVE`` for a map of a quantity.
+            ``E_CONSTANT`` if the image does not vary, or nothing within its tiles, as where they are single
+            voxels; ``EMPTY_ROI`` if no voxel is finite, ``E_QUANTITATIVE`` for a map of a quantity.
         """
         refuse_map(volume, allowed=self.quantitative)
         tile = tile_shape(volume.geometry.spatial_shape, tiles=self.tiles)

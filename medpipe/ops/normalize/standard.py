@@ -36,6 +36,12 @@ def _resolved(values: Sequence[float]) -> Sequence[float]:
     return values
 
 
+def _by_digest(reference: str) -> str:
+    """Return a pinned reference without the name, which changes no voxel."""
+    name, at, digest = reference.partition("@")
+    return at + digest if digest not in ("", "latest") else name
+
+
 @register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nyul:
@@ -51,7 +57,9 @@ class Nyul:
     fitted: ClassVar[str] = NYUL
 
     standard: str | None = parameter(
-        None, doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside."
+        None,
+        doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside.",
+        keyed=_by_digest,
     )
     percentiles: tuple[float, ...] = parameter(
         _DECILES, doc="Percentiles that are landmarks, rising.", unit="%", low=0.0, high=100.0
@@ -107,7 +115,9 @@ class Match:
     fitted: ClassVar[str] = QUANTILES
 
     standard: str | None = parameter(
-        None, doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside."
+        None,
+        doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside.",
+        keyed=_by_digest,
     )
     percentiles: tuple[float, ...] = parameter(
         tuple(float(share) for share in range(101)),

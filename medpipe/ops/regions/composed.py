@@ -11,13 +11,13 @@ from medpipe.bits import Bits
 from medpipe.contracts.protocols import Carrier, ImageOp, RegionSource, RegionStep, UsesPadding
 from medpipe.errors import ConfigError, Rejected
 from medpipe.ops.frames import frame_bytes, result_bytes
-from medpipe.ops.parameters import changed
+from medpipe.ops.parameters import named_spec
 from medpipe.ops.roi import Box, widened
 from medpipe.ops.suv import Suv
 from medpipe.types import Companions, Geometry, Region, Volume
 from medpipe.xp import backend_of, to_device, to_numpy
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _OWN_NAME: Final = re.compile(r"roi_\d+")
 
 
@@ -93,9 +93,9 @@ class Composed:
         """Return what goes into keys: that of the source, and what there is around it."""
         around: dict[str, Any] = {"name": self.called} if self.called else {}
         for place in ("after", "then"):
-            ops = [{"op": op.name, "version": op.version, **changed(op)} for op in getattr(self, place)]
+            ops = [named_spec(op) for op in getattr(self, place)]
             around |= {place: ops} if ops else {}
-        return {"op": self.source.name, "version": self.version, **changed(self.source), **around}
+        return {**named_spec(self.source), **around}
 
     def memory(self, geometry: Geometry) -> int:
         """Return the most that an op, the source or a step takes beside what is held at that time."""
@@ -168,7 +168,7 @@ def composed(
     ----------
     source : RegionSource
     called : str
-        Name of its regions: lower-case letters, digits and _, not ``roi_N``.
+        Name of its regions: at most 64 lower-case letters, digits and _, not ``roi_N``.
     after : sequence of ImageOp
         Applied to the original image; none may move voxels to another grid.
     then : sequence of RegionStep
@@ -179,7 +179,7 @@ def composed(
         With the path within the source's table, such as ``after.0``.
     """
     if called and (not _NAME.fullmatch(called) or _OWN_NAME.fullmatch(called)):
-        raise ConfigError(f"name: {called!r} is no name (lower-case letters, digits and _, not roi_N)")
+        raise ConfigError(f"name: {called!r} is no name (at most 64 lower-case letters, digits and _, not roi_N)")
     if source.uses_companions and (called or after):
         what = "name" if called else "after"
         raise ConfigError(f"{what}: {source.name} takes regions and their names from objects, not from the image")

@@ -14,6 +14,7 @@ from medpipe.kernels.growing import Place, grown, grown_by_confidence
 from medpipe.ops.parameters import parameter
 from medpipe.ops.regions.voxels import VoxelSource, found, measured, need_bytes, without
 from medpipe.ops.register import register
+from medpipe.ops.slices import among_slices
 from medpipe.types import Array, Companions, Geometry, Region, Volume
 from medpipe.xp import backend_of
 
@@ -28,7 +29,7 @@ class Grown(VoxelSource):
     """
 
     name: ClassVar[str] = "grown"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     seed: Literal["maximum", "minimum", "centre", "point"] = parameter(
         "maximum", doc="Where it starts: the greatest or least value (the first of equal ones), the centre, or at_mm."
@@ -106,7 +107,9 @@ def _place(at_mm: tuple[float, float, float], geometry: Geometry) -> Place | Non
     matrix = geometry.matrix
     if matrix is None:
         raise Rejected("W_UNPLACED")
-    x, y, z = (math.floor(part + 0.5) for part in np.linalg.solve(matrix, [*at_mm, 1.0])[:3])
+    along = np.linalg.solve(matrix, [*at_mm, 1.0])[2::-1]
+    along[:1] = among_slices(along[:1], geometry)
+    z, y, x = (math.floor(part + 0.5) for part in along)
     place = (z, y, x)
     if any(not 0 <= n < size for n, size in zip(place, geometry.spatial_shape, strict=True)):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from medpipe.contracts.protocols import Halo
 from medpipe.kernels import components
-from medpipe.kernels.labels import SLAB_VOXELS, Neighbours, chosen_components
+from medpipe.kernels.labels import LABELLED_VOXELS, Neighbours, chosen_components
 from medpipe.ops.frames import frame_bytes, known_spacing
 from medpipe.ops.parameters import parameter
 from medpipe.ops.regions.voxels import ML_MM3
@@ -18,6 +18,9 @@ from medpipe.ops.register import register
 from medpipe.types import Array, Geometry
 
 _LABELLED_BYTES_PER_VOXEL = 10
+
+_TABLE_BYTES_PER_VOXEL = {6: 5, 18: 1, 26: 0}
+"""What is noted of components where a mask is noise: the more neighbours there are, the fewer components."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +150,8 @@ class KeepLargest(_Near):
     neighbours: Neighbours = parameter(26, doc="Voxels that belong together: by a face, an edge, a corner.")  # noqa: RUF009
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the result, and of the labels of a slab."""
-        return _labelled_bytes(geometry)
+        """Return the bytes of the result, of the labels of a slab, and of the table of components of a noisy mask."""
+        return _labelled_bytes(geometry, self.neighbours)
 
     def __call__(self, mask: Array, geometry: Geometry) -> Array:  # noqa: ARG002  # by voxels
         """Return what is kept."""
@@ -173,8 +176,8 @@ class DropBelow(_Near):
     neighbours: Neighbours = parameter(26, doc="Voxels that belong together: by a face, an edge, a corner.")  # noqa: RUF009
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the result, and of the labels of a slab."""
-        return _labelled_bytes(geometry)
+        """Return the bytes of the result, of the labels of a slab, and of the table of components of a noisy mask."""
+        return _labelled_bytes(geometry, self.neighbours)
 
     def __call__(self, mask: Array, geometry: Geometry) -> Array:
         """Return what stays; raises ``Rejected`` (``E_SPACING``) without a spacing."""
@@ -183,7 +186,11 @@ class DropBelow(_Near):
         return chosen_components(mask, lambda sizes: sizes >= least_voxels * (1 - 1e-9), neighbours=self.neighbours)
 
 
-def _labelled_bytes(geometry: Geometry) -> int:
+def _labelled_bytes(geometry: Geometry, neighbours: Neighbours) -> int:
     _, y, x = geometry.spatial_shape
-    slab = min(math.prod(geometry.spatial_shape), max(SLAB_VOXELS, y * x))
-    return frame_bytes(geometry, per_voxel=1) + _LABELLED_BYTES_PER_VOXEL * slab + 16 * y * x
+    slab = min(math.prod(geometry.spatial_shape), max(LABELLED_VOXELS, y * x))
+    return (
+        frame_bytes(geometry, per_voxel=1 + _TABLE_BYTES_PER_VOXEL[neighbours])
+        + _LABELLED_BYTES_PER_VOXEL * slab
+        + 16 * y * x
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from medpipe.errors import ConfigError, Rejected
+from medpipe.errors import ConfigError
 from medpipe.kernels.classes import otsu_thresholds
+from medpipe.kernels.foreground import clipped
 from medpipe.kernels.intensity import varying
 from medpipe.ops.parameters import parameter
 from medpipe.ops.regions.voxels import TABLE_BYTES, VoxelSource, check_unit, found, measured, need_bytes, without
@@ -113,7 +114,5 @@ def class_limits(
     """
     xp = backend_of(x).xp
     values = varying(x, xp.ones(x.shape, dtype=bool) if padded is None else ~padded)
-    floor, ceiling = (float(value) for value in xp.percentile(values, [low, high]))
-    if not ceiling > floor:
-        raise Rejected("E_CONSTANT")
-    return otsu_thresholds(xp.clip(values, floor, ceiling, out=values), classes=classes)
+    values, _, _ = clipped(values, low=low, high=high)
+    return otsu_thresholds(values, classes=classes)

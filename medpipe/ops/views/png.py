@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST_STORED = 0xFFFF
 _NO_FILTER = 0
+_MOST_PER_METRE = 0x7FFFFFFF
 
 
 def png_bytes(grey: NDArray[np.uint8], /, *, pixel_mm: float | None = None) -> bytes:
@@ -24,14 +25,16 @@ def png_bytes(grey: NDArray[np.uint8], /, *, pixel_mm: float | None = None) -> b
     ----------
     grey : array of uint8 (rows, columns)
     pixel_mm : float, optional
-        Edge of a pixel, which is square; told as pixels for a metre.
+        Edge of a pixel, which is square; told as pixels for a metre, unless they are more than can be told.
     """
     rows, columns = grey.shape
     lines = np.empty((rows, columns + 1), np.uint8)
     lines[:, 0] = _NO_FILTER
     lines[:, 1:] = grey
     head = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    size = b"" if pixel_mm is None else _chunk(b"pHYs", struct.pack(">IIB", *[round(1000.0 / pixel_mm)] * 2, 1))
+    per_metre = 0.0 if pixel_mm is None else 1000.0 / pixel_mm
+    is_told = pixel_mm is not None and per_metre <= _MOST_PER_METRE
+    size = _chunk(b"pHYs", struct.pack(">IIB", *[round(per_metre)] * 2, 1)) if is_told else b""
     return _SIGNATURE + _chunk(b"IHDR", head) + size + _chunk(b"IDAT", _stored(lines.tobytes())) + _chunk(b"IEND", b"")
 
 

@@ -15,6 +15,7 @@ from medpipe.errors import Rejected
 from medpipe.kernels.mesh import Mesh, mesh_area_mm2, mesh_volume_mm3, surface_mesh
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
+from medpipe.ops.slices import along_affine
 from medpipe.ops.views.mesh_files import glb_bytes, stl_bytes
 from medpipe.types import Geometry, Region, Volume
 
@@ -87,21 +88,10 @@ def placed_surface(region: Region, geometry: Geometry) -> Mesh:
     assert matrix is not None, "surfaces are made of images with a place"
     mesh = surface_mesh(region.bits.inside, spacing_mm=(1.0, 1.0, 1.0))
     places = mesh.vertices + np.array(region.bits.start)
-    places[:, 0] = _along(places[:, 0], geometry)
+    places[:, 0] = along_affine(places[:, 0], geometry)
     points = places[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
     is_inside_out = _signed_volume(points, mesh.faces) < 0.0
     return Mesh(vertices=points, faces=mesh.faces[:, ::-1].copy() if is_inside_out else mesh.faces)
-
-
-def _along(places: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
-    """Return places among slices as multiples of the affine's step, which is the mean one of uneven slices."""
-    positions = geometry.slice_positions_mm
-    depth = geometry.spatial_shape[0]
-    if positions is None or depth < 2:
-        return places
-    steps = (np.array(positions) - positions[0]) / (positions[-1] - positions[0]) * (depth - 1)
-    ends = [2 * steps[0] - steps[1], *steps, 2 * steps[-1] - steps[-2]]
-    return np.asarray(np.interp(places, np.arange(-1.0, depth + 1.0), ends))
 
 
 def _signed_volume(points: NDArray[np.float64], faces: NDArray[np.int64]) -> float:

@@ -1,0 +1,34 @@
+"""Values counted in bins of equal width, also where float32 has no room for the bins' edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medpipe.types import Array
+from medpipe.xp import backend_of
+
+
+def counted(values: Array, /, *, bins: int) -> tuple[Array, Array]:
+    """Return how many values each of some bins from the least to the greatest value holds.
+
+    Parameters
+    ----------
+    values : array of float32
+        Finite.
+    bins : int
+
+    Returns
+    -------
+    counts : array of int64 (bins,)
+    edges : array of float32 (bins + 1,)
+        Of float64 where the values are too near to each other, or too far apart, for edges in float32.
+    """
+    xp = backend_of(values).xp
+    flat = values.reshape(-1)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts, edges = xp.histogram(flat, bins=bins)
+    except ValueError:
+        ends = (np.float64(float(flat.min())), np.float64(float(flat.max())))
+        counts, edges = xp.histogram(flat, bins=bins, range=ends)
+    return counts, edges
