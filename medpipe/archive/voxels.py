@@ -97,19 +97,9 @@ def load_volume(
         data = open_item(path)
         if not is_unchanged(header, data):
             raise Rejected("E_CHANGED")
-        if is_native(header):
-            filling.rescale(
-                header,
-                native_frames(header, data),
-                places,
-                bits_stored=header.bits_stored,
-                high_bit=header.high_bit,
-            )
-        else:
-            filling.take(header, decode(header, bytes(data)), places)
+        filling.read(header, data, places)
         said.add(header, places, data)
     filling.check()
-    scales = filling.scales
     # localizers of one place are pictures, not times
     is_timed = stack.kind != "series4d" or "W_LOCALIZER" in stack.flags or _are_timed(stack, headers)
     if not is_timed and _repeats(array):
@@ -126,7 +116,7 @@ def load_volume(
         quantity=quantity_of(said.kinds, modality=stack.modality, unit=stack.unit),
         display=_shown(said.displays),
     )
-    return volume, scales.pop() if len(scales) == 1 else None
+    return volume, filling.scales.pop() if len(filling.scales) == 1 else None
 
 
 def _repeats(array: Any) -> bool:
@@ -226,6 +216,14 @@ class _Filling:
             raise Rejected("E_FRAME_COUNT")
         if not self._finite:
             raise Rejected("E_NONFINITE")
+
+    def read(self, header: Header, data: bytes | memoryview, places: list[tuple[int, int]]) -> None:
+        """Write the frames of a file where they belong."""
+        if is_native(header):
+            frames = native_frames(header, data)
+            self.rescale(header, frames, places, bits_stored=header.bits_stored, high_bit=header.high_bit)
+        else:
+            self.take(header, decode(header, bytes(data)), places)
 
     def take(self, header: Header, frames: Pixels, places: list[tuple[int, int]]) -> None:
         """Write a file's decoded frames where they belong."""
