@@ -168,11 +168,7 @@ def _by_place(
     """Return what is read of each of a file's frames by their place in the stack."""
     with codec_boundary():
         found = read(data, header)
-    return {
-        index + offset: found[number]
-        for index, frame in places
-        for offset, number in enumerate(range(header.n_frames) if frame < 0 else (frame,))
-    }
+    return {place: found[number] for place, number in _frames(header, places)}
 
 
 def _joined(maps: Mapping[int, tuple[RealWorldValues, ...]]) -> tuple[tuple[RealWorldValues, ...], ...] | None:
@@ -189,8 +185,7 @@ def _kinds(header: Header, places: list[tuple[int, int]]) -> set[tuple[str, tupl
     """Return SOP class and image type of a file's frames."""
     if not header.frames:
         return {(header.sop_class_uid, header.top.image_type)}
-    numbers = (number for _, frame in places for number in (range(header.n_frames) if frame < 0 else (frame,)))
-    return {(header.sop_class_uid, header.frames[number].image_type) for number in numbers}
+    return {(header.sop_class_uid, header.frames[number].image_type) for _, number in _frames(header, places)}
 
 
 class _Filling:

@@ -69,7 +69,7 @@ def enclosed_components(mask: Array, /, *, least_voxels: float, at_most: int) ->
     order = xp.argsort(-sizes, kind="stable")[:at_most]
     wanted = xp.zeros(int(count) + 1, dtype=bool)
     wanted[order] = sizes[order] >= max(least_voxels, 1)
-    return _looked_up(wanted, labels)
+    return looked_up(wanted, labels)
 
 
 def fill_slice_holes(mask: Array, /) -> Array:
@@ -91,7 +91,7 @@ def fill_slice_holes(mask: Array, /) -> Array:
         for edge in _edges(labels):
             inside[edge] = False
         inside[0] = True
-        result[slices] = _looked_up(inside, labels)
+        result[slices] = looked_up(inside, labels)
     return result
 
 
@@ -115,7 +115,7 @@ def fill_holes(mask: Array, /) -> Array:
         for end in (0, -1) if size > 1 else ():
             inside[labels.take(end, axis=axis)] = False
     inside[0] = True
-    return _looked_up(inside, labels)
+    return looked_up(inside, labels)
 
 
 def erosion(mask: Array, /, *, radius_mm: float, spacing_mm: Spacing) -> Array:
@@ -261,8 +261,8 @@ def _edges(labels: Array) -> tuple[Array, Array, Array, Array]:
     return labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]
 
 
-def _looked_up(table: Array, labels: Array) -> Array:
-    # Slice by slice: indexing turns the labels into 8-byte places.
+def looked_up(table: Array, labels: Array) -> Array:
+    """Return what a table of bool says of each label, slice by slice: indexing turns labels into 8-byte places."""
     result = backend_of(labels).xp.empty(labels.shape, dtype=bool)
     for place in range(labels.shape[0]):
         result[place] = table[labels[place]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from medpipe.kernels.components import looked_up
 from medpipe.kernels.labels import Neighbours, structure
 from medpipe.types import Array
 from medpipe.xp import backend_of
@@ -31,16 +32,11 @@ def grown(x: Array, seeds: Sequence[Place], /, *, low: float, high: float, neigh
     array of bool (z, y, x)
     """
     backend = backend_of(x)
-    xp = backend.xp
     labels, count = backend.ndi.label((x >= low) & (x <= high), structure=structure(neighbours))
     wanted = np.zeros(int(count) + 1, dtype=bool)
     wanted[[int(labels[seed]) for seed in seeds]] = True
     wanted[0] = False
-    table = xp.asarray(wanted)
-    result = xp.empty(x.shape, dtype=bool)
-    for place in range(x.shape[0]):
-        result[place] = table[labels[place]]
-    return result
+    return looked_up(backend.xp.asarray(wanted), labels)
 
 
 def grown_by_confidence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medpipe.kernels.components import looked_up
 from medpipe.kernels.gaussian import gaussian
 from medpipe.kernels.labels import structure
 from medpipe.types import Array
@@ -91,13 +92,10 @@ def connected_to_strong(weak: Array, strong: Array, /) -> Array:
     xp = backend.xp
     labels, count = backend.ndi.label(weak, structure=structure(26))
     wanted = xp.zeros(int(count) + 1, dtype=bool)
-    result = xp.empty(weak.shape, dtype=bool)
     for place in range(weak.shape[0]):
         wanted[labels[place][strong[place]]] = True
     wanted[0] = False
-    for place in range(weak.shape[0]):
-        result[place] = wanted[labels[place]]
-    return result
+    return looked_up(wanted, labels)
 
 
 def without_gaps(x: Array, /) -> Array:

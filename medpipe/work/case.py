@@ -255,7 +255,7 @@ class _Work:
             return self.original
         image = self.final if name == "final" else self._images.aligned(name, self.original)
         if isinstance(image, Rejected):
-            raise image
+            raise image.kept()
         return image
 
     def _found_regions(self) -> tuple[Region, ...]:
@@ -273,7 +273,7 @@ class _Work:
             companions = Companions()
             if op.uses_companions:
                 if isinstance(self.companions, Rejected):
-                    raise self.companions
+                    raise self.companions.kept()
                 companions = self.companions
             self.step("regions")
             self._regions[place] = op(self.original, companions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from medpipe.types import Volume
 from medpipe.work.content import volume_digest
 from medpipe.work.fused import apply_chain
 from medpipe.xp import to_device, to_numpy
+
+Made = TypeVar("Made")
 
 _MEASURES = ("overlap", "rotation_deg", "translation_mm", "metric_before", "metric_after", "inverse_mm")
 
@@ -95,15 +97,12 @@ class CompanionImages:
 
     def _image(self, place: int) -> Volume:
         """Return a companion image as it was read, until its ops were worked."""
-        if place not in self._read:
+
+        def read() -> Volume:
             self._step("companions")
-            try:
-                self._read[place] = self._room.image(self._companions[place].name)
-            except Rejected as rejected:
-                if rejected.code in PASSING:
-                    raise  # it says nothing about the image: the case is tried again
-                self._read[place] = rejected.kept()
-        return _or_raise(self._read[place])
+            return self._room.image(self._companions[place].name)
+
+        return _once(self._read, place, read)
 
     def _digest(self, place: int, original: Volume) -> str:
         companion = self._companions[place]
@@ -132,36 +131,25 @@ class CompanionImages:
 
     def _ready(self, place: int) -> Volume:
         """Return a companion image after its ops."""
-        if place not in self._worked:
+
+        def work() -> Volume:
             self._step("registrations")
-            try:
-                volume = self._image(place)
-                volume = volume.with_data(to_device(volume.data, device=self._room.device))
-                if self._companions[place].image:
-                    # digests were taken before anything is worked: nobody asks for it as it was read
-                    del self._read[place]
-                self._worked[place] = apply_chain(self._companions[place].image, volume)
-            except Rejected as rejected:
-                if rejected.code in PASSING:
-                    raise
-                self._worked[place] = rejected.kept()
-        return _or_raise(self._worked[place])
+            volume = self._image(place)
+            volume = volume.with_data(to_device(volume.data, device=self._room.device))
+            if self._companions[place].image:
+                # digests were taken before anything is worked: nobody asks for it as it was read
+                del self._read[place]
+            return apply_chain(self._companions[place].image, volume)
+
+        return _once(self._worked, place, work)
 
     def _alignment(self, place: int, original: Volume) -> Alignment:
-        if place not in self._alignments:
-            try:
-                ready = self._ready(place)
-                self._step("registrations")
-                hosted = [one.with_data(to_numpy(one.data)) for one in (original, ready)]
-                self._alignments[place] = self._companions[place].align(*hosted)
-            except Rejected as rejected:
-                if rejected.code in PASSING:
-                    raise
-                self._alignments[place] = rejected.kept()
-        found = self._alignments[place]
-        if isinstance(found, Rejected):
-            raise found
-        return found
+        def align() -> Alignment:
+            ready = self._ready(place)
+            self._step("registrations")
+            return self._companions[place].align(*(one.with_data(to_numpy(one.data)) for one in (original, ready)))
+
+        return _once(self._alignments, place, align)
 
     def _on_grid(self, place: int, original: Volume) -> Volume:
         if place not in self._aligned:
@@ -217,7 +205,20 @@ def on_grid(image: Volume, original: Volume, matrix: NDArray[np.float64]) -> Vol
     )
 
 
-def _or_raise(found: Volume | Rejected) -> Volume:
+def _once(held: dict[int, Made | Rejected], place: int, make: Callable[[], Made]) -> Made:
+    """Return what is made of a companion image, or raise why there is none; made or refused at most once.
+
+    A refusal that says nothing about the image is not kept: the case is tried again.
+    """
+    if place not in held:
+        try:
+            held[place] = make()
+        except Rejected as rejected:
+            if rejected.code in PASSING:
+                raise
+            held[place] = rejected.kept()
+    found = held[place]
     if isinstance(found, Rejected):
-        raise found
+        # what is raised takes hold of the frames it passes: never the one that is kept
+        raise found.kept()
     return found

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -15,6 +17,7 @@ from medpipe.reasons import REASONS
 from medpipe.types import Companions, Geometry, Region, Shares, Structure, SuvScales, Volume
 from medpipe.work.case import run_case
 from medpipe.work.content import companions_digest, volume_digest
+from medpipe.work.room import Reading
 from tests.work.rooms import Room, a_volume, an_order, locked
 
 
@@ -348,3 +351,22 @@ def test_regions_go_with_an_image_that_is_straightened_and_its_features_say_so()
     mask = room.companions(tilted).regions[0].mask
     # whole pixels a slice: nothing is between pixels, so the same voxels are measured
     assert drawn == pytest.approx(float(tilted.data[mask].mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("refuse", [{}, {"companions": "E_GRID"}])
+def test_a_case_that_ended_holds_nothing_of_what_it_read(refuse):
+    class Read(Room):
+        def read(self):
+            volume = a_volume()
+            held.append(weakref.ref(volume.data))
+            return Reading(volume=volume, quantization=None)
+
+    held = []
+    gc.collect()
+    gc.disable()
+    try:
+        # a refusal that is kept, or a step that knows the case, would leave it to the collector
+        run_case(an_order(), Read(refuse=refuse), lambda stage, subject: None)
+        assert [array() is None for array in held] == [True]
+    finally:
+        gc.enable()
