@@ -129,9 +129,8 @@ def test_a_family_alone_has_the_values_it_has_among_others(family: str) -> None:
 
 
 def test_columns_do_not_depend_on_the_order_of_families() -> None:
-    assert (
-        Ibsi(bins=8, families=("glcm", "statistics")).columns == Ibsi(bins=8, families=("statistics", "glcm")).columns
-    )
+    one, other = Ibsi(bins=8, families=("glcm", "statistics")), Ibsi(bins=8, families=("statistics", "glcm"))
+    assert repr(one.columns) == repr(other.columns)
 
 
 def test_an_extraction_says_how_levels_are_made_and_whether_it_keeps_to_the_standard() -> None:
