@@ -314,6 +314,8 @@ class Column:
         ``3D``, ``3D_avg``, ... or an empty string.
     low, high : float
         Range a defined value can have; NaN where unbounded.
+    filter, filter_ibsi : str
+        Of what is measured on the response map of a filter: its tag and its IBSI code; empty for the image itself.
     """
 
     name: str
@@ -323,6 +325,8 @@ class Column:
     aggregation: str = ""
     low: float = math.nan
     high: float = math.nan
+    filter: str = ""
+    filter_ibsi: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,12 +26,20 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
                     "unit": column.unit,
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
-                    "discretisation": _discretisation(extraction.op, column),
-                    "compliance": extraction.op.compliance,
+                    "discretisation": _discretisation(_measured_by(extraction.op, column), column),
+                    "compliance": _measured_by(extraction.op, column).compliance,
                     "low": None if math.isnan(column.low) else column.low,
                     "high": None if math.isnan(column.high) else column.high,
+                    "filter": column.filter or None,
+                    "filter_ibsi": column.filter_ibsi or None,
                 }
     return list(rows.values())
+
+
+def _measured_by(extractor: Extractor, column: Column) -> Extractor:
+    """Return the settings behind a column: those for response maps where it is measured on one."""
+    on_maps: Extractor | None = getattr(extractor, "on_maps", None) if column.filter else None
+    return extractor if on_maps is None else on_maps
 
 
 def _discretisation(extractor: Extractor, column: Column) -> str | None:

@@ -185,7 +185,7 @@ FEATURE_ORDER = ("modality", "series_key", "volume_key", "region_key", "image", 
 
 FEATURE_DICTIONARY = TableSchema(
     "feature_dictionary",
-    1,
+    2,
     "a feature column of an extraction",
     (
         Field("extraction", "string", "name of the extraction in the recipe"),
@@ -193,13 +193,15 @@ FEATURE_DICTIONARY = TableSchema(
         Field("name", "string", "column of features"),
         Field("family", "string", "statistics, morphology, glcm, lbp, ..."),
         Field("ibsi", "string", "IBSI code, or null"),
-        Field("unit", "string", "physical unit; image = unit of the image; 1 = none"),
+        Field("unit", "string", "physical unit; image = unit of the image; map = of a response map; 1 = none"),
         Field("aggregation", "string", "3D, 3D_avg, ...; or null"),
         Field("image", "string", "image measured"),
         Field("discretisation", "string", "how grey levels are made, or null"),
         Field("compliance", "string", "ibsi, deviates or none"),
         Field("low", "float64", "lowest defined value, or null"),
         Field("high", "float64", "highest defined value, or null"),
+        Field("filter", "string", "filter whose response map is measured, as in the column's name; or null"),
+        Field("filter_ibsi", "string", "IBSI code of the filter, or null"),
     ),
     ("extraction", "extraction_digest", "name"),
 )

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
 from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
 from medpipe.kernels.resample import SPLINE_PAD
-from medpipe.ops import roi
+from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
 from medpipe.ops.parameters import parameter
@@ -58,10 +59,21 @@ class Ibsi:
     ivh_bin_width, ivh_bins : float or None, int or None
         Levels of the intensity-volume histogram: bins of a width, or a number of them; without
         both the intensities are its levels, in steps of 1.
+    filters : tuple of ImageOp
+        Filters of IBSI 2. Each makes a response map of the whole interpolated and rounded image;
+        what re-segmentation of the original intensities left of the region is measured on it, in
+        columns of their own whose names begin with the filter.
+    filter_families : tuple of str
+        Families measured on response maps: all but those of shape and of intensity peaks.
+    filter_bins, filter_bin_width : int or None, float or None
+        Grey levels of response maps: a number of bins (that of ``bins`` if both are absent), or
+        bins of a width from the map's minimum in the region, which is not compliant. Levels of
+        the intensity-volume histogram are ``ivh_bins``, or 1000.
 
     Notes
     -----
-    Zwanenburg et al., Radiology 2020, doi:10.1148/radiol.2020191145.
+    Zwanenburg et al., Radiology 2020, doi:10.1148/radiol.2020191145; Whybra et al., Radiology
+    2024, doi:10.1148/radiol.231319 (filters).
     """
 
     name: ClassVar[str] = "ibsi"
@@ -85,12 +97,27 @@ class Ibsi:
         None, doc="width of a level of the intensity-volume histogram", unit="unit of the image", above=0.0
     )
     ivh_bins: int | None = parameter(None, doc="number of levels of the intensity-volume histogram", low=2)
+    filters: tuple[ImageOp, ...] = parameter((), doc="filters whose response maps are measured too")
+    filter_families: tuple[response_maps.MapFamily, ...] = parameter(
+        ("statistics",), doc="families of features of response maps"
+    )
+    filter_bins: int | None = parameter(
+        None, doc="number of grey-level bins of response maps; bins if absent", low=2, high=MAX_LEVELS
+    )
+    filter_bin_width: float | None = parameter(
+        None, doc="width of a grey-level bin of response maps, not compliant", unit="unit of the map", above=0.0
+    )
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit each other."""
-        for field, given in (("families", self.families), ("aggregations", self.aggregations)):
+        for field, given in (
+            ("families", self.families),
+            ("aggregations", self.aggregations),
+            ("filter_families", self.filter_families),
+        ):
             if not given or len(set(given)) < len(given):
                 raise ConfigError(f"ibsi.{field}: names at least one, and none twice")
+        response_maps.check_filters(self.filters)
         if self.resample_mm is not None and not any(self.resample_mm):
             raise ConfigError("ibsi.resample_mm: at least one axis must be above 0")
         if self.range is not None and not self.range[0] < self.range[1]:
@@ -102,13 +129,41 @@ class Ibsi:
             raise ConfigError(f"ibsi: the family {binned[0]} needs either bin_width or bins")
         if self.ivh_bin_width is not None and self.ivh_bins is not None:
             raise ConfigError("ibsi: either ivh_bin_width or ivh_bins, and not both")
+        if self.filters:
+            _ = self.on_maps
+
+    @property
+    def on_maps(self) -> Ibsi:
+        """How response maps are measured: without steps that the image has gone through.
+
+        Raises
+        ------
+        ConfigError
+            If a family of response maps needs bins, and there are none, or both kinds.
+        """
+        bins = self.filter_bins
+        if bins is None and self.filter_bin_width is None:
+            bins = self.bins
+        try:
+            return Ibsi(
+                families=self.filter_families,
+                bin_width=self.filter_bin_width,
+                bins=bins,
+                aggregations=self.aggregations,
+                ivh_bins=self.ivh_bins or response_maps.IVH_BINS,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"response maps (filter_bins, filter_bin_width): {error}") from None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns in the order of the standard, whatever the order of ``families``."""
         asked = (family for family in FAMILIES if family in self.families)
         columns = (column for family in asked for column in columns_of(family, self.aggregations))
-        return tuple(self._volume_levels.column(column) for column in columns)
+        own = tuple(self._volume_levels.column(column) for column in columns)
+        if not self.filters:
+            return own
+        return own + response_maps.columns_of_maps(self.filters, self.on_maps.columns)
 
     @property
     def _has_texture(self) -> bool:
@@ -174,6 +229,10 @@ class Ibsi:
             steps.append(held + 14 * after + 104 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
         if "glcm" in self.families:
             steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
+        if self.filters and (self.resample_mm is None or geometry.spacing_mm is not None):
+            whole = roi.geometry_after(geometry, self.resample_mm)
+            steps += [held + 12 * after + one.memory(whole) for one in self.filters]
+            steps.append(held + self.on_maps.memory(whole))
         return max(steps) + 2**22
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
@@ -183,8 +242,8 @@ class Ibsi:
         ------
         Rejected
             ``E_AXES``, ``E_GRID``, ``NO_SPACING`` or ``W_UNEVEN`` (see
-            :func:`medpipe.ops.roi.prepare`), or ``E_LEVELS`` for more grey levels than a texture
-            matrix can hold.
+            :func:`medpipe.ops.roi.prepare`), ``E_LEVELS`` for more grey levels than a texture
+            matrix can hold, or ``E_SPACING`` for a filter of a length in mm without spacing.
         """
         names = [column.name for column in self.columns]
         values = dict.fromkeys(names, math.nan)
@@ -195,16 +254,26 @@ class Ibsi:
             limits=self.range,
             outlier_sigma=self.outlier_sigma,
             around_mm=local_intensity.RADIUS_MM if "local_intensity" in self.families else 0.0,
+            context=response_maps.context_of(self.filters, volume.geometry, self.resample_mm),
         )
         measured = roi.prepare(volume, region, chain)
         if measured is None:
             return values
+        values |= self._measured(measured)
+        for one in self.filters:
+            on_map = response_maps.on_map(measured, one)
+            if on_map is not None:
+                values |= response_maps.named_values(one, self.on_maps._measured(on_map))
+        return {name: values[name] if math.isfinite(values[name]) else math.nan for name in names}
+
+    def _measured(self, measured: roi.Roi) -> dict[str, float]:
+        values: dict[str, float] = {}
         for family, measure in _MEASURES.items():
             if family in self.families:
                 values |= measure(self, measured)
         if self._has_texture:
             values |= self._texture(measured)
-        return {name: values[name] if math.isfinite(values[name]) else math.nan for name in names}
+        return values
 
     def _statistics(self, measured: roi.Roi) -> dict[str, float]:
         found = statistics.intensity_statistics(measured.image[measured.intensity])

@@ -56,7 +56,8 @@ class Roi:
 class Chain:
     """Parameters of the chain; see :class:`medpipe.ops.extract_ibsi.Ibsi`.
 
-    ``around_mm`` is how far the image is wanted around the region.
+    ``around_mm`` is how far the image is wanted around the region, ``context`` the same in voxels
+    after interpolation; None wants all of it.
     """
 
     resample_mm: Spacing | None
@@ -65,6 +66,7 @@ class Chain:
     limits: tuple[float, float] | None
     outlier_sigma: float | None
     around_mm: float = 0.0
+    context: tuple[int, int, int] | None = (0, 0, 0)
 
 
 def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
@@ -86,6 +88,7 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
         # A resampled mask may reach one voxel farther than its source.
         z, y, x = (1 + math.ceil(chain.around_mm / step) for step in spacing_mm)
         box = widened(box, (z, y, x), volume.geometry.spatial_shape)
+    box = widened(box, _context(volume.geometry, chain), volume.geometry.spatial_shape)
     if chain.resample_mm is None:
         image = to_numpy(volume.data[box])
         mask = region.bits.within(box)
@@ -156,6 +159,18 @@ def check_grid(volume: Volume, region: Region) -> None:
         raise Rejected("E_GRID")
 
 
+def geometry_after(geometry: Geometry, resample_mm: Spacing | None) -> Geometry:
+    """Return shape and spacing of the volume once resampled.
+
+    Raises
+    ------
+    Rejected
+        ``NO_SPACING`` if resampling is asked for and the spacing is not known.
+    """
+    spacing_mm = geometry.spacing_mm if resample_mm is None else _target_mm(geometry, resample_mm)
+    return Geometry(shape=shape_after(geometry, resample_mm), spacing_mm=spacing_mm)
+
+
 def voxels_after(geometry: Geometry, resample_mm: Spacing | None) -> int:
     """Return the number of voxels of the volume once resampled."""
     return math.prod(shape_after(geometry, resample_mm))
@@ -186,6 +201,21 @@ def _target_mm(geometry: Geometry, resample_mm: Spacing) -> Spacing:
         raise Rejected("NO_SPACING")
     z, y, x = (new or old for new, old in zip(resample_mm, geometry.spacing_mm, strict=True))
     return (geometry.spacing_mm[0] if geometry.spatial_shape[0] == 1 else z), y, x
+
+
+def _context(geometry: Geometry, chain: Chain) -> tuple[int, int, int]:
+    """Return the voxels of the volume that the chain wants around the region's box."""
+    if chain.context is None:
+        return geometry.spatial_shape
+    if chain.resample_mm is None or geometry.spacing_mm is None or not any(chain.context):
+        return chain.context
+    target_mm = _target_mm(geometry, chain.resample_mm)
+    # A resampled mask may reach one voxel farther than its source.
+    z, y, x = (
+        1 + math.ceil(more * new / old)
+        for more, new, old in zip(chain.context, target_mm, geometry.spacing_mm, strict=True)
+    )
+    return z, y, x
 
 
 def _whole_grid(geometry: Geometry, target_mm: Spacing) -> resample.Axes:

@@ -34,6 +34,13 @@ def test_the_recipe_of_the_page_on_uptake_parses():
     assert route.suv is not None
 
 
+def test_the_recipe_of_the_page_on_filters_parses():
+    (text,) = blocks("docs/filters.md", "toml")
+    (route,) = parse_recipe(tomllib.loads(text)).routes
+    names = {column.name for extraction in route.features for column in extraction.op.columns}
+    assert {"log_3D_s1_5_stat_mean", "laws_3D_L5E5E5_inv_max_energy_7_cm_contrast_3D_avg"} <= names
+
+
 def test_the_python_of_the_readme_compiles_and_names_what_exists():
     import medpipe
 

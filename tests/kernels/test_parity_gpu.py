@@ -9,6 +9,7 @@ from medpipe.errors import ConfigError
 from medpipe.kernels import (
     affine,
     anscombe,
+    bands,
     bilateral,
     chan_vese,
     components,
@@ -20,20 +21,25 @@ from medpipe.kernels import (
     intensity,
     labels,
     landmarks,
+    laplacian,
+    laws,
     median,
     mppca,
     nlm,
     noise,
     projection,
     resample,
+    separable,
     slopes,
     speckle,
+    spectral,
     straighten,
     stripe,
     total_variation,
     unsharp,
     voi,
     wavelet,
+    waves,
 )
 from medpipe.xp import backend_of, is_cupy, resolve_device, to_device, to_numpy
 
@@ -45,6 +51,8 @@ AXES = resample.centred_grid(SHAPE, spacing_mm=SPACING_MM, target_mm=(1.7, 1.3, 
 SHIFTS = np.stack([np.linspace(0, 7.3, 12), np.linspace(0.4, -0.4, 12)], axis=1)
 TURNED = np.array([[0.99, 0.01, 0.0, 0.3], [-0.03, 0.97, 0.02, 2.1], [0.05, -0.04, 1.1, -0.4]])
 BODY_MM = {"radius_mm": 2.6, "spacing_mm": SPACING_MM}
+LAPLACIAN = laplacian.laplacian_terms(sigma_mm=1.5, truncate=4.0, spacing_mm=SPACING_MM, by_slice=False)
+WAVE = waves.Wave(sigma_mm=2.0, wavelength_mm=3.0, gamma=0.8, angles_deg=(0.0, 45.0, 90.0, 135.0))
 
 IMAGES = {
     "gaussian": lambda x, _: gaussian.gaussian(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
@@ -94,6 +102,36 @@ IMAGES = {
     "highest along x": lambda x, _: projection.project(x, axis=2, how="max"),
     "mean along z": lambda x, _: projection.project(x, axis=0, how="mean"),
     "resample cubic": lambda x, _: resample.resample(x, AXES, order=3, integral=False),
+    "mean of a window": lambda x, _: separable.convolved(
+        x, [separable.mean_term(5, by_slice=False)], joined="sum", boundary="reflect"
+    ),
+    "laplacian of a gaussian": lambda x, _: separable.convolved(x, LAPLACIAN, joined="sum", boundary="nearest"),
+    "laws": lambda x, _: laws.laws(
+        x, ("L5", "E5", "E5"), rotation_invariant=True, pooling="max", delta=2, boundary="constant"
+    ),
+    "band of a wavelet": lambda x, _: bands.band(
+        x,
+        "LHH",
+        taps=bands.wavelet_taps("db3"),
+        level=2,
+        rotation_invariant=True,
+        pooling="mean",
+        boundary="wrap",
+    ),
+    "gabor": lambda x, _: waves.gabor(
+        x, wave=WAVE, spacing_mm=SPACING_MM, by_slice=False, pooling="mean", boundary="reflect"
+    ),
+    "riesz transform of simoncelli": lambda x, _: spectral.filtered(
+        x, transfer=spectral.Transfer(level=1, orders=(1, 1, 0)), by_slice=False
+    ),
+    "riesz transform of a laplacian": lambda x, _: spectral.riesz_of(
+        x,
+        lambda part: separable.convolved(part, LAPLACIAN, joined="sum", boundary="reflect"),
+        orders=(0, 2, 0),
+        reach=separable.reach_of(LAPLACIAN),
+        boundary="reflect",
+        by_slice=False,
+    ),
 }
 MASKS = {
     "largest component": lambda _, mask: components.largest_component(mask),

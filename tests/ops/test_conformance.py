@@ -44,6 +44,11 @@ REQUIRED = {
     "open": {"radius_mm": 2.0},
     "close": {"radius_mm": 2.0},
     "drop_below": {"ml": 0.1},
+    "mean_filter": {"size": 3},
+    "laplacian_of_gaussian": {"sigma_mm": 1.2},
+    "laws": {"kernels": "L5E5S3", "delta": 2},
+    "gabor": {"sigma_mm": 2.0, "wavelength_mm": 4.0, "gamma": 0.5, "theta_step_deg": 90.0},
+    "separable_wavelet": {"wavelet": "db2", "passes": "LHL"},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""

@@ -1,0 +1,121 @@
+"""Features of response maps: what a filter makes of the image around a region, and how its columns are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from medpipe.contracts.protocols import ImageOp
+from medpipe.errors import ConfigError
+from medpipe.ops import roi
+from medpipe.ops.filters.response import ResponseFilter
+from medpipe.types import Column, Geometry, Volume
+
+MapFamily = Literal[
+    "statistics",
+    "intensity_histogram",
+    "intensity_volume_histogram",
+    "glcm",
+    "glrlm",
+    "glszm",
+    "gldzm",
+    "ngtdm",
+    "ngldm",
+]
+"""Families that say something of a map: its region has the shape it has, and peaks are of calibrated intensities."""
+
+IVH_BINS = 1000
+"""Levels of the intensity-volume histogram of a map, whose values have no unit (IBSI 1, configuration E)."""
+
+
+def check_filters(filters: tuple[ImageOp, ...], /) -> None:
+    """Refuse image ops that are no filters, and a filter given twice.
+
+    Raises
+    ------
+    ConfigError
+        Names the one.
+    """
+    tags = set()
+    for place, one in enumerate(filters):
+        if not isinstance(one, ResponseFilter):
+            raise ConfigError(f"ibsi.filters.{place}: {one.name!r} makes no response map")
+        if one.tag in tags:
+            raise ConfigError(f"ibsi.filters.{place}: {one.tag} is there twice")
+        tags.add(one.tag)
+
+
+def columns_of_maps(filters: tuple[ImageOp, ...], columns: tuple[Column, ...], /) -> tuple[Column, ...]:
+    """Return the columns of each filter: ``log_3D_s1_5_stat_mean``."""
+    return tuple(
+        replace(
+            column,
+            name=_named(one, column.name),
+            unit=column.unit.replace("image", "map"),
+            filter=one.tag,
+            filter_ibsi=one.ibsi,
+        )
+        for one in filters
+        if isinstance(one, ResponseFilter)
+        for column in columns
+    )
+
+
+def named_values(one: ImageOp, values: Mapping[str, float], /) -> dict[str, float]:
+    """Return what was measured on a filter's map by the names of its columns."""
+    return {_named(one, name): value for name, value in values.items()}
+
+
+def context_of(
+    filters: tuple[ImageOp, ...], geometry: Geometry, resample_mm: roi.Spacing | None, /
+) -> tuple[int, int, int] | None:
+    """Return the voxels around a region, after interpolation, that its maps depend on; None for the whole image.
+
+    Raises
+    ------
+    Rejected
+        ``NO_SPACING`` if resampling is asked for and the spacing is not known.
+    """
+    if not filters:
+        return 0, 0, 0
+    after = roi.geometry_after(geometry, resample_mm)
+    wanted = [one.context(after) for one in filters if isinstance(one, ResponseFilter)]
+    known = [context for context in wanted if context is not None]
+    if len(known) < len(wanted):
+        return None
+    z, y, x = (max(context[axis] for context in known) for axis in range(3))
+    return z, y, x
+
+
+def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
+    """Return a region on the map that a filter makes of the image around it, or None where the map has no values.
+
+    Raises
+    ------
+    Rejected
+        ``E_SPACING`` for a filter of a length in mm without spacing.
+    """
+    assert isinstance(one, ResponseFilter)
+    shape = measured.around.shape
+    context = one.context(Geometry(shape=shape, spacing_mm=measured.spacing_mm))
+    # the part of the image that this filter needs; its ends are those of the image where it has any
+    part = roi.widened(measured.box, (max(shape),) * 3 if context is None else context, shape)
+    data = measured.around[part].astype(np.float32)
+    whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
+    z, y, x = (
+        slice(side.start - wide.start, side.stop - wide.start) for side, wide in zip(measured.box, part, strict=True)
+    )
+    response = one(whole).data[z, y, x].astype(np.float64)
+    intensity = measured.intensity & np.isfinite(response)
+    if not intensity.any():
+        return None
+    z, y, x = (slice(0, n) for n in response.shape)
+    return replace(measured, image=response, around=response, box=(z, y, x), intensity=intensity)
+
+
+def _named(one: ImageOp, name: str) -> str:
+    assert isinstance(one, ResponseFilter)
+    return f"{one.tag}_{name}"
