@@ -135,6 +135,10 @@ REASONS: dict[str, Reason] = {
     "E_CODEC_CRASH": _error("the decoder crashed on this input", "report the file's syntax; transcode it"),
     "E_CODEC_PANIC": _error("the decoder gave up on this input", "report the file's syntax; transcode it"),
     "E_NONFINITE": _error("values are not finite", "check the rescale values and the pixel data"),
+    "E_OP_NONFINITE": _error(
+        "an op of the route made infinite values, or none, of voxels that have values",
+        "look at its parameters: a value of the image is beyond what they can be used for",
+    ),
     "E_RESCALE": _error(
         "rescale values are zero, contradict each other, or are missing in a part of the images", "check the exporter"
     ),

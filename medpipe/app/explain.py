@@ -16,6 +16,21 @@ from medpipe.recipe.preferences import coverage_mm, thickness_mm
 
 Row = dict[str, Any]
 
+_PAIR = (
+    "status",
+    "code",
+    "method",
+    "matrix_lps",
+    "overlap",
+    "rotation_deg",
+    "translation_mm",
+    "metric_before",
+    "metric_after",
+    "inverse_mm",
+    "store",
+)
+"""What the table of registrations tells of a pair beside which volumes it is."""
+
 _HOMES = {"volume_key": "volumes", "region_key": "regions", "series_key": "series", "instance_key": "instances"}
 
 
@@ -49,6 +64,7 @@ def explain_key(root: Path, key: str, *, column: str | None = None) -> dict[str,
     facts |= _choice(tables, volume)
     facts["read from"] = _origin(tables, volume)
     facts["computed by"] = _computation(lake, tables, volume)
+    facts |= _pairs(lake, tables, volume)
     facts["scores"] = _scores(tables, kind, row)
     return facts
 
@@ -141,9 +157,7 @@ def _computation(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
     route = volume["route"]
     if not cases or route is None:
         return {"case": "none: the volume was left out or refused"}
-    # the run that published these tables: the case's own may have been killed, or be another recipe's
-    published = tables.rows("runs", {})[-1]
-    lock = tomllib.loads(Run(lake, published["run"]).lock())
+    published, lock = _published(lake, tables)
     return {
         "case": cases[0]["case_key"],
         "run": cases[0]["run"],
@@ -156,6 +170,43 @@ def _computation(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
         "numeric class": cases[0]["numeric_class"],
         "libraries": Run(lake, cases[0]["run"]).info().get("versions"),
     }
+
+
+def _published(lake: Lake, tables: OpenTables) -> tuple[Row, dict[str, Any]]:
+    """Return the run that published the tables, and its lock: a case's own run may be killed, or of another recipe."""
+    published = tables.rows("runs", {})[-1]
+    return published, tomllib.loads(Run(lake, published["run"]).lock())
+
+
+def _pairs(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
+    """Return the companion images of a volume, how each lies to it and what shows it; and what it is one of."""
+    facts: dict[str, Any] = {}
+    pairs = tables.rows("registrations", {"volume_key": volume["volume_key"]})
+    if pairs:
+        specs = {one["name"]: one for one in _published(lake, tables)[1]["resolved"][volume["route"]]["companions"]}
+        views = tables.rows("views", {"volume_key": volume["volume_key"]}, columns=["view", "image"])
+        facts["companion images"] = {
+            pair["companion"]: {
+                **_pair(tables, pair, specs[pair["companion"]]),
+                "shown by": sorted({view["view"] for view in views if view["image"] == pair["companion"]}),
+            }
+            for pair in sorted(pairs, key=lambda pair: str(pair["companion"]))
+        }
+    beside = tables.rows("registrations", {"companion_volume_key": volume["volume_key"]})
+    if beside:
+        facts["companion image of"] = {pair["volume_key"]: pair["companion"] for pair in beside}
+    return facts
+
+
+def _pair(tables: OpenTables, pair: Row, spec: Row) -> dict[str, Any]:
+    key = pair["companion_volume_key"]
+    numbers = {name: pair[name] for name in _PAIR if pair[name] is not None}
+    facts = {"volume_key": key, "aligned by": spec["align"], "image ops": spec["image"], **numbers}
+    if key is None:
+        return facts
+    (companion,) = tables.rows("volumes", {"volume_key": key})
+    facts |= {name: companion[name] for name in ("series_key", "modality", "verdict")}
+    return {**facts, "read from": _origin(tables, companion)}
 
 
 def _scores(tables: OpenTables, kind: str, row: Row) -> list[str]:

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.fastexp import exp_of_negative
+from medpipe.kernels.slabs import window_sums
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -100,7 +101,7 @@ def means_by_shifts(x: Array, weighing: Weighing, /, *, squared: bool = False) -
         there = padded[tuple(slice(first, first + n) for first, n in zip(shift, around, strict=True))]
         differences = (here - there) ** 2
         for axis, half in enumerate(halves):
-            differences = _sums(differences, axis, 2 * half + 1)
+            differences = window_sums(differences, axis, 2 * half + 1)
         weight = xp.exp(-xp.maximum(differences * xp.float32(weighing.scale) - xp.float32(weighing.free), 0))
         weight *= close
         first = tuple(place + half for place, half in zip(shift, halves, strict=True))
@@ -117,16 +118,6 @@ def _with_missing(x: Array, result: Array, weighing: Weighing) -> Array:
         spread = backend.ndi.maximum_filter(missing.astype(backend.xp.uint8), size=size, mode="mirror")
         result[spread > 0] = np.nan
     return result
-
-
-def _sums(x: Array, axis: int, size: int) -> Array:
-    n = x.shape[axis] - size + 1
-    index = [slice(None)] * 3
-    parts = []
-    for first in range(size):
-        index[axis] = slice(first, first + n)
-        parts.append(x[tuple(index)])
-    return sum(parts[1:], parts[0])
 
 
 @njit(cache=True, nogil=True)

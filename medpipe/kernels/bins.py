@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medpipe.types import Array
-from medpipe.xp import backend_of
+from medpipe.xp import backend_of, to_numpy
 
 
 def counted(values: Array, /, *, bins: int) -> tuple[Array, Array]:
@@ -32,3 +33,9 @@ def counted(values: Array, /, *, bins: int) -> tuple[Array, Array]:
         ends = (np.float64(float(flat.min())), np.float64(float(flat.max())))
         counts, edges = xp.histogram(flat, bins=bins, range=ends)
     return counts, edges
+
+
+def centred(values: Array, /, *, bins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return, on the host, how many values each bin of :func:`counted` holds, and the bins' centres."""
+    counts, edges = (to_numpy(part).astype(np.float64) for part in counted(values, bins=bins))
+    return counts, 0.5 * (edges[:-1] + edges[1:])

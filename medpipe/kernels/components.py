@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from medpipe.kernels.labels import structure
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -85,13 +84,13 @@ def fill_slice_holes(mask: Array, /) -> Array:
     """
     backend = backend_of(mask)
     result = backend.xp.empty(mask.shape, dtype=bool)
-    for slices in _slabs(mask.shape):
-        labels, count = backend.ndi.label(~mask[slices], structure=IN_SLICE)
+    for first, last in slab_ranges(mask.shape, planes=_slab_planes(mask.shape)):
+        labels, count = backend.ndi.label(~mask[first:last], structure=IN_SLICE)
         inside = backend.xp.ones(int(count) + 1, dtype=bool)
         for edge in _edges(labels):
             inside[edge] = False
         inside[0] = True
-        result[slices] = looked_up(inside, labels)
+        result[first:last] = looked_up(inside, labels)
     return result
 
 
@@ -243,18 +242,16 @@ def _sizes(labels: Array, count: int) -> Array:
     """Return the number of voxels of each label; background counts as none."""
     xp = backend_of(labels).xp
     sizes = xp.zeros(count + 1, dtype=xp.int64)
-    for slices in _slabs(labels.shape):
+    for first, last in slab_ranges(labels.shape, planes=_slab_planes(labels.shape)):
         # counting turns labels into 8-byte places
-        sizes += xp.bincount(labels[slices].reshape(-1), minlength=count + 1)
+        sizes += xp.bincount(labels[first:last].reshape(-1), minlength=count + 1)
     sizes[0] = 0
     return sizes
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield slices of the first axis: what is made of each takes a small part of the whole's memory."""
-    step = max(1, -(-shape[0] // _MOST_SLABS), _LEAST_SLAB_VOXELS // max(1, shape[1] * shape[2]))
-    for start in range(0, shape[0], step):
-        yield slice(start, start + step)
+def _slab_planes(shape: tuple[int, ...]) -> int:
+    """Return how many planes go together: what is made of them takes a small part of the whole's memory."""
+    return max(-(-shape[0] // _MOST_SLABS), planes_of(shape, _LEAST_SLAB_VOXELS))
 
 
 def _edges(labels: Array) -> tuple[Array, Array, Array, Array]:

@@ -1,41 +1,13 @@
-"""What is not background: Otsu's threshold and the foreground of a volume without one."""
+"""What is not background: the foreground of a volume that has no mask."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from medpipe.errors import Rejected
-from medpipe.kernels.bins import counted
+from medpipe.kernels.classes import otsu_threshold
 from medpipe.kernels.components import fill_slice_holes, largest_component
 from medpipe.kernels.intensity import varying
 from medpipe.types import Array
-from medpipe.xp import backend_of, to_numpy
-
-BINS = 256
-"""Bins of the histogram the threshold is found in."""
-
-
-def otsu_threshold(values: Array, /) -> float:
-    """Return the threshold that parts values into the two most distinct classes.
-
-    Parameters
-    ----------
-    values : array of float32
-        Finite values, not all equal.
-
-    Returns
-    -------
-    float
-        Centre of one of 256 bins from the least to the greatest value; voxels above it are
-        foreground.
-
-    Notes
-    -----
-    The bin that maximises ``w0 w1 (mean0 - mean1)^2`` (N. Otsu, IEEE Trans. SMC 9 (1979) 62-66,
-    doi:10.1109/TSMC.1979.4310076). Histograms of blocks with common edges may be added.
-    """
-    counts, edges = counted(values, bins=BINS)
-    return _otsu(to_numpy(counts).astype(np.float64), to_numpy(edges).astype(np.float64))
+from medpipe.xp import backend_of
 
 
 def clipped_otsu(x: Array, /, *, low: float, high: float) -> tuple[Array, float]:
@@ -109,15 +81,3 @@ def foreground(x: Array, /) -> Array:
     bright = smooth > otsu_threshold(smooth)
     del smooth
     return fill_slice_holes(largest_component(bright))
-
-
-def _otsu(
-    counts: np.ndarray[tuple[int], np.dtype[np.float64]], edges: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> float:
-    centres = 0.5 * (edges[:-1] + edges[1:])
-    weight_below = np.cumsum(counts)
-    weight_above = np.cumsum(counts[::-1])[::-1]
-    mean_below = np.cumsum(counts * centres) / weight_below
-    mean_above = (np.cumsum((counts * centres)[::-1]) / weight_above[::-1])[::-1]
-    between = weight_below[:-1] * weight_above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
-    return float(centres[int(np.argmax(between))])

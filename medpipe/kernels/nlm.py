@@ -42,6 +42,14 @@ def non_local_means(x: Array, /, *, patch_size: int, distance: int, h: float, si
     array of float32 (z, y, x)
         Beyond the border the image is mirrored, the edge voxel being the mirror. NaN wherever a
         voxel that is looked at is NaN.
+
+    Notes
+    -----
+    The mean square of a magnitude is ``A^2 + 2 sigma^2`` however small the signal A, so that no other rule is
+    needed where it is below 2 sigma. A mean of squares below ``2 sigma^2``, as half of them are in air, gives 0.
+    ``sqrt(|m^2 - sigma^2|)`` (Gudbjartsson and Patz 1995) is for the magnitudes of single voxels: of means it
+    leaves 0.75 sigma in air, and 0.18 sigma at a signal of 1 sigma. Koay and Basser's inversion of the mean
+    (J. Magn. Reson. 179 (2006) 317, doi:10.1016/j.jmr.2006.01.016) gives what this does.
     """
     weighing = _weighing(x, patch_size=patch_size, distance=distance, h=h, sigma=sigma)
     result = means_of_alike(x, weighing, squared=rician)

@@ -11,11 +11,23 @@ SLAB_VOXELS = 1 << 16
 """Voxels that are worked on at a time: intermediate arrays of that many stay in the cache."""
 
 
-def slab_ranges(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Yield the first plane of each slab of an array (z, y, x) and the one after its last."""
-    planes = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
-    for first in range(0, shape[0], planes):
-        yield first, min(first + planes, shape[0])
+def planes_of(shape: tuple[int, ...], voxels: int) -> int:
+    """Return how many planes (y, x) of an array make so many voxels, at least one."""
+    return max(1, voxels // max(1, shape[-2] * shape[-1]))
+
+
+def slab_ranges(shape: tuple[int, ...], *, planes: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield the first plane of each slab of an array (z, y, x) and the one after its last.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+    planes : int, optional
+        Of a slab; as many as stay in the cache if not given.
+    """
+    step = planes_of(shape, SLAB_VOXELS) if planes is None else planes
+    for first in range(0, shape[0], step):
+        yield first, min(first + step, shape[0])
 
 
 def within(x: Array, first: int, last: int, /, *, reach: int) -> tuple[Array, slice]:
@@ -43,7 +55,7 @@ def within(x: Array, first: int, last: int, /, *, reach: int) -> tuple[Array, sl
 def slab_bytes(shape: tuple[int, int, int], *, per_voxel: int, border: int = 0) -> int:
     """Return the bytes of arrays over one slab of a volume (z, y, x), with a border if it has one."""
     z, y, x = shape
-    planes = min(max(1, SLAB_VOXELS // (y * x)), z)
+    planes = min(planes_of(shape, SLAB_VOXELS), z)
     return per_voxel * (planes + 2 * border) * (y + 2 * border) * (x + 2 * border)
 
 
@@ -78,3 +90,14 @@ def along(axis: int, by: int, /) -> tuple[int, int, int]:
     """Return a shift along one axis."""
     z, y, x = (by if place == axis else 0 for place in range(3))
     return z, y, x
+
+
+def window_sums(x: Array, axis: int, size: int, /) -> Array:
+    """Return the sums of so many neighbours along an axis: of those that have as many, one after the other."""
+    n = x.shape[axis] - size + 1
+    index = [slice(None)] * x.ndim
+    parts = []
+    for first in range(size):
+        index[axis] = slice(first, first + n)
+        parts.append(x[tuple(index)])
+    return sum(parts[1:], parts[0])

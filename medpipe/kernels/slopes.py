@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medpipe.kernels.components import looked_up
+from medpipe.kernels.components import TOUCHING, looked_up
 from medpipe.kernels.gaussian import gaussian
-from medpipe.kernels.labels import structure
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -75,14 +75,16 @@ def curvature(x: Array, /, *, sigma_mm: float, spacing_mm: Spacing) -> Array:
     return total
 
 
-def connected_to_strong(weak: Array, strong: Array, /) -> Array:
-    """Return the components of what is weak that hold something strong (26 neighbours): hysteresis.
+def connected_to_strong(weak: Array, strong: Array, /, *, around: NDArray[np.bool_] = TOUCHING) -> Array:
+    """Return the components of what is weak that hold something strong: hysteresis.
 
     Parameters
     ----------
     weak : array of bool (z, y, x)
     strong : array of bool, same shape
         Within `weak`.
+    around : array of bool (3, 3, 3)
+        Neighbours that are connected; 26 if not given.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def connected_to_strong(weak: Array, strong: Array, /) -> Array:
     """
     backend = backend_of(weak)
     xp = backend.xp
-    labels, count = backend.ndi.label(weak, structure=structure(26))
+    labels, count = backend.ndi.label(weak, structure=around)
     wanted = xp.zeros(int(count) + 1, dtype=bool)
     for place in range(weak.shape[0]):
         wanted[labels[place][strong[place]]] = True

@@ -14,7 +14,7 @@ import numpy as np
 
 from medpipe.errors import Rejected
 from medpipe.kernels.noise import detail_noise
-from medpipe.kernels.slabs import along, edged, moved, slab_ranges
+from medpipe.kernels.slabs import along, edged, moved, slab_ranges, window_sums
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -77,13 +77,7 @@ def lee(x: Array, /, *, size: int, speckle: float) -> Array:
 
 def _window_mean(x: Array, halves: list[int]) -> Array:
     for axis, half in enumerate(halves):
-        n = x.shape[axis] - 2 * half
-        index = [slice(None)] * 3
-        parts = []
-        for start in range(2 * half + 1):
-            index[axis] = slice(start, start + n)
-            parts.append(x[tuple(index)])
-        x = sum(parts[1:], parts[0]) / (2 * half + 1)
+        x = window_sums(x, axis, 2 * half + 1) / (2 * half + 1)
     return x
 
 

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from medpipe.errors import Rejected
-from medpipe.kernels.bins import counted
+from medpipe.kernels.bins import centred
 from medpipe.kernels.intensity import varying
 from medpipe.types import Array
-from medpipe.xp import backend_of, to_numpy
+from medpipe.xp import backend_of
 
 Peak = Literal["last", "largest", "first"]
 
@@ -48,9 +48,7 @@ def density(values: Array, /) -> tuple[Floats, Floats]:
     width = max(abs(low), abs(high)) / GRID
     grid = np.linspace(low - _REACH * width, high + _REACH * width, GRID)
     fine = math.ceil((high - low) / (grid[1] - grid[0]) * _FINE)
-    counts, edges = counted(values, bins=max(fine, _FINE))
-    weights, ends = to_numpy(counts).astype(np.float64), to_numpy(edges).astype(np.float64)
-    centres = 0.5 * (ends[:-1] + ends[1:])
+    weights, centres = centred(values, bins=max(fine, _FINE))
     kernel = np.exp(-0.5 * ((grid[:, None] - centres) / width) ** 2)
     return grid, kernel @ weights / (weights.sum() * width * math.sqrt(2.0 * math.pi))
 

@@ -17,7 +17,7 @@ from medpipe.keys import digest
 from medpipe.plan.choice import Lost, Standing, choose_locally, stand
 from medpipe.plan.cohort import Cohort
 from medpipe.plan.memory import projected_bytes
-from medpipe.plan.pairing import Paired, paired, studies_of
+from medpipe.plan.pairing import Paired, Pairings
 from medpipe.plan.products import Content, Products, Wanted
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.recipe.recipe import Route
@@ -242,7 +242,7 @@ class Planner:
         rows = sorted(volumes, key=lambda row: (str(row["series_key"]), str(row["volume_key"])))
         sifted = self.sift(rows, lost)
         skipped = dict(sifted.skipped)
-        studies = studies_of(rows) if self._has_companions else {}
+        pairings = Pairings(rows if self._has_companions else ())
         by_key = {row["volume_key"]: row for row in rows} if self._has_companions else {}
         cases: list[Case] = []
         for volume in rows:
@@ -253,7 +253,7 @@ class Planner:
             if chosen is not None and key not in chosen:
                 skipped[key] = "S_LIMIT"
             else:
-                beside = paired(taken.route.companions, volume, studies.get(str(volume.get("study_key")), ()))
+                beside = pairings.of(taken.route, volume)
                 cases.append(self._case(taken, _Given(volume, beside, by_key), versions, history))
         return Plan(cases=tuple(cases), skipped=skipped, lost=sifted.lost)
 

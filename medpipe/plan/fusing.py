@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medpipe.contracts.protocols import ByPlanes, ImageOp
+from medpipe.kernels.slabs import planes_of
 from medpipe.types import Geometry
 
 FUSED_VOXELS = 1 << 18
@@ -47,5 +48,4 @@ def is_pointwise(op: ImageOp, geometry: Geometry) -> bool:
 
 def fused_planes(geometry: Geometry) -> int:
     """Return how many planes (y, x) a group of ops works on at a time."""
-    y, x = geometry.spatial_shape[1:]
-    return max(1, FUSED_VOXELS // (y * x))
+    return planes_of(geometry.spatial_shape, FUSED_VOXELS)

@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 from medpipe.contracts.protocols import ImageOp
+from medpipe.kernels.slabs import planes_of
 from medpipe.lake.volumes import SHARD_BYTES
 from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
 from medpipe.recipe.recipe import Route
@@ -116,7 +117,7 @@ def goes_in_slabs(route: Route, kind: str, geometry: Geometry, *, above_voxels: 
 
 def slab_planes(shape: tuple[int, ...]) -> int:
     """Return how many planes (y, x) are worked on at a time, context apart."""
-    return max(1, _SLAB_VOXELS // (shape[-2] * shape[-1]))
+    return planes_of(shape, _SLAB_VOXELS)
 
 
 def context_planes(ops: Sequence[ImageOp], geometry: Geometry) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medpipe.contracts.protocols import ImageOp
+from medpipe.kernels.slabs import slab_ranges
 from medpipe.keys import array_digest, blocks_digest
 from medpipe.lake.scratch import Spool
 from medpipe.plan.memory import context_planes, slab_planes
@@ -47,14 +48,14 @@ def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, dev
     Raises
     ------
     Rejected
-        What an op says of a slab.
+        What :func:`medpipe.work.fused.apply_chain` says of a slab.
     """
     depth = volume.data.shape[0]
     step, context = slab_planes(volume.data.shape), context_planes(ops, volume.geometry)
     done = volume
-    for first in range(0, depth, step):
-        last = min(first + step, depth)
+    for first, last in slab_ranges(volume.data.shape, planes=step):
         low, high = max(first - context, 0), min(last + context, depth)
-        done = apply_chain(ops, slab_of(volume, to_device(volume.data[low:high], device=device), low, high))
+        slab = slab_of(volume, to_device(volume.data[low:high], device=device), low, high)
+        done = apply_chain(ops, slab, kept=(first - low, last - low))
         result[first:last] = to_numpy(done.data)[first - low : last - low]
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)

@@ -14,13 +14,17 @@ from dataclasses import replace
 import numpy as np
 
 from medpipe.contracts.protocols import ByPlanes, ImageOp
+from medpipe.kernels.slabs import slab_ranges
+from medpipe.ops.sound import applied, refuse_unfinite
 from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
 from medpipe.types import Array, Geometry, Volume
 
 Seen = Callable[[ImageOp, Volume], None]
 
 
-def apply_chain(ops: Sequence[ImageOp], volume: Volume, *, seen: Seen | None = None) -> Volume:
+def apply_chain(
+    ops: Sequence[ImageOp], volume: Volume, *, seen: Seen | None = None, kept: tuple[int, int] | None = None
+) -> Volume:
     """Return what a chain of ops makes of a volume, to the last bit as one op after the other does.
 
     Parameters
@@ -32,6 +36,9 @@ def apply_chain(ops: Sequence[ImageOp], volume: Volume, *, seen: Seen | None = N
     seen : callable, optional
         Called with the first op of each group and the volume it is given, without voxels. An op
         that moves voxels to another grid is always the first.
+    kept : (int, int), optional
+        Of a part of a larger volume, the first plane that is used and the one after the last: the others are
+        context, whose values are not those of the whole. All if not given.
 
     Returns
     -------
@@ -40,18 +47,19 @@ def apply_chain(ops: Sequence[ImageOp], volume: Volume, *, seen: Seen | None = N
     Raises
     ------
     Rejected
-        What an op says of the volume.
+        What an op says of the volume, or ``E_OP_NONFINITE`` where one makes of numbers what is none.
     """
     given = volume.data
+    first, last = kept or (0, None)
     while ops:
         parts = _can_be_parted(volume)
         group = leading_group(ops, volume.geometry) if parts else tuple(ops[:1])
         if seen is not None:
             seen(group[0], volume.with_data(None))
         if parts and goes_by_planes(group[0], volume.geometry):
-            volume = _together(group, volume, is_own=_is_own(volume.data, given))
+            volume = _together(group, volume, is_own=_is_own(volume.data, given), kept=slice(first, last))
         else:
-            volume = group[0](volume)
+            volume = applied(group[0], volume, kept=slice(first, last))
         ops = ops[len(group) :]
     return volume
 
@@ -62,22 +70,25 @@ def slab_of(volume: Volume, data: Array, low: int, high: int) -> Volume:
     return volume.with_data(data, geometry=_part(volume.geometry, low, high), suv=suv)
 
 
-def _together(group: tuple[ImageOp, ...], volume: Volume, *, is_own: bool) -> Volume:
+def _together(group: tuple[ImageOp, ...], volume: Volume, *, is_own: bool, kept: slice) -> Volume:
     """Return what a group makes of a volume, in the place of its voxels where these are the chain's own."""
-    head, depth = group[0], len(volume.data)
-    step = fused_planes(volume.geometry)
+    low, high, _ = kept.indices(len(volume.data))
+    head = group[0]
     pointwise = is_pointwise(head, volume.geometry)
     result = volume.data if is_own and pointwise else np.empty(volume.data.shape, np.float32)
     done = volume
-    for first in range(0, depth, step):
-        last = min(first + step, depth)
+    for first, last in slab_ranges(volume.data.shape, planes=fused_planes(volume.geometry)):
+        used = slice(max(low - first, 0), max(high - first, 0))
+        part = slab_of(volume, volume.data[first:last], first, last)
         if pointwise:
-            done = head(slab_of(volume, volume.data[first:last], first, last))
+            done = head(part)
         else:
             assert isinstance(head, ByPlanes)
-            done = slab_of(volume, head.planes(volume, first, last), first, last)
+            done = part.with_data(head.planes(volume, first, last))
+        refuse_unfinite(head, volume, done.data[used], first=first + used.start)
         for op in group[1:]:
-            done = op(done)
+            part, done = done, op(done)
+            refuse_unfinite(op, part, done.data[used], first=used.start)
         result[first:last] = done.data
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)
 

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+from medpipe.app.explain import explain_key
 from medpipe.app.gc import collect_garbage
 from medpipe.app.prepare import plan_run
 from medpipe.app.progress import Silent
@@ -122,6 +123,27 @@ def test_a_pair_is_told_stored_and_shown_and_a_missing_one_has_its_code(bench):
     assert told["volume_key"] == volumes["CT"]["volume_key"]
     assert told["companion_volume_key"] == volumes["PT"]["volume_key"]
     assert told["matrix_lps"] == np.eye(4).reshape(-1).tolist()
+
+    facts = explain_key(bench.lake, volumes["CT"]["volume_key"])
+    images = facts["companion images"]
+    assert list(images) == ["mr", "pet"]
+    assert (images["mr"]["volume_key"], images["mr"]["code"]) == (None, "S_NO_COMPANION")
+    assert images["mr"]["aligned by"]["op"] == "rigid"
+    shown = images["pet"]
+    assert {name: shown[name] for name in ("status", "method", "matrix_lps", "overlap", "store")} == {
+        name: told[name] for name in ("status", "method", "matrix_lps", "overlap", "store")
+    }
+    assert (shown["volume_key"], shown["modality"], shown["shown by"]) == (
+        volumes["PT"]["volume_key"],
+        "PT",
+        ["uptake"],
+    )
+    assert (shown["aligned by"]["op"], [op["op"] for op in shown["image ops"]]) == ("same_frame", ["suv"])
+    pet_facts = explain_key(bench.lake, volumes["PT"]["volume_key"])
+    assert shown["read from"] == pet_facts["read from"]
+    assert shown["read from"]["instances"] == 4
+    assert pet_facts["companion image of"] == {volumes["CT"]["volume_key"]: "pet"}
+    assert "companion images" not in pet_facts
 
     lake = Lake.open(bench.lake)
     first, second, fused = (

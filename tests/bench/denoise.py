@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from medpipe.kernels.median import median
 from medpipe.kernels.nlm import by_shifts, non_local_means
 from medpipe.kernels.total_variation import total_variation
 from medpipe.kernels.wavelet import bayes_shrink
-from tests.bench.paired import Bench
+from tests.bench.paired import Bench, Skipped
 
 SHAPE = (64, 128, 128)
 ITERATIONS = 30
@@ -46,7 +48,38 @@ def _from_definition(x: np.ndarray, found: np.ndarray) -> float:
     return largest(found[inside], expected[inside])
 
 
-def benches(folder: Path) -> Iterator[Bench]:
+def _beside_opencv(x: np.ndarray, size: str) -> Bench | Skipped:
+    """Return the Gaussian beside OpenCV's, if that is there: along z on planes as rows, then plane by plane."""
+    subject = "gaussian 1 mm"
+    if find_spec("cv2") is None:
+        return Skipped(subject=f"{subject}, OpenCV", reason="OpenCV is not among the dependencies")
+    cv2 = import_module("cv2")
+    cv2.setNumThreads(1)
+    window = cv2.getGaussianKernel(2 * round(TRUNCATE) + 1, 1.0, cv2.CV_32F)
+    nothing, border = np.ones((1, 1), np.float32), cv2.BORDER_REPLICATE
+
+    def theirs() -> np.ndarray:
+        along_z, result = np.empty_like(x), np.empty_like(x)
+        rows = (len(x), -1)
+        cv2.sepFilter2D(x.reshape(rows), -1, nothing, window, dst=along_z.reshape(rows), borderType=border)
+        for plane, made in zip(along_z, result, strict=True):
+            cv2.sepFilter2D(plane, -1, window, window, dst=made, borderType=border)
+        return result
+
+    return Bench(
+        subject=subject,
+        size=size,
+        ours=lambda: gaussian(x, sigma_mm=1.0, spacing_mm=(1.0, 1.0, 1.0)),
+        peer=f"OpenCV {cv2.__version__}",
+        theirs=theirs,
+        difference=largest,
+        # both sum in float32
+        tolerance=2e-3,
+        moved_bytes=2 * x.nbytes,
+    )
+
+
+def benches(folder: Path) -> Iterator[Bench | Skipped]:
     """Yield the comparisons."""
     x = thorax()
     size = "64x128x128 float32"
@@ -92,6 +125,7 @@ def benches(folder: Path) -> Iterator[Bench]:
         tolerance=2e-3,
         moved_bytes=2 * x.nbytes,
     )
+    yield _beside_opencv(x, size)
     yield Bench(
         subject="wavelet shrinkage",
         size=f"{size}, 2 levels",

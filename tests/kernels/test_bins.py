@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medpipe.kernels.bins import counted
-from medpipe.kernels.classes import otsu_thresholds
-from medpipe.kernels.foreground import foreground, otsu_threshold
+from medpipe.kernels.classes import otsu_threshold, otsu_thresholds
+from medpipe.kernels.foreground import foreground
 from medpipe.kernels.histogram import equalized
 from medpipe.kernels.stripe import density
 

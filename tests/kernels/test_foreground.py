@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
 from medpipe.errors import Rejected
-from medpipe.kernels.foreground import clipped_otsu, foreground, otsu_threshold
+from medpipe.kernels.classes import otsu_threshold
+from medpipe.kernels.foreground import clipped_otsu, foreground
 
 
 def sphere(shape, radius):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.ndimage as ndi
 
 from medpipe.kernels.gaussian import gaussian, gaussian_radius
@@ -29,6 +30,32 @@ def test_it_equals_scipy_with_sigma_in_voxels():
     assert result.dtype == np.float32
     # ours sums in float32, SciPy in float64
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.ptp(x))
+
+
+def in_order(x, sigma_mm):
+    """Return the sums in float32, axis by axis and pair by pair from the middle on, by whole-array arithmetic."""
+    radius = gaussian_radius(sigma_mm=sigma_mm, spacing_mm=SPACING_MM)
+    for axis, (reach, step) in enumerate(zip(radius, SPACING_MM, strict=True)):
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (sigma_mm / step)) ** 2)
+        half = (weights / weights.sum())[reach:].astype(np.float32)
+        places = np.arange(x.shape[axis])
+        total = half[0] * x
+        for k in range(1, reach + 1):
+            before, after = (x.take(places + by, axis=axis, mode="clip") for by in (-k, k))
+            total = total + half[k] * (before + after)
+        x = total
+    return x
+
+
+@pytest.mark.parametrize("sigma_mm", [0.1, 0.4, 0.8, 1.5, 4.0, 60.0])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 6, 7), (3, 1, 5000), (2, 5000, 3), (3, 70, 90)])
+def test_it_is_the_same_to_the_last_bit_however_many_rows_and_pairs_go_together(shape, sigma_mm):
+    x = np.random.default_rng(3).normal(0, 300, shape).astype(np.float32)
+    found = gaussian(x, sigma_mm=sigma_mm, spacing_mm=SPACING_MM)
+    np.testing.assert_array_equal(found, in_order(x, sigma_mm))
+    for first in range(len(x)):
+        part = gaussian(x, sigma_mm=sigma_mm, spacing_mm=SPACING_MM, planes=(first, first + 1))
+        np.testing.assert_array_equal(part, found[first : first + 1])
 
 
 def test_nothing_beyond_the_radius_weighs_in():

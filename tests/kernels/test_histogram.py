@@ -71,6 +71,36 @@ def test_scikit_image_differs_by_where_it_places_the_maps():
     assert smooth.max() < 0.05
 
 
+@pytest.mark.parametrize(
+    ("shape", "tile"), [((1, 40, 33), (1, 50, 34)), ((1, 40, 33), (3, 100, 100)), ((9, 21, 20), (20, 30, 50))]
+)
+@pytest.mark.parametrize("limit", [0.0, 0.01, 0.2])
+def test_a_tile_beyond_the_image_is_the_image_mirrored_as_scikit_image_has_it(shape, tile, limit):
+    x = image(shape)
+    found = clahe(x.astype(np.float32), tile=tile, limit=limit)
+    np.testing.assert_allclose(found, equalize_adapthist(x, kernel_size=tile, clip_limit=limit), atol=1.1 / LEVELS)
+
+
+@pytest.mark.parametrize(("shape", "tile"), [((1, 9, 8), (1, 1, 8)), ((5, 6, 7), (5, 1, 1)), ((1, 12, 13), (1, 1, 2))])
+def test_tiles_of_a_single_voxel_along_an_axis_are_tiles_like_any(shape, tile):
+    x = image(shape)
+    np.testing.assert_allclose(
+        clahe(x.astype(np.float32), tile=tile, limit=0.2), by_definition(x, tile, 0.2), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 6, 7)])
+@pytest.mark.parametrize("limit", [0.0, 0.01, 1.0])
+def test_nothing_is_left_of_an_image_in_tiles_of_one_voxel(shape, limit):
+    x = image(shape)
+    # each voxel is the brightest of its tile
+    with pytest.raises(Rejected, match="E_CONSTANT"):
+        clahe(x.astype(np.float32), tile=(1, 1, 1), limit=limit)
+    # scikit-image has something to show because its maps lie one voxel off: which voxels outshine a neighbour
+    other = equalize_adapthist(x, kernel_size=1, clip_limit=limit)
+    assert set(np.unique(other)) == {0.0, 1.0}
+
+
 @pytest.mark.parametrize("tile", [(1, 5, 8), (4, 6, 20), (9, 21, 20)])
 def test_the_loops_and_the_arrays_agree(tile):
     x = image((9, 21, 20)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import ive
 
 from medpipe.kernels.nlm import by_shifts, non_local_means
 
@@ -57,6 +58,43 @@ def test_the_bias_of_a_magnitude_is_taken_off():
     settings = {"patch_size": 3, "distance": 2, "h": 1.0, "sigma": sigma}
     plain, corrected = (non_local_means(x, **settings, rician=rician).mean() for rician in (False, True))
     assert abs(corrected - 2.0) < 0.05 < abs(plain - 2.0)
+
+
+def rician_mean(signal):
+    """Return the mean of a magnitude of noise 1."""
+    t = signal**2 / 4
+    return np.sqrt(np.pi / 2) * ((1 + 2 * t) * ive(0, t) + 2 * t * ive(1, t))
+
+
+@pytest.mark.parametrize(
+    ("signal", "most"), [(0.0, 0.25), (0.5, 0.1), (1.0, 0.06), (1.5, 0.06), (2.0, 0.06), (4.0, 0.06)]
+)
+@pytest.mark.parametrize("sigma", [1.0, 40.0])
+def test_signals_below_two_deviations_are_as_unbiased_as_those_above(signal, most, sigma):
+    shape = (10, 30, 30)
+    rng = np.random.default_rng(7)
+    x = np.hypot(signal + rng.normal(size=shape), rng.normal(size=shape)) * sigma
+    x = x.astype(np.float32)
+    settings = {"patch_size": 3, "distance": 2, "h": 0.8 * sigma, "sigma": sigma}
+    plain, found = (non_local_means(x, **settings, rician=rician) / sigma for rician in (False, True))
+    assert np.isfinite(found).all()
+    assert found.min() >= 0
+    assert abs(found.mean() - signal) < most
+    # the mean of the magnitudes turned back into the signal they come of
+    signals = np.linspace(0, 8, 4001)
+    exact = np.interp(plain, rician_mean(signals), signals)
+    assert abs(found.mean() - exact.mean()) < 0.03
+    # the correction of single magnitudes, on means, leaves more
+    single = np.sqrt(np.abs(plain**2 - 1))
+    assert signal > 1.0 or abs(found.mean() - signal) < 0.5 * abs(single.mean() - signal)
+
+
+def test_a_mean_of_squares_below_that_of_noise_gives_nothing():
+    x = np.full((5, 6, 7), 3.0, np.float32)
+    settings = {"patch_size": 3, "distance": 1, "h": 1.0, "rician": True}
+    for body in (non_local_means, by_shifts):
+        assert (body(x, **settings, sigma=3.0) == 0.0).all()
+        np.testing.assert_allclose(body(x, **settings, sigma=2.0), 1.0, rtol=1e-6)
 
 
 def test_a_missing_voxel_takes_with_it_what_looks_at_it_and_no_more():

@@ -11,7 +11,9 @@ from medpipe.kernels import (
     anscombe,
     bands,
     bilateral,
+    canny,
     chan_vese,
+    classes,
     components,
     diffusion,
     foreground,
@@ -87,6 +89,7 @@ IMAGES = {
     ),
     "slope": lambda x, _: slopes.slope(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
     "second differences": lambda x, _: slopes.curvature(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
+    "slope within slices": lambda x, _: canny.steepness(x, sigma_mm=1.5, spacing_mm=SPACING_MM),
     "window of whole numbers": lambda x, _: voi.linear(x, center=40.0, width=400.0),
     "sigmoid": lambda x, _: voi.sigmoid(x, center=40.0, width=100.0),
     "table": lambda x, _: voi.looked_up(x, backend_of(x).xp.arange(200, dtype=np.float32), first=-70.0),
@@ -145,6 +148,8 @@ MASKS = {
         x, [(6, 20, 70)], radius=1, multiplier=2.5, iterations=3
     ),
     "hysteresis": lambda x, mask: slopes.connected_to_strong(mask, mask & (x > 90)),
+    "canny": lambda x, _: canny.canny(x, sigma_mm=1.5, spacing_mm=SPACING_MM, low=8.0, high=20.0),
+    "enclosed by lines": lambda _, mask: canny.enclosed(mask),
     "chan vese": lambda x, mask: chan_vese.chan_vese(x, mask, iterations=5, smoothing=1, inside=1.0, outside=1.0),
     "dilation": lambda _, mask: components.dilation(mask, **BODY_MM),
     "opening": lambda _, mask: components.opening(mask, **BODY_MM),
@@ -202,8 +207,8 @@ def test_missing_values_agree(arrays):
 
 def test_the_threshold_agrees_within_a_bin(arrays):
     image, _ = arrays
-    expected = foreground.otsu_threshold(image)
-    result = foreground.otsu_threshold(to_device(image, device="cuda"))
+    expected = classes.otsu_threshold(image)
+    result = classes.otsu_threshold(to_device(image, device="cuda"))
     assert result == pytest.approx(expected, abs=float(np.ptp(image)) / 256)
 
 

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 from skimage.filters import threshold_multiotsu
 
 from medpipe.errors import ConfigError, Rejected
+from medpipe.kernels.canny import canny
 from medpipe.ops import regions
 from medpipe.ops.regions import (
     Bone,
     Brain,
+    Canny,
     ChanVese,
     Edges,
     Fat,
@@ -222,7 +225,12 @@ def test_a_seed_is_named_in_patient_coordinates():
 
 @pytest.mark.parametrize(
     ("source", "least"),
-    [(Watershed(), 0.97), (Watershed(inside=110.0, outside=70.0), 0.97), (Edges(), 0.97), (ChanVese(), 0.96)],
+    [
+        (Watershed(), 0.97),
+        (Watershed(inside=110.0, outside=70.0), 0.97),
+        (Edges(), 0.97),
+        (ChanVese(), 0.96),
+    ],
 )
 def test_borders_are_found_where_they_are(source, least):
     truth = ball(18.0)
@@ -232,9 +240,31 @@ def test_borders_are_found_where_they_are(source, least):
     assert abs(found.mask.sum() / truth.sum() - 1) < 0.08
 
 
+@pytest.mark.parametrize("slices", [slice(None), slice(14, 15)])
+def test_what_cannys_edges_enclose_ends_within_a_voxel_of_where_it_does(slices):
+    truth, data = ball(18.0)[slices], noisy(ball(18.0), snr=8.0)[slices]
+    (found,), (lines,) = (Canny(shown=shown)(volume(data), NONE) for shown in ("enclosed", "lines"))
+    around = np.ones((1, 3, 3), bool)
+    sure = ndi.binary_erosion(truth, around)
+    outer = ndi.binary_dilation(truth, around)
+    large = outer.sum(axis=(1, 2)) > 120  # not the caps of the ball, whose slopes lie across slices
+    assert (found.mask >= sure)[large].all()
+    assert (found.mask <= outer)[large].all()
+    assert not (found.mask & ~lines.mask & ~truth)[large].any()
+
+
+def test_cannys_lines_are_those_of_the_slopes_a_recipe_gives():
+    data = noisy(ball(18.0), snr=8.0).astype(np.float32)
+    (found,) = Canny(sigma_mm=2.0, least_slope=12.0, weak=0.25, shown="lines")(volume(data), NONE)
+    expected = canny(data, sigma_mm=2.0, spacing_mm=volume(data).geometry.spacing_mm, low=3.0, high=12.0)
+    assert expected.any()
+    np.testing.assert_array_equal(found.mask, expected)
+    assert Canny(least_slope=1e6)(volume(data), NONE) == ()
+
+
 def test_the_level_of_an_image_moves_no_border():
     truth = ball(18.0)
-    for source in (Watershed(), Edges(), ChanVese()):
+    for source in (Watershed(), Edges(), Canny(), ChanVese()):
         low, high = (source(volume(noisy(truth, snr=8.0, level=level)), NONE)[0].mask for level in (-1000.0, 50.0))
         assert dice(low, high) > 0.995
 
@@ -242,7 +272,7 @@ def test_the_level_of_an_image_moves_no_border():
 def test_what_is_flat_or_missing_is_refused():
     flat = volume(np.full(SHAPE, 3.0))
     nothing = volume(np.full(SHAPE, np.nan))
-    for source in (Otsu(), Watershed(), Edges(), ChanVese()):
+    for source in (Otsu(), Watershed(), Edges(), Canny(), ChanVese()):
         with pytest.raises(Rejected, match="E_CONSTANT"):
             source(flat, NONE)
         with pytest.raises(Rejected, match="EMPTY_ROI"):
@@ -251,7 +281,9 @@ def test_what_is_flat_or_missing_is_refused():
         Grown()(nothing, NONE)
 
 
-@pytest.mark.parametrize("source", [Otsu(), Watershed(), Edges(), ChanVese(), Grown(low=100.0), Threshold(low=100.0)])
+@pytest.mark.parametrize(
+    "source", [Otsu(), Watershed(), Edges(), Canny(), ChanVese(), Grown(low=100.0), Threshold(low=100.0)]
+)
 def test_a_missing_voxel_is_in_no_region_and_spoils_no_other(source):
     truth = ball(18.0)
     whole, holed = noisy(truth, snr=8.0), noisy(truth, snr=8.0)

@@ -10,10 +10,13 @@ import pytest
 
 from medpipe.errors import ConfigError
 from medpipe.ops.align.rigid import Rigid
+from medpipe.plan import pairing
 from medpipe.plan.cases import Planner, Terms
+from medpipe.plan.choice import choose
 from medpipe.plan.memory import goes_in_slabs, held_bytes, projected_bytes
-from medpipe.plan.pairing import paired, studies_of
+from medpipe.plan.pairing import Pairings
 from medpipe.recipe.lock import lock_recipe, read_lock
+from medpipe.recipe.preferences import Preference
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry
 from tests.plan.planning import Known, pin, volume
@@ -58,8 +61,7 @@ def pairs(*rows, own=None, recipe=None):
     own = own or row("ct", "CT")
     found = [own, *rows]
     random.Random(len(rows)).shuffle(found)
-    study = studies_of(found).get("one", [])
-    pet, mr = paired((recipe or parsed()).routes[0].companions, own, study)
+    pet, mr = Pairings(found).of((recipe or parsed()).routes[0], own)
     assert (pet.name, mr.name) == ("pet", "mr")
     return pet.code or pet.volume_key, mr.code or mr.volume_key
 
@@ -85,6 +87,67 @@ def test_one_frame_of_reference_comes_first_then_preferences_then_keys():
     assert pairs(row("a", frame_key=None), row("b", thickness_mm=2.0), own=row("ct", "CT", frame_key=None))[0] == "b"
     # a localizer in the frame stands back
     assert pairs(row("a", flags=["W_LOCALIZER"]), row("b", frame_key="g"))[0] == "b"
+
+
+def by_definition(companion, own, rows):
+    """Return the companion of a volume by looking at all others, one preference after the other."""
+    left = [
+        one
+        for one in rows
+        if one["verdict"] != "refused" and one is not own and companion.selection.where.takes(one) is None
+    ]
+    localizers, *others = companion.selection.prefer
+    frame = own["frame_key"]
+    shared = Preference(label="", number=lambda one: float(frame is None or one["frame_key"] != frame))
+    for preference in (localizers, shared, *others):
+        best = preference.best([preference.number(one) for one in left])
+        left = [one for one, is_best in zip(left, best, strict=True) if is_best]
+    return min(left, key=lambda one: (one["series_key"], one["volume_key"]))["volume_key"] if left else ""
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pairs_of_a_study_are_those_that_comparing_all_with_all_gives(seed):
+    rng = random.Random(seed)
+    recipe = parsed(
+        ('where = { modality = "PT", min_slices = 5 }', 'where = { modality = ["CT", "PT"] }'),
+        ('prefer = ["original", "thin"]', f"prefer = {rng.sample(['original', 'thin', 'coverage', 'contrast'], 3)}"),
+    )
+    rows = [
+        row(
+            f"v{place}",
+            rng.choice(["CT", "CT", "PT", "MR"]),
+            series_key=f"s{rng.randrange(6)}",
+            frame_key=rng.choice(["f", "g", "h", None]),
+            flags=rng.choice([[], [], ["W_LOCALIZER"]]),
+            thickness_mm=rng.choice([1.0, 1.005, 1.01, 3.0, None]),
+            contrast=rng.choice([True, False, None]),
+            verdict=rng.choice(["regular", "regular", "refused"]),
+        )
+        for place in range(rng.choice([1, 2, 3, 12]))
+    ]
+    pairings = Pairings(rows)
+    for own in rows:
+        found = pairings.of(recipe.routes[0], own)
+        expected = [by_definition(one, own, rows) for one in recipe.routes[0].companions]
+        assert [one.volume_key for one in found] == expected
+        assert [one.code for one in found] == ["" if key else "S_NO_COMPANION" for key in expected]
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_work_grows_with_the_study_and_not_with_its_square(monkeypatch, frames):
+    chosen_among = []
+    monkeypatch.setattr(
+        pairing, "choose", lambda found, selection: chosen_among.append(len(found)) or choose(found, selection)
+    )
+    route = parsed(('where = { modality = "PT", min_slices = 5 }', 'where = { modality = "CT" }')).routes[0]
+    looked = {}
+    for count in (200, 800):
+        rows = [row(f"v{place:04}", "CT", frame_key=place % frames, thickness_mm=1 + place) for place in range(count)]
+        chosen_among.clear()
+        pairings = Pairings(rows)
+        assert all(pairings.of(route, own)[0].volume_key for own in rows)
+        looked[count] = sum(chosen_among)
+    assert looked[800] < 4.1 * looked[200]
 
 
 def planned(rows, versions, *, recipe=None):

@@ -29,7 +29,8 @@ _LEAST_NOISE = 1e-15
 class NonLocalMeans:
     """Averages voxels whose surroundings look alike; for magnitudes (MR) without the bias of their noise.
 
-    The level of noise is estimated unless it is given: once for the volume, or for each frame of a series.
+    Of a magnitude squares are averaged, whose bias is the same for any signal, also below the noise; what is less than
+    noise alone becomes 0. The level of noise is estimated unless it is given: once for the volume, or for each frame of a series.
     """
 
     name: ClassVar[str] = "nlm"

@@ -30,31 +30,19 @@ def _check(standard: str | None, percentiles: Sequence[float], values: Sequence[
         raise ConfigError("percentiles: at least two are needed, each greater than the one before")
 
 
-def _resolved(values: Sequence[float]) -> Sequence[float]:
-    if not values:
-        raise ConfigError("standard: a name means a fit of a lake once a run is planned; give values to work without")
-    return values
-
-
 def _by_digest(reference: str) -> str:
     """Return a pinned reference without the name, which changes no voxel."""
     name, at, digest = reference.partition("@")
     return at + digest if digest not in ("", "latest") else name
 
 
-@register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nyul:
-    """Maps landmarks of the histogram to those of a standard, piecewise linearly (Nyul and Udupa).
+class Standard:
+    """Parameters of every op that takes intensities to a standard; its numbers are of the whole foreground."""
 
-    The standard is fitted over a cohort by ``medpipe fit`` and pinned by its digest when a run
-    is planned, or given as values. Landmarks are percentiles of the foreground of ``zscore``.
-    """
-
-    name: ClassVar[str] = "nyul"
-    version: ClassVar[int] = 1
     uses_quantity: ClassVar[bool] = True
-    fitted: ClassVar[str] = NYUL
+    level_values: ClassVar[bool]
+    """Whether values of the standard may be equal."""
 
     standard: str | None = parameter(
         None,
@@ -69,12 +57,47 @@ class Nyul:
 
     def __post_init__(self) -> None:
         _check(self.standard, self.percentiles, self.values)
-        if any(after <= before for before, after in pairwise(self.values)):
-            raise ConfigError("values: each must be greater than the one before")
+        for before, after in pairwise(self.values):
+            if self.level_values and after < before:
+                raise ConfigError("values: none may be less than the one before")
+            if not self.level_values and after <= before:
+                raise ConfigError("values: each must be greater than the one before")
 
-    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # percentiles are global
-        """Return None: the landmarks need the whole volume."""
+    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # percentiles and ranks are global
+        """Return None: the whole volume counts."""
         return None
+
+    def known(self, volume: Volume) -> Sequence[float]:
+        """Return the values of the standard, for a volume that may be put on it.
+
+        Raises
+        ------
+        Rejected
+            ``E_QUANTITATIVE`` for a map of a quantity.
+        ConfigError
+            If the standard is a name that no lock has resolved.
+        """
+        if not self.values:
+            raise ConfigError(
+                "standard: a name means a fit of a lake once a run is planned; give values to work without"
+            )
+        refuse_map(volume, allowed=self.quantitative)
+        return self.values
+
+
+@register("image")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nyul(Standard):
+    """Maps landmarks of the histogram to those of a standard, piecewise linearly (Nyul and Udupa).
+
+    The standard is fitted over a cohort by ``medpipe fit`` and pinned by its digest when a run
+    is planned, or given as values. Landmarks are percentiles of the foreground of ``zscore``.
+    """
+
+    name: ClassVar[str] = "nyul"
+    version: ClassVar[int] = 1
+    fitted: ClassVar[str] = NYUL
+    level_values: ClassVar[bool] = False
 
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the foreground's search, of its values, and of a plane's segments."""
@@ -92,8 +115,7 @@ class Nyul:
         ConfigError
             If the standard is a name that no lock has resolved.
         """
-        values = _resolved(self.values)
-        refuse_map(volume, allowed=self.quantitative)
+        values = self.known(volume)
 
         def scaled(x: Array, inside: Array) -> Array:
             return standardize(x, own=landmarks(x, inside, percentiles=self.percentiles), standard=values)
@@ -103,7 +125,7 @@ class Nyul:
 
 @register("image")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(Standard):
     """Gives the foreground the histogram of a reference that ``medpipe fit`` stored, or that is given as quantiles.
 
     The foreground is that of ``zscore``. Within one modality only: ranks say nothing across them.
@@ -111,14 +133,9 @@ class Match:
 
     name: ClassVar[str] = "match"
     version: ClassVar[int] = 1
-    uses_quantity: ClassVar[bool] = True
     fitted: ClassVar[str] = QUANTILES
+    level_values: ClassVar[bool] = True
 
-    standard: str | None = parameter(
-        None,
-        doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside.",
-        keyed=_by_digest,
-    )
     percentiles: tuple[float, ...] = parameter(
         tuple(float(share) for share in range(101)),
         doc="Percentiles of the reference that are stored, rising.",
@@ -127,16 +144,6 @@ class Match:
         high=100.0,
     )
     values: tuple[float, ...] = parameter((), doc="The reference's values at the percentiles, not falling.")
-    quantitative: bool = quantitative()
-
-    def __post_init__(self) -> None:
-        _check(self.standard, self.percentiles, self.values)
-        if any(after < before for before, after in pairwise(self.values)):
-            raise ConfigError("values: none may be less than the one before")
-
-    def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # ranks are global
-        """Return None: ranks need the whole volume."""
-        return None
 
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the foreground's search, of its values, sorted, counted and ranked."""
@@ -153,8 +160,7 @@ class Match:
         ConfigError
             If the standard is a name that no lock has resolved.
         """
-        values = _resolved(self.values)
-        refuse_map(volume, allowed=self.quantitative)
+        values = self.known(volume)
         shares = [percent / 100.0 for percent in self.percentiles]
 
         def scaled(x: Array, inside: Array) -> Array:

@@ -1,7 +1,7 @@
 """Region sources that find regions in voxels, steps on regions, and how a recipe puts them together."""
 
 from medpipe.ops.regions.body import Body, Lungs
-from medpipe.ops.regions.borders import ChanVese, Edges, Watershed
+from medpipe.ops.regions.borders import Canny, ChanVese, Edges, Watershed
 from medpipe.ops.regions.brain import Brain
 from medpipe.ops.regions.composed import Composed, composed
 from medpipe.ops.regions.grown import Grown
@@ -14,6 +14,7 @@ __all__ = [
     "Body",
     "Bone",
     "Brain",
+    "Canny",
     "ChanVese",
     "Close",
     "Composed",

@@ -1,18 +1,20 @@
-"""Regions by their borders: watershed, zero crossings of the Laplacian, Chan-Vese."""
+"""Regions by their borders: watershed, zero crossings of the Laplacian, Canny, Chan-Vese."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from medpipe.errors import ConfigError, Rejected
+from medpipe.kernels.canny import canny, enclosed, steepness
 from medpipe.kernels.chan_vese import chan_vese
-from medpipe.kernels.classes import otsu_thresholds
+from medpipe.kernels.classes import otsu_threshold
 from medpipe.kernels.components import fill_slice_holes
 from medpipe.kernels.flooding import flooded
 from medpipe.kernels.intensity import varying
+from medpipe.kernels.slabs import slab_bytes
 from medpipe.kernels.slopes import connected_to_strong, curvature, slope, without_gaps
 from medpipe.ops.frames import known_spacing
 from medpipe.ops.parameters import parameter
@@ -123,21 +125,73 @@ class Edges(VoxelSource):
             raise Rejected("EMPTY_ROI")
         filled = without_gaps(x)
         inner = curvature(filled, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm) < 0.0
-        steepness = slope(filled, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm)
+        steep = slope(filled, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm)
         del filled
-        least = self._least_slope(steepness)
-        weak = inner & (steepness >= xp.float32(self.weak * least))
-        strong = weak & (steepness >= xp.float32(least))
-        del steepness, inner
+        least = _parting(steep) if self.least_slope is None else self.least_slope
+        weak = inner & (steep >= xp.float32(self.weak * least))
+        strong = weak & (steep >= xp.float32(least))
+        del steep, inner
         mask = fill_slice_holes(connected_to_strong(weak, strong))
         return found(without(mask & known, padded), name=self.name)
 
-    def _least_slope(self, steepness: Array) -> float:
-        if self.least_slope is not None:
-            return self.least_slope
-        every = backend_of(steepness).xp.ones(steepness.shape, dtype=bool)
-        (threshold,) = otsu_thresholds(varying(steepness, every), classes=2)
-        return threshold
+
+def _parting(steep: Array) -> float:
+    """Return Otsu's threshold of a slope."""
+    return otsu_threshold(varying(steep, backend_of(steep).xp.ones(steep.shape, dtype=bool)))
+
+
+@register("regions")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canny(VoxelSource):
+    """Finds Canny's edges slice by slice, or what they enclose with them; lines that enclose nothing are left out then.
+
+    An edge is as steep as ``least_slope`` somewhere, and as its part ``weak`` all along.
+    """
+
+    name: ClassVar[str] = "canny"
+    version: ClassVar[int] = 1
+
+    sigma_mm: float = parameter(1.0, doc="Window that smooths each slice first.", unit="mm", above=0.0)
+    least_slope: float | None = parameter(
+        None,
+        doc="Slope within the slice that an edge has somewhere; Otsu's threshold of the slope if absent.",
+        unit="unit of the image/mm",
+        above=0.0,
+    )
+    weak: float = parameter(0.5, doc="Part of that slope that an edge has all along.", above=0.0, high=1.0)
+    shown: Literal["enclosed", "lines"] = parameter(  # declares a field
+        "enclosed", doc="What edges enclose, with them, or the edges alone: lines of one voxel."
+    )
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the image without gaps, the slope and its values, masks, and some slices at work."""
+        at_work = slab_bytes(geometry.spatial_shape, per_voxel=64)
+        return need_bytes(self, geometry, per_voxel=14, beside=0) + at_work
+
+    def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
+        """Return one region ``canny``, or none.
+
+        Raises
+        ------
+        Rejected
+            ``E_SPACING`` if no spacing is known, ``E_CONSTANT`` if no slice varies,
+            ``EMPTY_ROI`` if nothing is finite.
+        """
+        spacing_mm = known_spacing(volume.geometry)
+        x, padded = measured(self, volume)
+        backend = backend_of(x)
+        known = backend.xp.isfinite(x)
+        if not bool(known.any()):
+            raise Rejected("EMPTY_ROI")
+        filled = without_gaps(x)
+        high = self.least_slope
+        if high is None:
+            high = _parting(steepness(filled, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm))
+        mask = canny(filled, sigma_mm=self.sigma_mm, spacing_mm=spacing_mm, low=self.weak * high, high=high)
+        del filled
+        if self.shown == "enclosed":
+            mask = enclosed(mask)
+        return found(without(mask & known, padded), name=self.name)
 
 
 @register("regions")

@@ -13,6 +13,7 @@ from medpipe.errors import ConfigError, Rejected
 from medpipe.ops.frames import frame_bytes, result_bytes
 from medpipe.ops.parameters import named_spec
 from medpipe.ops.roi import Box, widened
+from medpipe.ops.sound import applied
 from medpipe.ops.suv import Suv
 from medpipe.types import Companions, Geometry, Region, Volume
 from medpipe.xp import backend_of, to_device, to_numpy
@@ -112,11 +113,12 @@ class Composed:
         Raises
         ------
         Rejected
-            What an op, the source or a step says; ``E_GRID`` if an op moved voxels to another grid.
+            What an op, the source or a step says; ``E_OP_NONFINITE`` where an op makes of numbers what is none,
+            ``E_GRID`` if one moved voxels to another grid.
         """
         seen = volume
         for op in self.after:
-            seen = op(seen)
+            seen = applied(op, seen)
         if seen.geometry != volume.geometry:
             raise Rejected("E_GRID")
         found = self.source(seen, companions)
