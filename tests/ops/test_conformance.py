@@ -18,6 +18,7 @@ from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
 from medpipe.types import Companions, Display, Geometry, RealWorldMap, Region, SuvScales, Volume
+from tests.models.networks import bound_to
 
 REQUIRED = {
     "gaussian": {"sigma_mm": 1.2},
@@ -44,6 +45,8 @@ REQUIRED = {
     "open": {"radius_mm": 2.0},
     "close": {"radius_mm": 2.0},
     "drop_below": {"ml": 0.1},
+    "learned": {"model": "net"},
+    "deep": {"model": "net", "numbers": 4},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
@@ -63,7 +66,9 @@ MAGNITUDES = {"lee", "srad"}
 
 
 def op_of(family, name):
-    return make(family, {"op": name, **REQUIRED.get(name, {})}, "route.0.image.0")
+    made = make(family, {"op": name, **REQUIRED.get(name, {})}, "route.0.image.0")
+    network = bound_to(name)
+    return made if network is None else dataclasses.replace(made, network=network)
 
 
 def volume(modality="CT", *, shape=SHAPE, dtype=np.float32, axes="zyx"):

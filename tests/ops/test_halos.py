@@ -40,6 +40,7 @@ NO_BLOCKS = {
     "curvature_diffusion",
     "equalize",
     "fill_padding",
+    "learned",
     "match",
     "mp_pca",
     "n4",
