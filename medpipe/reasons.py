@@ -336,6 +336,18 @@ REASONS: dict[str, Reason] = {
     ),
     "E_AXES": _error("the image has a time or channel axis", "measure one volume of it at a time"),
     "NO_SPACING": _warning("spacing is not known, so shape is not computed", "export with pixel spacing"),
+    # networks
+    "E_NETWORK": _error(
+        "the network failed on this image, or gave values that are not finite or of another shape than its card says",
+        "look at the image; ask who made the network",
+    ),
+    "E_NETWORK_INPUT": _error(
+        "the image is none the network is for (modality, unit, spacing, even slices)",
+        "leave it out of the route, or put the op that makes it so (resample, straighten, suv) before the network",
+    ),
+    "W_SYNTHETIC": _warning(
+        "values that a network made, or a region found on such", "nothing to do, if the recipe means it"
+    ),
     # companion images and views
     "S_NO_COMPANION": _info(
         "no volume of the study is one that the recipe names as companion", "nothing to do, unless there should be one"

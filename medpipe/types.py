@@ -214,6 +214,8 @@ class Volume:
     display : tuple of Display or None
         Of an image as it was read, where an op asked for it: one for all of it, or that of each
         member where they differ.
+    synthetic : bool
+        Whether the values are what a network made of an image.
     """
 
     data: Array
@@ -227,6 +229,7 @@ class Volume:
     real_world: tuple[tuple[RealWorldValues, ...], ...] | None = None
     quantity: str = ""
     display: tuple[Display, ...] | None = None
+    synthetic: bool = False
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
         """Return this volume with other voxels (and, where given, other fields).

@@ -37,7 +37,7 @@ _CODECS = {
     "JPEG 2000": "pylibjpeg-openjpeg",
     "JPEG-LS": "pyjpegls",
 }
-_OPTIONAL = {"flows (Prefect)": "prefect", "gpu (CuPy)": "cupy-cuda12x"}
+_OPTIONAL = {"flows (Prefect)": "prefect", "gpu (CuPy)": "cupy-cuda12x", "onnx (onnxruntime)": "onnxruntime"}
 
 
 def check_machine() -> list[dict[str, Any]]:

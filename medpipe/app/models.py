@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from medpipe.errors import ConfigError
 from medpipe.lake.lake import Lake, is_lake
 from medpipe.lake.models import lake_models, model_files, put_model
+from medpipe.models.network import NetworkPackage, is_network
 from medpipe.models.package import Package
 from medpipe.models.resolve import read_shipped, resolve, shipped
 from medpipe.recipe.lock import ModelPin
@@ -58,18 +59,44 @@ def put_package(lake: Lake, package: Package, *, shipped_model: bool = False) ->
 
 
 def package_of(lake: Lake, digest: str) -> Package:
-    """Return a package of the lake by its digest."""
-    return Package(model_files(lake, digest))
+    """Return a package of the lake by its digest.
+
+    Raises
+    ------
+    ConfigError
+        If it is a network.
+    """
+    files = model_files(lake, digest)
+    if is_network(files):
+        raise ConfigError(
+            f"model {NetworkPackage(files).card.name} is a network: ops name it, not the models of a route"
+        )
+    return Package(files)
 
 
 def list_models(root: Path) -> list[dict[str, Any]]:
     """Return a row per model a recipe may name."""
     lake = Lake.open(root)
     rows = [
-        _row(package_of(lake, digest), digest, "lake")
+        _row_of(model_files(lake, digest), digest)
         for _name, digest, _order in sorted(lake_models(lake), key=lambda entry: (entry[0], entry[2]))
     ]
     return rows + [_row(read_shipped(entry), entry.digest, "shipped") for entry in shipped()]
+
+
+def _row_of(files: Mapping[str, bytes], digest: str) -> dict[str, Any]:
+    if not is_network(files):
+        return _row(Package(files), digest, "lake")
+    card = NetworkPackage(files).card
+    return {
+        "name": card.name,
+        "digest": digest[:16],
+        "from": "lake",
+        "target": "",
+        "algorithm": f"network: {card.facts.kind}",
+        "auc": None,
+        "demonstration": False,
+    }
 
 
 def _row(package: Package, digest: str, origin: str) -> dict[str, Any]:

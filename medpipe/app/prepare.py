@@ -26,6 +26,7 @@ from medpipe.app.index import LakeIndex
 from medpipe.app.lakes import open_or_create
 from medpipe.app.listing import Settled
 from medpipe.app.models import check_models, resolver
+from medpipe.app.networks import check_networks, network_resolver
 from medpipe.app.planning import PlanWriter, RangePlans
 from medpipe.app.progress import Progress
 from medpipe.app.scan import ScanReport, scan_into
@@ -139,11 +140,12 @@ def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prep
     _check_cohort(request)
     device = resolve_device(request.site.device)
     check_models(recipe, request.lake)
+    check_networks(recipe, request.lake)
     check_standards(recipe, request.lake)
     lake, secret = open_or_create(request.lake, request.site, progress)
     on_cpu = sandbox_class() if request.site.engine == "dask" else numeric_class()
     arithmetic = cuda_class() if device == "cuda" else on_cpu
-    lock = lock_recipe(recipe, resolver(lake), standard_resolver(lake))
+    lock = lock_recipe(recipe, resolver(lake), standard_resolver(lake), network_resolver(lake))
     return lock, Prepared(lake=lake, secret=secret, device=device, numeric_class=arithmetic)
 
 

@@ -1,4 +1,4 @@
-"""Commands that learn from a lake, and list what was learnt: train, models, fit, fits."""
+"""Commands that learn from a lake, bring what was learnt elsewhere, and list both: train, register, models, fit, fits."""
 
 from __future__ import annotations
 
@@ -44,6 +44,24 @@ def train(
     )
     facts = train_model(request).facts()
     print_json(facts) if as_json else print_pairs("model", facts)
+    return 0
+
+
+@app.command()
+def register(
+    *,
+    lake: LAKE_ARGUMENT,
+    network: Annotated[Path, typer.Argument(readable=False, help="ONNX file, numbers and all")],
+    card: Annotated[Path, typer.Option(readable=False, help="TOML that says what the network takes and gives")],
+    name: Annotated[str, typer.Option(help="name of the network (default: that of the card)")] = "",
+    as_json: JSON = False,
+) -> int:
+    """Try a network in a sandbox and keep it in the lake, for the ops learned and deep."""
+    from medpipe.app.networks import RegisterRequest, register_network
+
+    request = RegisterRequest(lake=lake, network=network, card=card, name=name)
+    facts = register_network(request).facts()
+    print_json(facts) if as_json else print_pairs("network", facts)
     return 0
 
 

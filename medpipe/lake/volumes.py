@@ -156,7 +156,14 @@ def read_volume(lake: Lake, store_path: str) -> Volume:
         affine_lps=_floats(how["affine_lps"]),
         slice_positions_mm=_floats(how["slice_positions_mm"]),
     )
-    return Volume(data=data, geometry=geometry, unit=how["unit"], modality=how["modality"], verdict=how["verdict"])
+    return Volume(
+        data=data,
+        geometry=geometry,
+        unit=how["unit"],
+        modality=how["modality"],
+        verdict=how["verdict"],
+        synthetic=how.get("synthetic", False),
+    )
 
 
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -262,6 +269,8 @@ def _medpipe(volume: Volume, grid: Grid, attrs: Mapping[str, Any]) -> dict[str, 
     }
     if volume.interpolated:
         own["interpolated_slices"] = list(volume.interpolated)
+    if volume.synthetic:
+        own["synthetic"] = True
     return {**own, **{name: attrs[name] for name in sorted(attrs) if name not in own}}
 
 

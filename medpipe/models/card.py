@@ -163,7 +163,7 @@ class ModelCard:
         ConfigError
             For an unknown, missing or mistyped field; names it.
         """
-        card: ModelCard = _read(cls, value, "card")
+        card: ModelCard = read_record(cls, value, "card")
         return card
 
     def _check_inputs(self) -> None:
@@ -200,10 +200,37 @@ def check_name(name: str) -> None:
         raise ConfigError(f"model name {name[:64]!r}: use lower-case letters, digits, '_', '.' and '-' (at most 64)")
 
 
+def read_record(hint: Any, value: Any, where: str) -> Any:
+    """Read a record of dataclasses from JSON values, strictly.
+
+    Parameters
+    ----------
+    hint : type
+        A dataclass.
+    value
+        JSON values.
+    where : str
+        How the message names the place of what is wrong.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown, missing or mistyped field.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected a table")
+    known = {item.name for item in fields(hint)}
+    wrong = sorted(str(name)[:64] for name in known.symmetric_difference(value))
+    if wrong:
+        raise ConfigError(f"{where}.{wrong[0]}: {'missing' if wrong[0] in known else 'no such field'}")
+    hints = typing.get_type_hints(hint)
+    return hint(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in sorted(known)})
+
+
 def _read(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
-        return _read_record(hint, value, where)
+        return read_record(hint, value, where)
     if origin is types.UnionType:
         return None if value is None else _read(arguments[0], value, where)
     if origin is Literal:
@@ -219,17 +246,6 @@ def _read(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}: expected a table")
         return {_read(str, name, where): _read(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
     return _read_plain(hint, value, where)
-
-
-def _read_record(hint: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected a table")
-    known = {item.name for item in fields(hint)}
-    wrong = sorted(str(name)[:64] for name in known.symmetric_difference(value))
-    if wrong:
-        raise ConfigError(f"{where}.{wrong[0]}: {'missing' if wrong[0] in known else 'no such field'}")
-    hints = typing.get_type_hints(hint)
-    return hint(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in sorted(known)})
 
 
 def _read_plain(hint: Any, value: Any, where: str) -> Any:

@@ -56,6 +56,17 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def bound() -> Any:
+    """Declare a field that is no parameter: what an op works with, given by who runs it, and part of no key."""
+    return dataclasses.field(default=None, compare=False, repr=False, metadata={"bound": True})
+
+
+def by_digest(reference: str) -> str:
+    """Return a pinned reference ``name@DIGEST`` without the name, which changes no result."""
+    name, at, digest = reference.partition("@")
+    return at + digest if digest not in ("", "latest") else name
+
+
 def build(op_type: type[T], given: Mapping[str, Any], where: str) -> T:
     """Make an op from a recipe's table of parameters.
 
@@ -73,7 +84,7 @@ def build(op_type: type[T], given: Mapping[str, Any], where: str) -> T:
     ConfigError
         For an unknown or missing name, a wrong type or a value out of range; names the path.
     """
-    fields = {field.name: field for field in dataclasses.fields(op_type)}  # type: ignore[arg-type]  # T is a dataclass
+    fields = {field.name: field for field in _parameters(op_type)}
     for name in given:
         if name not in fields:
             known = ", ".join(sorted(fields)) or "none"
@@ -93,7 +104,7 @@ def build(op_type: type[T], given: Mapping[str, Any], where: str) -> T:
 def changed(op: Any) -> dict[str, Any]:
     """Return an op's parameters that differ from their defaults, as JSON values, as they go into keys."""
     spec: dict[str, Any] = {}
-    for field in dataclasses.fields(op):
+    for field in _parameters(op):
         value = getattr(op, field.name)
         if field.default is dataclasses.MISSING or value != field.default:
             keyed = field.metadata.get("keyed")
@@ -111,11 +122,16 @@ def json_schema(op_type: type[Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(op_type)
     properties: dict[str, Any] = {}
     required = []
-    for field in dataclasses.fields(op_type):
+    for field in _parameters(op_type):
         properties[field.name] = _schema_of(hints[field.name], field)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             required.append(field.name)
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _parameters(op: Any) -> list[dataclasses.Field[Any]]:
+    """Return the fields of an op, or of its type, that a recipe may give."""
+    return [field for field in dataclasses.fields(op) if not field.metadata.get("bound")]
 
 
 def _plain(value: Any) -> Any:

@@ -89,8 +89,15 @@ def held_bytes(routes: Iterable[Route]) -> int:
     measures = any(route.features for route in routes)
     scores = any(route.models for route in routes)
     # those there are load the same library
-    library = max((getattr(op, "library_bytes", 0) for route in routes for op in _ops_of(route)), default=0)
-    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores + library
+    library: int = max((getattr(op, "library_bytes", 0) for route in routes for op in _ops_of(route)), default=0)
+    networks: dict[str, int] = {op.model: op.network_bytes for route in routes for op in _asking(route)}
+    return SESSION_BYTES + MEASURE_BYTES * measures + MODEL_BYTES * scores + library + sum(networks.values())
+
+
+def _asking(route: Route) -> Iterator[Any]:
+    """Yield the ops of a route that ask a network."""
+    ops = (*_ops_of(route), *(entry.op for entry in route.features))
+    yield from (op for op in ops if hasattr(op, "network_bytes"))
 
 
 def _ops_of(route: Route) -> Iterator[Any]:

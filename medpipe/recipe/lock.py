@@ -13,8 +13,10 @@ from typing import Any
 
 import tomli_w
 
+from medpipe.contracts.networks import NetworkPin
 from medpipe.errors import ConfigError, IntegrityError
 from medpipe.keys import digest
+from medpipe.recipe.networks import ResolveNetwork, pin_networks
 from medpipe.recipe.recipe import Recipe, Route, parse_recipe
 from medpipe.recipe.standards import Resolve, Standard, pin_standards
 
@@ -93,10 +95,17 @@ def _no_standard(reference: str) -> tuple[str, Standard]:
     raise ConfigError(f"fit {reference!r}: there is no lake to look for it")
 
 
+def _no_network(reference: str) -> NetworkPin:
+    raise ConfigError(f"network {reference!r}: there is no lake to look for it")
+
+
 def lock_recipe(
-    recipe: Recipe, resolve: Callable[[str], ModelPin], resolve_standard: Resolve = _no_standard
+    recipe: Recipe,
+    resolve: Callable[[str], ModelPin],
+    resolve_standard: Resolve = _no_standard,
+    resolve_network: ResolveNetwork = _no_network,
 ) -> LockedRecipe:
-    """Pin a recipe's standards and models.
+    """Pin a recipe's networks, standards and models.
 
     Parameters
     ----------
@@ -105,13 +114,16 @@ def lock_recipe(
         Model reference to its pin; raises ``ConfigError`` for an unknown one.
     resolve_standard : callable, optional
         Reference to a standard to its name by digest and its values; none is known without it.
+    resolve_network : callable, optional
+        Reference to a network to what it means; none is known without it.
 
     Raises
     ------
     ConfigError
-        If two references of a route mean one model, or a standard is not one of the recipe's.
+        If two references of a route mean one model, or a network or a standard is not one of the recipe's.
     """
-    recipe = pin_standards(recipe, resolve_standard)
+    # networks first: a standard is of images behind pinned ops
+    recipe = pin_standards(pin_networks(recipe, resolve_network), resolve_standard)
     pins = {route.name: tuple(resolve(reference) for reference in route.models) for route in recipe.routes}
     for place, route in enumerate(recipe.routes):
         if len(set(pins[route.name])) < len(pins[route.name]):

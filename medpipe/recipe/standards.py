@@ -108,7 +108,7 @@ class Named(NamedTuple):
 
 def named_standards(recipe: Recipe) -> Iterator[Named]:
     """Yield each standard that a recipe names, of ops of a chain in order."""
-    for path, ops in _chains(recipe):
+    for path, ops in chains_of(recipe):
         for place, op in enumerate(ops):
             reference = getattr(op, "standard", None)
             if reference is not None:
@@ -138,12 +138,12 @@ def pin_standards(recipe: Recipe, resolve: Resolve) -> Recipe:
         _check_fits(standard, named.op, [spec_of(op) for op in named.before], named.where)
         stated = {"percentiles": list(standard.percentiles), "values": list(standard.values)}
         tables = copy.deepcopy(recipe.source)
-        _table_at(tables, named.path[:-1]).update({"standard": name, **stated})
+        table_at(tables, named.path[:-1]).update({"standard": name, **stated})
         recipe = parse_recipe(tables)
     return recipe
 
 
-def _chains(recipe: Recipe) -> Iterator[tuple[Path, tuple[ImageOp, ...]]]:
+def chains_of(recipe: Recipe) -> Iterator[tuple[Path, tuple[ImageOp, ...]]]:
     """Yield every chain of image ops of a recipe, and where it stands."""
     for number, route in enumerate(recipe.routes):
         yield ("route", number, "image"), route.image
@@ -153,7 +153,8 @@ def _chains(recipe: Recipe) -> Iterator[tuple[Path, tuple[ImageOp, ...]]]:
             yield ("route", number, "companions", place, "image"), companion.image
 
 
-def _table_at(tables: Any, path: Path) -> Any:
+def table_at(tables: Any, path: Path) -> Any:
+    """Return what stands at a path in a recipe's tables."""
     for step in path:
         tables = tables[step]
     return tables

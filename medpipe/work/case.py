@@ -228,20 +228,21 @@ class _Work:
     def _volume(self, one: Wanted) -> ProductRecord:
         final = self.final if "final" in self.route.keep and self.route.image else None
         self.step("store")
-        code = final.code if isinstance(final, Rejected) else ""
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
-        code = final.code if isinstance(final, Rejected) else ""
+        code = final.code if isinstance(final, Rejected) else _said_of(final)
         return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
         row = self._images.row(one.companion, self.original, one.key)
-        return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or "")
+        fused = self._images.aligned(row["companion"], self.original) if row["store"] else None
+        return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or _said_of(fused))
 
     def _see(self, one: Wanted) -> ProductRecord:
         assert one.view is not None
-        return view_record(one.key, one.view, self._shown, partial(self.room.store_files, one.key))
+        record = view_record(one.key, one.view, self._shown, partial(self.room.store_files, one.key))
+        return record if record.code else replace(record, code=_said_of(self._image(one.view.image)))
 
     def _shown(self, view: Shown) -> Iterable[ViewFile]:
         image = self._image(view.image)
@@ -338,6 +339,11 @@ class _Work:
             }
             rows.extend({**row, **place} for row in self._rows[one.key].rows)
         return rows
+
+
+def _said_of(image: Volume | None) -> str:
+    """Return the code of what is to be known of a stored or shown image, or an empty string."""
+    return "W_SYNTHETIC" if image is not None and image.synthetic else ""
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,7 +168,15 @@ class CompanionImages:
         ]
         data = np.stack([np.asarray(to_numpy(one.data), dtype=np.float32) for one in (original, aligned)])
         geometry = replace(original.geometry, shape=data.shape, axes="czyx")
-        fused = replace(original, data=data, geometry=geometry, unit="arbitrary", suv=None, padding=None)
+        fused = replace(
+            original,
+            data=data,
+            geometry=geometry,
+            unit="arbitrary",
+            suv=None,
+            padding=None,
+            synthetic=original.synthetic or aligned.synthetic,
+        )
         found = self._alignment(place, original)
         attrs = {"channels": channels, "registration": {"method": found.method, "matrix_lps": list(found.matrix or ())}}
         return self._room.store_image(key, fused, attrs)
@@ -197,6 +205,7 @@ def on_grid(image: Volume, original: Volume, matrix: NDArray[np.float64]) -> Vol
         unit=image.unit,
         modality=image.modality,
         quantity=image.quantity,
+        synthetic=image.synthetic,
         # these are of an image as it was read
         suv=None,
         padding=None,

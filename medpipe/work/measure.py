@@ -58,6 +58,9 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
     status, code = "ok", None
     if voxels == 0:
         status, code = "empty", "EMPTY_ROI"
+    elif image.synthetic:
+        # the others can be told from other columns
+        status, code = "flagged", "W_SYNTHETIC"
     elif voxels < SMALL_VOXELS:
         status, code = "flagged", "SMALL_ROI"
     elif image.verdict == STRAIGHTENED or image.interpolated:

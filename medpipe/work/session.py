@@ -18,6 +18,7 @@ from medpipe.archive.other.cases import source_at
 from medpipe.archive.source import FolderSources
 from medpipe.archive.stacks import Stack
 from medpipe.archive.voxels import load_volume
+from medpipe.contracts.networks import Network, OpensNetwork
 from medpipe.contracts.protocols import Scorer
 from medpipe.errors import ConfigError, Rejected
 from medpipe.keys import product_key
@@ -27,6 +28,7 @@ from medpipe.lake.models import model_files
 from medpipe.lake.runs import Run
 from medpipe.lake.scratch import Scratch, Spool
 from medpipe.lake.volumes import put_volume
+from medpipe.models.network import NetworkPackage, load_network
 from medpipe.models.package import Package, load
 from medpipe.plan.memory import SLABS_ABOVE_VOXELS, goes_in_slabs
 from medpipe.privacy.secret import load_secret
@@ -35,6 +37,7 @@ from medpipe.recipe.recipe import Route
 from medpipe.types import Companions, Volume
 from medpipe.work.case import run_case
 from medpipe.work.files import Files
+from medpipe.work.networks import with_networks
 from medpipe.work.payload import order_of
 from medpipe.work.room import Mark, Reading
 
@@ -68,7 +71,8 @@ class CaseSession:
         self.lake = lake
         self.run = run
         self.device = device
-        self.lock = read_lock(run.lock())
+        self._network: Callable[[str], Network] = cache(self._load_network)
+        self.lock = with_networks(read_lock(run.lock()), self._opener)
         self.heads = Heads(after=QUICK_AFTER)
         # larger volumes go in slabs where they can
         self.memory = KeptMemory(_VOXEL_BYTES * SLABS_ABOVE_VOXELS)
@@ -98,6 +102,12 @@ class CaseSession:
 
     def _load_model(self, digest: str) -> Scorer:
         return load(Package(model_files(self.lake, digest)))
+
+    def _opener(self, digest: str) -> OpensNetwork:
+        return partial(self._network, digest)
+
+    def _load_network(self, digest: str) -> Network:
+        return load_network(NetworkPackage(model_files(self.lake, digest)))
 
 
 class CaseRoom:

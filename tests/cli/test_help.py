@@ -29,6 +29,7 @@ WORDS = {
     "verify": ("LAKE", "--only", "--site", "--json"),
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),
+    "register": ("LAKE", "NETWORK", "--card", "--name", "--json"),
     "fit": ("LAKE", "--recipe", "--extraction", "--name", "--kind", "--refit", "--json"),
     "fits": ("LAKE", "--json"),
     "ops": ("--json",),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medpipe.models.network_card import NetworkCard
 from medpipe.ops import register, registry
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, Volume
@@ -39,6 +40,13 @@ def test_the_recipe_of_the_page_on_filters_parses():
     (route,) = parse_recipe(tomllib.loads(text)).routes
     names = {column.name for extraction in route.features for column in extraction.op.columns}
     assert {"log_3D_s1_5_stat_mean", "laws_3D_L5E5E5_inv_max_energy_7_cm_contrast_3D_avg"} <= names
+
+
+def test_the_card_and_the_recipe_of_the_page_on_models_are_read():
+    card, recipe = blocks("docs/models.md", "toml")
+    assert NetworkCard.from_table(tomllib.loads(card)).facts.patch == (32, 64, 64)
+    (route,) = parse_recipe(tomllib.loads(recipe)).routes
+    assert [op.name for op in route.image] == ["resample", "learned"]
 
 
 def test_the_python_of_the_readme_compiles_and_names_what_exists():

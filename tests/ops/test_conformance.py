@@ -18,6 +18,7 @@ from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
 from medpipe.types import Companions, Display, Geometry, RealWorldMap, Region, SuvScales, Volume
+from tests.models.networks import bound_to
 
 REQUIRED = {
     "gaussian": {"sigma_mm": 1.2},
@@ -49,6 +50,8 @@ REQUIRED = {
     "laws": {"kernels": "L5E5S3", "delta": 2},
     "gabor": {"sigma_mm": 2.0, "wavelength_mm": 4.0, "gamma": 0.5, "theta_step_deg": 90.0},
     "separable_wavelet": {"wavelet": "db2", "passes": "LHL"},
+    "learned": {"model": "net"},
+    "deep": {"model": "net", "numbers": 4},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
@@ -68,7 +71,9 @@ MAGNITUDES = {"lee", "srad"}
 
 
 def op_of(family, name):
-    return make(family, {"op": name, **REQUIRED.get(name, {})}, "route.0.image.0")
+    made = make(family, {"op": name, **REQUIRED.get(name, {})}, "route.0.image.0")
+    network = bound_to(name)
+    return made if network is None else dataclasses.replace(made, network=network)
 
 
 def volume(modality="CT", *, shape=SHAPE, dtype=np.float32, axes="zyx"):

@@ -50,6 +50,7 @@ NO_BLOCKS = {
     "equalize",
     "fill_padding",
     "gabor",
+    "learned",
     "match",
     "mp_pca",
     "n4",

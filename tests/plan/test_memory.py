@@ -84,6 +84,18 @@ def test_the_library_of_an_op_is_held_once_by_all_routes_where_the_op_runs():
     assert held_bytes([route_of(n4, keep=("original",))]) == held_bytes([plain])
 
 
+def test_each_network_is_held_once_by_all_routes_that_ask_it():
+    one, other = ({"op": "learned", "model": name, "memory_mb": size} for name, size in (("a", 100), ("b", 300)))
+    plain = held_bytes([route_of(GAUSSIAN)])
+    assert held_bytes([route_of(one, one), route_of(one)]) == plain + (100 << 20)
+    assert held_bytes([route_of(one, other)]) == plain + (400 << 20)
+    assert held_bytes([route_of(one, keep=("original",))]) == held_bytes([route_of(keep=("original",))])
+    tables = tomllib.loads('name = "r"\n[[route]]\nname = "a"\nregions = [ { op = "body" } ]\n')
+    tables["route"][0]["features"] = [{"name": "f", "op": "deep", "model": "c", "numbers": 4, "memory_mb": 200}]
+    (measuring,) = parse_recipe(tables).routes
+    assert held_bytes([measuring]) > held_bytes([route_of(keep=("original",))]) + (200 << 20)
+
+
 @pytest.mark.parametrize("ops", [(), (MEDIAN,), (MEDIAN, GAUSSIAN, {"op": "window", "preset": "lung"})])
 def test_a_large_volume_goes_in_slabs_and_fits_two_gibibytes(ops):
     row = volume(shape=LARGE)

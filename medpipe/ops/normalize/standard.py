@@ -13,7 +13,7 @@ from medpipe.kernels.landmarks import landmarks, matched, standardize
 from medpipe.ops.fitting import NYUL, QUANTILES
 from medpipe.ops.frames import result_bytes
 from medpipe.ops.normalize.foreground import over_foreground, quantitative, refuse_map
-from medpipe.ops.parameters import parameter
+from medpipe.ops.parameters import by_digest, parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
 
@@ -30,12 +30,6 @@ def _check(standard: str | None, percentiles: Sequence[float], values: Sequence[
         raise ConfigError("percentiles: at least two are needed, each greater than the one before")
 
 
-def _by_digest(reference: str) -> str:
-    """Return a pinned reference without the name, which changes no voxel."""
-    name, at, digest = reference.partition("@")
-    return at + digest if digest not in ("", "latest") else name
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:
     """Parameters of every op that takes intensities to a standard; its numbers are of the whole foreground."""
@@ -47,7 +41,7 @@ class Standard:
     standard: str | None = parameter(
         None,
         doc="Fit of the lake: its name, name@latest or name@DIGEST; a lock states values and percentiles beside.",
-        keyed=_by_digest,
+        keyed=by_digest,
     )
     percentiles: tuple[float, ...] = parameter(
         _DECILES, doc="Percentiles that are landmarks, rising.", unit="%", low=0.0, high=100.0

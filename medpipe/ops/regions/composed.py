@@ -122,8 +122,9 @@ class Composed:
         if seen.geometry != volume.geometry:
             raise Rejected("E_GRID")
         found = self.source(seen, companions)
+        flag = "W_SYNTHETIC" if seen.synthetic else ""
         del seen
-        return tuple(self._finished(region, volume) for region in found)
+        return tuple(self._finished(replace(region, flag=flag or region.flag), volume) for region in found)
 
     def _finished(self, region: Region, volume: Volume) -> Region:
         named = replace(region, name=self.called or region.name)
