@@ -44,6 +44,8 @@ REQUIRED = {
     "open": {"radius_mm": 2.0},
     "close": {"radius_mm": 2.0},
     "drop_below": {"ml": 0.1},
+    "haralick": {"bins": 16},
+    "hog": {"cell": 4},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
