@@ -11,7 +11,7 @@ from pathlib import Path
 
 from medpipe.archive.kernels import known_kernels
 from medpipe.contracts.schema import Field, TableSchema
-from medpipe.contracts.tables import FEATURE_KEYS, SCHEMAS
+from medpipe.contracts.tables import FEATURE_KEYS, PERTURBED_KEYS, SCHEMAS
 from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.reasons import REASONS
@@ -39,6 +39,7 @@ FAMILIES: dict[Family, str] = {
     "features": "Extractors",
     "align": "Aligners of companion images",
     "views": "Views: pictures and surfaces",
+    "perturb": "Perturbations: images and regions as they might have been",
 }
 
 
@@ -55,6 +56,9 @@ def tables_page() -> str:
     features = "A row is a region, an image and an extraction: these columns, then one float64 column per feature."
     lines += ["## `features`", "", features, ""]
     lines += _field_rows(FEATURE_KEYS)
+    perturbed = "A row is a row of `features`, measured once more as image and region might have been (`perturb` of a route)."
+    lines += ["## `perturbed`", "", perturbed, ""]
+    lines += _field_rows(PERTURBED_KEYS)
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from medpipe.app.run import run_archive
 from medpipe.app.run_report import RunReport
 from medpipe.app.scan import ScanReport, scan_archives
 from medpipe.app.site import load_site
+from medpipe.app.stability import stability
 from medpipe.contracts.protocols import Extractor
 from medpipe.engine.arrays import lazy_array
 from medpipe.errors import ConfigError, IntegrityError, LakeError
@@ -147,6 +148,18 @@ class OpenLake:
     def sql(self, text: str, *, recipe: str | None = None) -> Any:
         """Return the answer to a DuckDB query over the tables, as a ``pyarrow.Table``."""
         return sql(self._lake, text, recipe=recipe)
+
+    def stability(self, *, recipe: str | None = None) -> Any:
+        """Return intraclass correlations of features over perturbations, as a ``pyarrow.Table``.
+
+        See :data:`medpipe.app.stability.STABILITY` for its columns.
+
+        Raises
+        ------
+        ConfigError
+            If nothing was measured perturbed.
+        """
+        return stability(self._lake, recipe=recipe)
 
     def volume(self, volume_key: str) -> Volume:
         """Return a stored volume; its ``data`` is a lazy float32 Dask array.

@@ -8,12 +8,14 @@ from typing import Any
 
 from medpipe.app.ended import Ended, Row, Shapes
 from medpipe.app.quarantine import quarantine_row
+from medpipe.contracts.records import ProductKind
 from medpipe.keys import digest
 from medpipe.ranges import placed
 
 _KEY_DIGITS = 32
-_STAGES: Mapping[str, str] = {"volume": "image"}
-"""Where a product's code is from, if not from making the product: a volume is stored without its filtered image."""
+_STAGES: Mapping[str, str] = {"volume": "image", "perturbed": "features"}
+"""Where a product's code is from, if not from making the product: a volume is stored without its filtered image, and
+what cannot be measured perturbed could not be measured at all."""
 _CROOKED = frozenset({"W_TILTED", "W_UNEVEN", "E_GAP"})
 
 
@@ -37,6 +39,8 @@ def case_rows(one: Ended, shapes: Shapes) -> Iterator[tuple[str, Row]]:
         yield "views", row
     for row in _feature_rows(one, shapes, keys):
         yield "features", row
+    for row in _feature_rows(one, shapes, keys, kind="perturbed"):
+        yield "perturbed", row
     for row in _score_rows(one, keys):
         yield "scores", row
     for row in _quarantine_rows(one):
@@ -58,8 +62,8 @@ class _RegionKeys:
         return self._known[place]
 
 
-def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row]:
-    for wanted, product in one.of_kind("features"):
+def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys, kind: ProductKind = "features") -> Iterator[Row]:
+    for wanted, product in one.of_kind(kind):
         if wanted.extraction is None:
             continue
         measured = {
@@ -73,6 +77,7 @@ def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys) -> Iterator[Row
             if None in values.values():
                 values = {name: math.nan if value is None else value for name, value in values.items()}
             what = {"region": row["region"], **_told(row, one.flags)}
+            what |= {name: row[name] for name in ("perturbation", "number") if name in row}
             yield {**measured, "region_key": keys.of(row), **what, **values}
 
 
@@ -113,7 +118,7 @@ def _quarantine_rows(one: Ended) -> Iterator[Row]:
     found |= {
         (wanted.kind, row.get("code") or "") for wanted, product in one.of_kind("regions") for row in product.rows
     }
-    for stage, code in sorted((_STAGES.get(kind, kind), code) for kind, code in found if code):
+    for stage, code in sorted({(_STAGES.get(kind, kind), code) for kind, code in found if code}):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
     if one.record.status != "done":
         ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")

@@ -26,6 +26,7 @@ from medpipe.lake.summaries import RangeSummary
 from medpipe.lake.tables import published_state
 from medpipe.plan.cases import PASSING, Case, Plan, Planner
 from medpipe.plan.choice import Losers, Lost
+from medpipe.plan.products import Wanted
 from medpipe.plan.shards import Full, Packer, shard_size
 from medpipe.ranges import Range, all_ranges, bits_for
 from medpipe.recipe.lock import LockedRecipe
@@ -78,10 +79,15 @@ class Totals:
             self.pending += 1
             self.why[case.work.why] += 1
             self.products.update(one.kind for one in case.work.missing)
-            self.named.update(
-                f"{case.route} {one.extraction.name}" for one in case.work.missing if one.extraction is not None
-            )
+            self.named.update(_named(case.route, one) for one in case.work.missing if one.extraction is not None)
             self.largest_bytes = max(self.largest_bytes, case.work.projected_bytes)
+
+
+def _named(route: str, one: Wanted) -> str:
+    """Return route and extraction, and the perturbation where it is measured perturbed."""
+    assert one.extraction is not None
+    perturbed = "" if one.perturbation is None else f", {one.perturbation.name}"
+    return f"{route} {one.extraction.name}{perturbed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

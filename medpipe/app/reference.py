@@ -9,7 +9,7 @@ from medpipe.ops.parameters import json_schema
 from medpipe.ops.registry import Family, registered
 from medpipe.recipe.recipe import shipped_recipes
 
-_FAMILIES: tuple[Family, ...] = ("image", "regions", "steps", "features")
+_FAMILIES: tuple[Family, ...] = ("image", "regions", "steps", "features", "perturb")
 
 
 def list_ops() -> list[dict[str, Any]]:

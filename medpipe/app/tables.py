@@ -13,7 +13,7 @@ from medpipe.app.dictionary import dictionary_rows
 from medpipe.app.ended import Ended, Records, Row, Shapes
 from medpipe.app.index_tables import IndexRows, instance_rows, member_rows, refusal_rows, volume_row
 from medpipe.contracts.schema import TableSchema
-from medpipe.contracts.tables import FEATURE_DICTIONARY, RUNS, SCHEMAS, features_schema
+from medpipe.contracts.tables import FEATURE_DICTIONARY, RUNS, SCHEMAS, features_schema, perturbed_schema
 from medpipe.keys import digest
 from medpipe.plan.cases import Case, Plan
 from medpipe.reasons import REASONS
@@ -28,7 +28,8 @@ _ROWS_VERSION = 2
 def cut_schemas(lock: LockedRecipe) -> dict[str, TableSchema]:
     """Return the tables that are made range by range."""
     features = features_schema(lock.recipe.feature_columns())
-    return {schema.name: schema for schema in (*SCHEMAS.values(), features) if schema.is_cut}
+    perturbed = perturbed_schema(lock.recipe.perturbed_columns())
+    return {schema.name: schema for schema in (*SCHEMAS.values(), features, perturbed) if schema.is_cut}
 
 
 def single_tables(lock: LockedRecipe, runs: Sequence[Row]) -> Tables:
@@ -41,7 +42,8 @@ def single_tables(lock: LockedRecipe, runs: Sequence[Row]) -> Tables:
 
 def basis_of(lock: LockedRecipe, privacy: str) -> str:
     """Return a digest of what the rows of all ranges depend on beside index and results."""
-    columns = [[schema.name, schema.version, [field.name for field in schema.fields]] for schema in SCHEMAS.values()]
+    schemas = (*SCHEMAS.values(), perturbed_schema(()))
+    columns = [[schema.name, schema.version, [field.name for field in schema.fields]] for schema in schemas]
     # names of images are in the rows and, where a route has no image ops, in no digest
     images = [[route.name, [[entry.name, entry.image] for entry in route.features]] for route in lock.recipe.routes]
     return digest([_ROWS_VERSION, lock.digest, images, privacy, columns, sorted(REASONS.items())])

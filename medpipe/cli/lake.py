@@ -113,6 +113,34 @@ def rois(
 
 
 @app.command()
+def stability(
+    *,
+    lake: LAKE_ARGUMENT,
+    recipe: Annotated[
+        str | None, typer.Option("-r", "--recipe", help="name of the recipe that was run (default: the last run's)")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="file for the table: .csv, .parquet or .xlsx")
+    ] = None,
+    as_json: JSON = False,
+) -> int:
+    """Show how stable features are: intraclass correlations over the perturbations of a recipe's last run."""
+    from medpipe.app.stability import stability as stability_of
+    from medpipe.lake.export import check_name, write_table
+    from medpipe.lake.lake import Lake
+
+    if output is not None:
+        check_name(output)
+    found = stability_of(Lake.open(lake), recipe=recipe)
+    if output is not None:
+        write_table(found, output)
+    rows = found.to_pylist()
+    shown = ("extraction", "region", "perturbation", "feature", "subjects", "icc_1_1", "icc_3_1")
+    print_json(rows) if as_json else print_table(shown, [[row[name] for name in shown] for row in rows])
+    return 0
+
+
+@app.command()
 def verify(
     *,
     lake: LAKE_ARGUMENT,

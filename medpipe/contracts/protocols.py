@@ -128,6 +128,20 @@ class Extractor(Protocol):
         """Return a value (NaN where undefined, never infinite) for every column."""
 
 
+@runtime_checkable
+class Perturbation(Protocol):
+    """A frozen record of parameters that makes of an image and its regions what they might have been."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes the call needs beside its input, what it returns included."""
+
+    def __call__(self, volume: Volume, regions: tuple[Region, ...], *, seed: str) -> tuple[Volume, tuple[Region, ...]]:
+        """Return both as they might have been, on their grid; the same for a seed, whatever other regions there are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreInput:
     """One input of a model: where its number comes from.

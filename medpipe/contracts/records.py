@@ -11,7 +11,7 @@ from typing import Any, Literal
 from medpipe.keys import digest
 
 Status = Literal["done", "rejected", "failed"]
-ProductKind = Literal["volume", "registrations", "regions", "features", "views", "scores"]
+ProductKind = Literal["volume", "registrations", "regions", "features", "perturbed", "views", "scores"]
 
 STORING: frozenset[ProductKind] = frozenset({"volume", "registrations", "views"})
 """Kinds whose rows may name folders of the lake that go with them (``store``, ``final_store``)."""
@@ -38,7 +38,7 @@ class ProductRecord:
     ----------
     key : str
         Product key: digest of upstream content, op chain, model and numeric class.
-    kind : {"volume", "registrations", "regions", "features", "views", "scores"}
+    kind : {"volume", "registrations", "regions", "features", "perturbed", "views", "scores"}
     rows : tuple of dict
         JSON values; NaN is null. No identity enters: they join when tables are built.
     code : str
@@ -90,7 +90,7 @@ class CaseRecord:
     status : {"done", "rejected", "failed"}
     stage : str
         Where it ended: ``plan`` (refused before it ran), ``read``, ``store``, ``image``,
-        ``registrations``, ``regions``, ``features``, ``views``, ``scores``, ``done``.
+        ``registrations``, ``regions``, ``features``, ``perturbed``, ``views``, ``scores``, ``done``.
     code : str
         Reason code, or an empty string.
     content_digest : str

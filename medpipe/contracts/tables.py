@@ -183,6 +183,13 @@ FEATURE_KEYS = (
 
 FEATURE_ORDER = ("modality", "series_key", "volume_key", "region_key", "image", "extraction")
 
+PERTURBED_KEYS = (
+    *FEATURE_KEYS,
+    Field("perturbation", "string", "name of the perturbation in the recipe"),
+    Field("number", "int64", "which of its times, from 1"),
+)
+"""The columns of ``perturbed`` before the feature columns."""
+
 FEATURE_DICTIONARY = TableSchema(
     "feature_dictionary",
     2,
@@ -234,7 +241,11 @@ QUARANTINE = TableSchema(
     (
         Field("subject", "string", "instance, series, volume or case key"),
         Field("subject_kind", "string", "instance, volume or case"),
-        Field("stage", "string", "scan, assemble, plan, read, image, registrations, regions, features, views, scores"),
+        Field(
+            "stage",
+            "string",
+            "scan, assemble, plan, read, image, registrations, regions, features, perturbed, views, scores",
+        ),
         Field("code", "string", "reason code"),
         Field("severity", "string", "info, warning or error"),
         Field("message", "string", "what was found (a template, no values)"),
@@ -316,12 +327,20 @@ SCHEMAS: dict[str, TableSchema] = {
         RUNS,
     )
 }
-"""Every table of fixed columns by name; ``features`` is made by :func:`features_schema`."""
+"""Every table of fixed columns by name; ``features`` is made by :func:`features_schema`, ``perturbed`` by
+:func:`perturbed_schema`."""
 
-TABLE_NAMES = (*SCHEMAS, "features")
+TABLE_NAMES = (*SCHEMAS, "features", "perturbed")
 
 
 def features_schema(columns: tuple[str, ...]) -> TableSchema:
     """Return the schema of ``features`` for a recipe's columns, in the order given."""
     values = tuple(Field(name, "float64", "see feature_dictionary") for name in columns)
     return TableSchema("features", 2, "a region, an image and an extraction", FEATURE_KEYS + values, FEATURE_ORDER)
+
+
+def perturbed_schema(columns: tuple[str, ...]) -> TableSchema:
+    """Return the schema of ``perturbed`` for the columns of the extractions that are measured so."""
+    values = tuple(Field(name, "float64", "see feature_dictionary") for name in columns)
+    row = "a region, an image and an extraction, measured once more as they might have been"
+    return TableSchema("perturbed", 1, row, PERTURBED_KEYS + values, (*FEATURE_ORDER, "perturbation", "number"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -63,6 +63,45 @@ def glcm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) -> 
     return {aggregation: found[aggregation] for aggregation in aggregations}
 
 
+def distant_features(ranks: Ranks, /, *, distance: int, aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
+    """Return the same features of pairs that are so many steps apart along a direction.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    distance : int
+        Steps, from 1; what lies between the two does not matter.
+    aggregations : tuple of str
+        Of :func:`glcm_features`, all but those over merged slices (2.5D).
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        As :func:`glcm_features`.
+    """
+    # the partner of a voxel at the edge of the box must lie in the border
+    padded, levels = np.pad(ranks.padded, distance - 1), ranks.levels
+    in_space, in_slices = (_scaled(directions, distance) for directions in (DIRECTIONS_3D, DIRECTIONS_2D))
+    found: dict[str, Any] = {}
+    for aggregation in aggregations:
+        if levels.size == 0:
+            found[aggregation] = dict.fromkeys(NAMES, math.nan)
+            continue
+        if aggregation.startswith("3D"):
+            counts = [cooccurrences(padded, n_levels=levels.size, directions=in_space)]
+        else:
+            planes = (padded[place : place + 1] for place in range(distance, len(padded) - distance))
+            counts = [cooccurrences(plane, n_levels=levels.size, directions=in_slices) for plane in planes]
+        if aggregation.endswith("comb"):
+            counts = [matrices.sum(axis=0, keepdims=True, dtype=np.uint32) for matrices in counts]
+        found[aggregation] = _mean([matrix_features(matrices, levels) for matrices in counts])
+    return found
+
+
+def _scaled(directions: Directions, distance: int) -> Directions:
+    return tuple((z * distance, y * distance, x * distance) for z, y, x in directions)
+
+
 def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Directions) -> Counts:
     """Return how often levels i and j are neighbours, for each direction.
 
@@ -70,10 +109,10 @@ def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: D
     ----------
     padded : array of uint16 (z, y, x)
         Ranks 1 to ``n_levels``; 0 outside the region. The outermost voxels of an axis that
-        directions move along are 0.
+        directions move along are 0, as many as they move on.
     n_levels : int
     directions : tuple of (z, y, x)
-        Steps from a voxel to its neighbour, at most 1 along each axis.
+        Steps from a voxel to its neighbour, at most as far along each axis as there is border.
 
     Returns
     -------

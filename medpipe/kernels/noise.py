@@ -85,7 +85,7 @@ def air_noise(x: Array, /) -> float | None:
         if _WITHIN * sigma >= bound:
             break
         bound = _WITHIN * sigma
-        air = known[known < bound]
+        air = air[air < bound]
         if air.size < _LEAST_SHARE * x.size:
             return None
     for share in _QUARTERS:

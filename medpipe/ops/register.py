@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from medpipe.errors import ConfigError
 
-Family = Literal["image", "regions", "steps", "features", "align", "views"]
+Family = Literal["image", "regions", "steps", "features", "align", "views", "perturb"]
 OpType = TypeVar("OpType", bound=type)
 
 REGISTERED: dict[Family, dict[str, type[Any]]] = {
@@ -17,6 +17,7 @@ REGISTERED: dict[Family, dict[str, type[Any]]] = {
     "features": {},
     "align": {},
     "views": {},
+    "perturb": {},
 }
 """What was registered so far; ask :func:`medpipe.ops.registry.registered` for all there is."""
 

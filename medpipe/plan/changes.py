@@ -15,7 +15,7 @@ def recipe_changes(before: Spec, now: Spec) -> list[str]:
     ----------
     before, now : mapping
         Locks as read from TOML: ``resolved`` (by route: ``image``, ``regions``, ``features``,
-        ``keep``, ``companions``, ``views``), ``models`` (by route: name and digest), and ``recipe``
+        ``keep``, ``companions``, ``views``, ``perturb``), ``models`` (by route: name and digest), and ``recipe``
         with its ``select`` and the ``where`` and ``prefer`` of companions, which make no other key but
         another choice.
 
@@ -58,6 +58,17 @@ def _route_changes(old: Spec, new: Spec) -> Iterator[str]:
         yield f"keep: {_shown(old['keep'])} -> {_shown(new['keep'])}"
     yield from _companion_changes(*(_by_name(side, "companions") for side in (old, new)))
     yield from _view_changes(*(_by_name(side, "views") for side in (old, new)))
+    yield from _perturbed_changes(*(_by_name(side, "perturb") for side in (old, new)))
+
+
+def _perturbed_changes(old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:
+    yield from _come_and_gone("perturb", old, new)
+    for name in sorted(set(old) & set(new)):
+        one, other = old[name], new[name]
+        yield from _chain_changes(f"perturb {name}, steps", one["steps"], other["steps"])
+        for field in ("times", "features"):
+            if one[field] != other[field]:
+                yield f"perturb {name}: {field} {_shown(one[field])} -> {_shown(other[field])}"
 
 
 def _companion_changes(old: Mapping[str, Spec], new: Mapping[str, Spec]) -> Iterator[str]:

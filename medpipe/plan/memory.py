@@ -187,7 +187,14 @@ def _measuring(route: Route, geometry: Geometry) -> Iterator[int]:
     for entry in route.features:
         # the filtered image is made when the first one asks for it
         has_final |= entry.image == "final" and bool(route.image)
-        yield held + has_final * image + entry.op.memory(geometry)
+        here = held + has_final * image
+        yield here + entry.op.memory(geometry)
+        for perturbation in route.perturb:
+            if perturbation.takes(entry.name):
+                # the image and regions as they might have been, beside those that are
+                moved = here + image + _held_regions(route, geometry)
+                yield max(moved + step.memory(geometry) for step in perturbation.steps)
+                yield moved + entry.op.memory(geometry)
 
 
 def _held_images(geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> int:

@@ -14,6 +14,7 @@ from medpipe.keys import product_key, rendered
 from medpipe.ops.registry import spec_of
 from medpipe.recipe.companion import Shown
 from medpipe.recipe.lock import LockedRecipe, ModelPin
+from medpipe.recipe.perturbed import Perturbed
 from medpipe.recipe.recipe import Extraction, Route
 
 STORE_VERSION = 2
@@ -62,7 +63,9 @@ class Wanted:
     view : Shown or None
         For views.
     extraction : Extraction or None
-        For features.
+        For features, and features of what was perturbed.
+    perturbation : Perturbed or None
+        For the latter.
     model : ModelPin or None
         For scores.
     """
@@ -73,6 +76,7 @@ class Wanted:
     companion: int = -1
     view: Shown | None = None
     extraction: Extraction | None = None
+    perturbation: Perturbed | None = None
     model: ModelPin | None = None
 
 
@@ -99,16 +103,18 @@ class Products:
         self._companions = [rendered(one.spec()) for one in route.companions]
         self._views = [rendered(one.spec(route.chain)) for one in route.views]
         self._extractions = [rendered(entry.spec(route.measured_chain)) for entry in route.features]
+        self._perturbed = [rendered(one.spec()) for one in route.perturb]
         self._models = lock.models[route.name]
 
     def wanted(self, content: Content) -> tuple[Wanted, ...]:
-        """Return every product of a case in order: volume, registrations, regions, features, views, scores."""
+        """Return every product of a case in order: volume, registrations, regions, features, perturbed, views, scores."""
         registrations = tuple(self._wanted_registrations(content))
         regions = tuple(self._wanted_regions(content))
         features = tuple(self._wanted_features(content, regions))
+        perturbed = self._wanted_perturbed(content, regions)
         views = self._wanted_views(content, registrations, regions)
         volume = Wanted(kind="volume", key=self.volume_key(content))
-        return (volume, *registrations, *regions, *features, *views, *self._wanted_scores(features))
+        return (volume, *registrations, *regions, *features, *perturbed, *views, *self._wanted_scores(features))
 
     def volume_key(self, content: Content) -> str:
         """Return the key of a stored volume, with the final image where the recipe keeps it."""
@@ -191,6 +197,29 @@ class Products:
                     **self._factors(content, is_final=extraction.image == "final"),
                 )
                 yield Wanted(kind="features", key=key, region_source=found.region_source, extraction=extraction)
+
+    def _wanted_perturbed(self, content: Content, regions: tuple[Wanted, ...]) -> Iterator[Wanted]:
+        for perturbation, how in zip(self.route.perturb, self._perturbed, strict=True):
+            for extraction, spec in zip(self.route.features, self._extractions, strict=True):
+                if not perturbation.takes(extraction.name):
+                    continue
+                for found in regions:
+                    key = product_key(
+                        "perturbed",
+                        content=content.volume,
+                        regions=found.key,
+                        extraction=spec,
+                        perturbation=how,
+                        numeric_class=content.numeric_class,
+                        **self._factors(content, is_final=extraction.image == "final"),
+                    )
+                    yield Wanted(
+                        kind="perturbed",
+                        key=key,
+                        region_source=found.region_source,
+                        extraction=extraction,
+                        perturbation=perturbation,
+                    )
 
     def _wanted_scores(self, features: tuple[Wanted, ...]) -> Iterator[Wanted]:
         named = [(entry.extraction.name if entry.extraction else "", entry.key) for entry in features]

@@ -21,6 +21,7 @@ from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
 from medpipe.recipe.companion import CompanionImage, Shown, image_ops, parse_companions, parse_views
+from medpipe.recipe.perturbed import Perturbed, parse_perturbed
 from medpipe.recipe.selection import Selection, parse_selections
 from medpipe.recipe.shape import ExtractionTable, RecipeTable, RegionTable, RouteTable
 from medpipe.recipe.where import Where, parse_where
@@ -60,6 +61,7 @@ class Route:
     keep: tuple[str, ...]
     companions: tuple[CompanionImage, ...] = ()
     views: tuple[Shown, ...] = ()
+    perturb: tuple[Perturbed, ...] = ()
 
     @property
     def suv(self) -> Suv | None:
@@ -90,6 +92,7 @@ class Route:
             # only where there are any: the digests of other routes stay what they were
             **({"companions": [one.spec() for one in self.companions]} if self.companions else {}),
             **({"views": [one.spec(self.chain) for one in self.views]} if self.views else {}),
+            **({"perturb": [one.route_spec() for one in self.perturb]} if self.perturb else {}),
         }
 
 
@@ -121,6 +124,16 @@ class Recipe:
         """Return the union of all extractions' columns, in dictionary order."""
         names = {column.name for route in self.routes for entry in route.features for column in entry.op.columns}
         return tuple(sorted(names))
+
+    def perturbed_columns(self) -> tuple[str, ...]:
+        """Return the same of the extractions that are measured perturbed."""
+        entries = [
+            entry
+            for route in self.routes
+            for entry in route.features
+            if any(one.takes(entry.name) for one in route.perturb)
+        ]
+        return tuple(sorted({column.name for entry in entries for column in entry.op.columns}))
 
 
 def load_recipe(reference: str | Path) -> Recipe:
@@ -216,6 +229,7 @@ def _route(table: RouteTable, where: str) -> Route:
         keep=tuple(sorted(set(table.keep))),
         companions=companions,
         views=views,
+        perturb=parse_perturbed(table.perturb, f"{where}.perturb", extractions=names),
     )
 
 

@@ -19,11 +19,13 @@ def recipe_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of recipe files."""
     schema = RecipeTable.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
-    families: tuple[Family, ...] = ("image", "regions", "steps", "features", "align", "views")
+    families: tuple[Family, ...] = ("image", "regions", "steps", "features", "align", "views", "perturb")
     for family in families:
         definitions[f"{family}_op"] = {"oneOf": [_op_schema(family, name) for name in registered(family)]}
-        if family in definitions["RouteTable"]["properties"]:
+        # perturbations are tables of their own, with the ops among their steps
+        if family != "perturb" and family in definitions["RouteTable"]["properties"]:
             definitions["RouteTable"]["properties"][family]["items"] = {"$ref": f"#/$defs/{family}_op"}
+    definitions["PerturbTable"]["properties"]["steps"]["items"] = {"$ref": "#/$defs/perturb_op"}
     companion = definitions["CompanionTable"]["properties"]
     companion["image"]["items"] = {"$ref": "#/$defs/image_op"}
     companion["align"] = {

@@ -109,6 +109,15 @@ class CompanionTable(_Table):
     )
 
 
+class PerturbTable(_Table):
+    """The image and its regions as they might have been, some times over, to tell how stable features are."""
+
+    name: Name
+    times: int = Field(default=10, ge=1, le=1000, description="how many times, each with draws of its own")
+    steps: list[dict[str, Any]] = Field(min_length=1, description="perturbations, in order")
+    features: list[str] = Field(default=[], description="extractions that are measured so; all if not said")
+
+
 class RouteTable(_Table):
     """What happens to the volumes that fit: first route that fits takes the volume."""
 
@@ -119,6 +128,7 @@ class RouteTable(_Table):
     features: list[dict[str, Any]] = Field(default=[], description="extractions: name, op, image, parameters")
     companions: list[CompanionTable] = Field(default=[], description="other images of the study to look at")
     views: list[dict[str, Any]] = Field(default=[], description="pictures and surfaces: name, op, image, parameters")
+    perturb: list[PerturbTable] = Field(default=[], description="perturbations, to tell how stable features are")
     models: list[str] = Field(default=[], description="models to score with: name, name@latest or name@digest")
     keep: list[Literal["original", "final"]] = Field(default=["original"], description="images to store")
 

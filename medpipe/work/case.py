@@ -33,6 +33,7 @@ from medpipe.work.content import companions_digest, volume_digest
 from medpipe.work.fused import apply_chain
 from medpipe.work.images import CompanionImages
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
+from medpipe.work.perturbed import perturbed_rows
 from medpipe.work.room import CaseOrder, Mark, Reading, Room, Steps
 from medpipe.work.seen import view_record
 from medpipe.xp import to_device
@@ -150,7 +151,7 @@ class _Work:
 
     @property
     def _uses_padding(self) -> bool:
-        ops = (*self.route.image, *self.route.regions)
+        ops = (*self.route.image, *self.route.regions, *(entry.op for entry in self.route.features))
         return any(isinstance(op, UsesPadding) and op.uses_padding for op in ops)
 
     @property
@@ -212,6 +213,7 @@ class _Work:
             "registrations": self._register,
             "regions": self._find_regions,
             "features": self._measure,
+            "perturbed": self._measure_perturbed,
             "views": self._see,
             "scores": self._score,
         }
@@ -296,20 +298,45 @@ class _Work:
         return min(self.companions.problems, default="")
 
     def _measure(self, one: Wanted) -> ProductRecord:
+        return self._measured_by(
+            one, lambda extraction, image, regions: [self._measured(extraction, image, region) for region in regions]
+        )
+
+    def _measure_perturbed(self, one: Wanted) -> ProductRecord:
+        perturbation = one.perturbation
+        assert perturbation is not None
+
+        def rows(extraction: Extraction, image: Volume, regions: tuple[Region, ...]) -> Iterable[dict[str, Any]]:
+            return perturbed_rows(
+                perturbation,
+                image,
+                regions,
+                content=self.content.volume,
+                extractor=extraction.op,
+                measure=partial(self._measured, extraction),
+            )
+
+        return self._measured_by(one, rows)
+
+    def _measured_by(
+        self, one: Wanted, rows: Callable[[Extraction, Volume, tuple[Region, ...]], Iterable[dict[str, Any]]]
+    ) -> ProductRecord:
+        """Return the record of the rows that are made of an extraction's image and the regions on it."""
         extraction = one.extraction
         assert extraction is not None
         try:
             regions = self._regions_of(one.region_source)
         except Rejected:
-            return ProductRecord(key=one.key, kind="features", rows=())  # the regions' record says why
+            return ProductRecord(key=one.key, kind=one.kind, rows=())  # the regions' record says why
         image = self.final if extraction.image == "final" else self.original
         if isinstance(image, Rejected):
-            return ProductRecord(key=one.key, kind="features", rows=(), code=image.code)
-        self.step("features")
+            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=image.code)
+        self.step(one.kind)
         if extraction.image == "final":
             regions = tuple(self._on_final(region) for region in regions)
-        rows = tuple(self._measured(extraction, image, region) for region in regions)
-        return ProductRecord(key=one.key, kind="features", rows=rows)
+            # what a header calls padding are values as they were read
+            image = replace(image, padding=None)
+        return ProductRecord(key=one.key, kind=one.kind, rows=tuple(rows(extraction, image, regions)))
 
     @staticmethod
     def _measured(extraction: Extraction, image: Volume, region: Region) -> dict[str, Any]:

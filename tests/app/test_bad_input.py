@@ -140,7 +140,7 @@ def test_an_archive_that_may_not_be_read_stops(place, refused, unprivileged, clo
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ('op = "lbp"', 'op = "lbp", radius = 3', ["route.0.features.0.radius", "no such parameter"]),
+        ('op = "lbp"', 'op = "lbp", reach = 3', ["route.0.features.0.reach", "no such parameter"]),
         ("opening_mm = 0.0", 'opening_mm = "2"', ["route.0.regions.0.opening_mm", "a number"]),
         ("opening_mm = 0.0", "opening_mm = -1.0", ["route.0.regions.0.opening_mm", "below 0.0 mm"]),
         ('op = "body"', 'op = "skin"', ["route.0.regions.0.op", "'skin'", "known: body"]),

@@ -12,7 +12,7 @@ from skimage.measure import label
 
 from medpipe.kernels.glcm import cooccurrences
 from medpipe.kernels.glrlm import run_lengths
-from medpipe.kernels.lbp import BINS, uniform_lbp
+from medpipe.kernels.lbp import binary_patterns, bins_of
 from medpipe.kernels.neighbours import neighbourhoods
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Ranks, ranks_of
 from medpipe.kernels.zones import zone_matrices, zones_of
@@ -36,7 +36,7 @@ def benches(folder: Path) -> Iterator[Bench]:
     yield Bench(
         subject="lbp uniform 8/1",
         size="64x128x128 float32",
-        ours=lambda: uniform_lbp(image, mask, origin=(0, 0)),
+        ours=lambda: binary_patterns(image, mask, origin=(0, 0)),
         peer="skimage by slice",
         theirs=lambda: _lbp_peer(image),
         difference=unequal,
@@ -137,7 +137,7 @@ def _lbp_peer(image: np.ndarray) -> np.ndarray:
         # it advises against floats, which it compares all the same
         warnings.simplefilter("ignore")
         patterns = np.stack([local_binary_pattern(plane, 8, 1, method="uniform") for plane in image])
-    return np.bincount(patterns.ravel().astype(np.int64), minlength=BINS)
+    return np.bincount(patterns.ravel().astype(np.int64), minlength=bins_of("uniform", 8))
 
 
 def _glcm_2d(ranks: Ranks) -> np.ndarray:

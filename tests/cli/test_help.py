@@ -26,6 +26,7 @@ WORDS = {
     "explain": ("LAKE", "KEY", "--column", "--json"),
     "gc": ("LAKE", "--site", "--grace", "--dry-run", "--json"),
     "rois": ("LAKE", "ARCHIVE", "--recipe", "--site", "--json"),
+    "stability": ("LAKE", "--recipe", "--output", "--json"),
     "verify": ("LAKE", "--only", "--site", "--json"),
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),

@@ -45,7 +45,7 @@ def test_the_schema_is_json(capsys):
 
 
 def test_a_recipe_is_printed_to_start_from(capsys):
-    assert shown(capsys, "recipe") == "one-image\npet-uptake\nwhole-archive\n"
+    assert shown(capsys, "recipe") == "archive-quality\none-image\npet-uptake\nwhole-archive\n"
     assert 'name = "whole-archive"' in shown(capsys, "recipe", "whole-archive")
 
 

@@ -29,6 +29,21 @@ def test_the_recipe_of_the_readme_parses():
     assert [one.name for one in (*route.regions, *route.views, *route.companions)] == ["avid", "mip", "pet"]
 
 
+def test_the_recipe_of_the_page_on_stability_parses():
+    (text,) = blocks("docs/stability.md", "toml")
+    (route,) = parse_recipe(tomllib.loads(text)).routes
+    assert [one.name for one in route.perturb] == ["rescanned", "redrawn"]
+    assert not route.perturb[1].takes("bins32")
+
+
+def test_the_recipe_of_the_page_on_quality_parses_and_its_columns_are_there():
+    (text,) = blocks("docs/quality.md", "toml")
+    (route,) = parse_recipe(tomllib.loads(text)).routes
+    names = {column.name for column in route.features[0].op.columns}
+    page = (ROOT / "docs/quality.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"qc_[a-z_]*[a-z]\b", page)) <= names | {"qc_fg", "qc_bg"}
+
+
 def test_the_recipe_of_the_page_on_uptake_parses():
     (text,) = blocks("docs/suv.md", "toml")
     (route,) = parse_recipe(tomllib.loads(text)).routes

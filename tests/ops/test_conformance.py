@@ -52,6 +52,8 @@ REQUIRED = {
     "separable_wavelet": {"wavelet": "db2", "passes": "LHL"},
     "learned": {"model": "net"},
     "deep": {"model": "net", "numbers": 4},
+    "haralick": {"bins": 16},
+    "hog": {"cell": 4},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""

@@ -1,0 +1,57 @@
+"""What extractors of families outside IBSI share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medpipe.ops import roi
+from medpipe.types import Array, Region, Volume
+from medpipe.xp import backend_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstandardized:
+    """An extractor of intensities as they are, of a family that IBSI does not have."""
+
+    @property
+    def discretisation(self) -> str:
+        """Empty: no grey levels are made."""
+        return ""
+
+    @property
+    def compliance(self) -> str:
+        """``none``: not a family of IBSI."""
+        return "none"
+
+
+def word(number: float) -> str:
+    """Return a number as a part of a column's name: ``2``, ``0_5``."""
+    return repr(float(number)).removesuffix(".0").replace(".", "_")
+
+
+def slices_of(volume: Volume, region: Region, *, reach: int) -> Iterator[tuple[Array, Array]]:
+    """Yield the slices of a region's box, each as image and mask (y, x), on the volume's device.
+
+    Parameters
+    ----------
+    volume : Volume
+    region : Region
+    reach : int
+        Pixels of context in y and x, as far as the image has them.
+
+    Raises
+    ------
+    Rejected
+        ``E_AXES`` for a volume with a time or channel axis, ``E_GRID`` for a mask of another shape.
+    """
+    roi.check_grid(volume, region)
+    box = region.bits.box
+    if box is None:
+        return
+    xp = backend_of(volume.data).xp
+    outer = roi.widened(box, (0, reach, reach), volume.geometry.spatial_shape)
+    inside = region.bits.within(outer)
+    for place, plane in enumerate(volume.data[outer]):
+        if inside[place].any():
+            yield plane, xp.asarray(inside[place])
