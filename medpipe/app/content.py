@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from medpipe.app.rows import Naming
+from medpipe.archive.alike import Lines, alike, common_line_of, like_in, line_of
 from medpipe.archive.header import Header
 from medpipe.keys import digest
 
@@ -18,33 +19,47 @@ Json = dict[str, Any]
 
 _UNIT_DIGITS = 16
 _REMEMBERED = 4096
-_VERSION = 2
+_VERSION = 3
 _ENCODER: Final = msgspec.json.Encoder()
-_EDIT: Final = msgspec.json.Decoder(tuple[str, str, str])
+_EDIT: Final = msgspec.json.Decoder(tuple[str, str, str, tuple[str, ...]])
 
 
 class Edit(NamedTuple):
-    """A change in a range: what, of which file; of one that comes in, its unit and the header as a line."""
+    """A change in a range.
+
+    Attributes
+    ----------
+    kind, path : str
+        What, of which file; of slices that are alike, the name of what they have in common.
+    unit : str
+        Of what comes in.
+    header : bytes
+        As a line; of slices that are alike, what they have in common and what each has of its own, between tabs.
+    paths : tuple of str
+        Of slices that are alike.
+    """
 
     kind: str
     path: str
     unit: str = ""
     header: bytes = b""
+    paths: tuple[str, ...] = ()
 
     def to_line(self) -> bytes:
         """Return the edit as a line."""
         # JSON has no tab of its own
-        return _ENCODER.encode((self.kind, self.path, self.unit)) + b"\t" + self.header
+        return _ENCODER.encode((self.kind, self.path, self.unit, self.paths)) + b"\t" + self.header
 
     @classmethod
     def from_line(cls, line: bytes) -> Edit:
         """Read what :meth:`to_line` wrote."""
         head, _, header = line.partition(b"\t")
-        return cls(*_EDIT.decode(head), header)
+        kind, path, unit, paths = _EDIT.decode(head)
+        return cls(kind, path, unit, header, paths)
 
 
-REMOVE, BURY, REVIVE, PUT = "remove", "bury", "revive", "put"
-"""Take a header out; the same and leave a tombstone; lift a tombstone; put a header in."""
+REMOVE, BURY, REVIVE, PUT, PUT_ALIKE = "remove", "bury", "revive", "put", "put alike"
+"""Take a header out; the same and leave a tombstone; lift a tombstone; put a header in, or several that are alike."""
 
 
 def unit_of(header: Header) -> str:
@@ -77,7 +92,7 @@ class Content:
     Attributes
     ----------
     lines : dict of str to bytes
-        By path, a header as JSON text.
+        By path, a header as a line of :func:`medpipe.archive.alike.line_of`.
     units : dict of str to str
         By path, the unit.
     hosts : dict of str to list of str
@@ -87,6 +102,8 @@ class Content:
         conditions.
     tombstones : dict of str to list
         By instance, its series and the scan that took it out.
+    commons : dict of str to bytes
+        By name, what headers have in common.
     """
 
     lines: dict[str, bytes] = field(default_factory=dict)
@@ -95,48 +112,69 @@ class Content:
     wholes: dict[str, list[str]] = field(default_factory=dict)
     pixels: dict[str, list[str]] = field(default_factory=dict)
     tombstones: dict[str, list[Any]] = field(default_factory=dict)
+    commons: dict[str, bytes] = field(default_factory=dict)
+    _read: Lines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read = Lines(self.commons)
 
     def to_bytes(self) -> bytes:
         """Return the content as bytes, to be sealed."""
         paths = sorted(self.lines)
+        lines = [self.lines[path] for path in paths]
+        likes = sorted(set(map(like_in, lines)) - {""})
         head = {
             "content_version": _VERSION,
             "paths": paths,
             "units": [self.units[path] for path in paths],
+            "likes": likes,
             "hosts": dict(sorted(self.hosts.items())),
             "wholes": {path: found for path, found in self.wholes.items() if path in self.lines},
             "pixels": {path: found for path, found in self.pixels.items() if path in self.lines},
             "tombstones": self.tombstones,
         }
-        return b"\n".join([_text(head), *(self.lines[path] for path in paths)])
+        return b"\n".join([_text(head), *(self.commons[like] for like in likes), *lines])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Content:
-        """Read what :meth:`to_bytes` wrote, or what it wrote before units were kept."""
+        """Read what :meth:`to_bytes` wrote, or what it wrote before common parts or units were kept."""
         first, *lines = data.split(b"\n")
         head = json.loads(first)
         if "content_version" not in head:
             content = cls(pixels=head["pixels"], tombstones=head["tombstones"])
             for header in head["headers"]:
-                content.take(Header.from_line(json.dumps(header)))
+                content.take(alike(Header.from_line(json.dumps(header))))
             return content
-        paths = head["paths"]
+        if head["content_version"] < _VERSION:
+            content = cls(
+                hosts=head["hosts"],
+                wholes=head.get("wholes", {}),
+                pixels=head["pixels"],
+                tombstones=head["tombstones"],
+            )
+            for line in lines:
+                content.take(alike(Header.from_line(line)))
+            return content
+        paths, likes = head["paths"], head.get("likes", [])
         return cls(
-            lines=dict(zip(paths, lines, strict=True)),
+            commons=dict(zip(likes, lines, strict=False)),
+            lines=dict(zip(paths, lines[len(likes) :], strict=True)),
             units=dict(zip(paths, head["units"], strict=True)),
             hosts=head["hosts"],
-            wholes=head.get("wholes", {}),
+            wholes=head["wholes"],
             pixels=head["pixels"],
             tombstones=head["tombstones"],
         )
 
     def take(self, header: Header) -> None:
         """Put a header in, or in the place of the one before."""
-        self.lines[header.path], self.units[header.path] = header.to_line(), unit_of(header)
+        if header.like and header.like not in self.commons:
+            self.commons[header.like] = common_line_of(header)
+        self.lines[header.path], self.units[header.path] = line_of(header), unit_of(header)
 
     def header(self, path: str) -> Header:
         """Return a header."""
-        return Header.from_line(self.lines[path])
+        return self._read.header(self.lines[path])
 
     def headers(self, units: Collection[str] | None = None) -> list[Header]:
         """Return the headers of some units, or all, in the order of paths."""
@@ -151,6 +189,7 @@ class Content:
                 found.add(self.units[edit.path])
             if edit.header:
                 found.add(edit.unit)
+                found.update([self.units[path] for path in edit.paths if path in self.units])
         return found
 
     def apply(self, edits: Iterable[Edit], naming: Naming, *, scan: int) -> None:
@@ -168,7 +207,13 @@ class Content:
                     self.tombstones[naming.instance(edit.path)] = [series, scan]
                 self._remove(edit.path)
         for edit in coming:
-            self.lines[edit.path], self.units[edit.path] = edit.header, edit.unit
+            if edit.kind == PUT:
+                self.lines[edit.path], self.units[edit.path] = edit.header, edit.unit
+                continue
+            like = edit.path.encode()
+            self.commons[edit.path], *owns = edit.header.split(b"\t")
+            self.lines.update(zip(edit.paths, [like + own for own in owns], strict=True))
+            self.units.update(dict.fromkeys(edit.paths, edit.unit))
 
     def _remove(self, path: str) -> None:
         del self.lines[path], self.units[path]

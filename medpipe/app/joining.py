@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from msgspec import structs
 
 from medpipe.app.content import Content
 from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_from, series_token, tokens_of
-from medpipe.app.rows import Naming, index_rows, with_companions
+from medpipe.app.rows import Naming, index_rows, rows_of, with_companions
 from medpipe.app.source_index import Row, SourceIndex
 from medpipe.archive.assemble import Outcome, assemble
 from medpipe.archive.companions import Reference, each_once, matched
@@ -185,12 +185,12 @@ class _Joining:
         assembly = replace(assembly, stacks=tuple(stacks))
         self._outcomes |= {self._naming.instance(path): one for path, one in assembly.outcomes.items()}
         found = index_rows(self._naming, taken, assembly)
-        for row in found.tables["series"]:
+        for row in rows_of(found.tables["series"]):
             row["source"] = first[row["series_key"]]
         going = {row["volume_key"] for row in index.volumes if row["series_key"] in shared}
         for name in ("members", "series", "volumes"):
             kept = [row for row in getattr(index, name) if row["series_key"] not in shared]
-            setattr(index, name, kept + found.tables[name])
+            setattr(index, name, [*kept, *rows_of(found.tables[name])])
         index.instances = [self._instance(row) for row in index.instances]
         kept_locators = {key: one for key, one in index.locators.items() if key not in going}
         index.locators = {**kept_locators, **json.loads(json.dumps(found.locators))}
@@ -283,6 +283,10 @@ class _JoinedNaming(Naming):
         """Return the key of a file."""
         source, _, own = path.partition("/")
         return self.pseudonyms.key("instance", source, own)
+
+    def instances(self, paths: Iterable[str]) -> list[str]:
+        """Return the keys of files."""
+        return list(map(self.instance, paths))
 
 
 def _is_image(header: Header) -> bool:

@@ -7,10 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from medpipe.app.reading import HEADERS_VERSION
 from medpipe.app.scan_state import blob_prefix
+from medpipe.archive.alike import LIKE_DIGITS, Lines, common_line_of, line_of
 from medpipe.archive.encoding import path_order
 from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
@@ -19,7 +18,8 @@ from medpipe.lake.private import Private
 PIECE_HEADERS = 4096
 """Headers in a sealed piece; a scan that reads fewer leaves none."""
 
-_PIECE: Final = msgspec.json.Decoder(list[Header])
+_VERSION: Final = 2
+"""Raised when pieces are written otherwise: those that were left are read again from the files."""
 
 
 class Pending:
@@ -36,7 +36,7 @@ class Pending:
 
     def __init__(self, private: Private, source: str) -> None:
         self._private = private
-        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}"
+        self._prefix = f"{blob_prefix(source, 'pending')}/{HEADERS_VERSION}.{_VERSION}"
         self._earlier: defaultdict[str, list[str]] = defaultdict(list)
         for name in private.names(f"{self._prefix}-"):
             self._earlier[name.split("-")[1]].append(name)
@@ -59,13 +59,26 @@ class Pending:
         self._held.append(header)
         if len(self._held) >= PIECE_HEADERS:
             name = f"{self._prefix}-{self._attempt:05d}-{self._pieces:07d}"
-            self._private.put(name, msgspec.json.encode(self._held))
+            self._private.put(name, _piece_of(self._held))
             self._pieces += 1
             self._held = []
 
     def _headers(self, names: Sequence[str]) -> Iterator[Header]:
         for name in names:
-            yield from _PIECE.decode(self._private.get(name))
+            yield from _headers_in(self._private.get(name))
+
+
+def _piece_of(headers: Sequence[Header]) -> bytes:
+    """Return headers as lines; what some have in common comes before them."""
+    firsts = {header.like: header for header in headers if header.like}
+    commons = [like.encode() + common_line_of(header) for like, header in firsts.items()]
+    return b"\n".join([str(len(commons)).encode(), *commons, *map(line_of, headers)])
+
+
+def _headers_in(piece: bytes) -> Iterator[Header]:
+    count, *lines = piece.split(b"\n")
+    commons = {line[:LIKE_DIGITS].decode(): line[LIKE_DIGITS:] for line in lines[: int(count)]}
+    return map(Lines(commons).header, lines[int(count) :])
 
 
 class Earlier:

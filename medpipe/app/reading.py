@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from medpipe.app.site import Site
+from medpipe.archive.alike import Hearer
 from medpipe.archive.encoding import path_order
 from medpipe.archive.facts import KINDS
 from medpipe.archive.header import Header
@@ -23,7 +24,8 @@ from medpipe.work.scan_session import QUICK
 Asked = tuple[Item, Header | None]
 """An item, and its header if it was read before."""
 
-BATCH = 64
+BATCH, LARGE_BATCH = 64, 256
+"""Items of a call; headers of a large scan."""
 _MOST_COUNTED = 1 << 62
 MANY = 2000
 """Files for which the quick reader is loaded before the sandboxes start."""
@@ -60,6 +62,7 @@ class Reader:
 
     def __init__(self, root: Path, site: Site, identify: Callable[[Header], Header] = lambda header: header) -> None:
         self._identify = identify
+        self._batch = BATCH
         spec = SandboxSpec(
             session="medpipe.work.scan_session:open_scan",
             init={"root": os.fspath(root), "file_bytes": site.limits.file_mb << 20},
@@ -77,6 +80,7 @@ class Reader:
         """Say how many headers will be asked for, before the first."""
         if files >= MANY:
             self._pool.preload([QUICK])
+            self._batch = LARGE_BATCH
 
     def headers(self, items: Iterable[Asked]) -> Iterator[Header]:
         """Yield the header of each item, in order.
@@ -87,8 +91,11 @@ class Reader:
         results = self._pool.map_batches(
             "headers", self._asked(items, under_way), item_s=HEADER_S, subject=lambda item: str(item["token"])
         )
+        # of this call alone: members of an archive file are asked for while it waits
+        hearer = Hearer(_checked)
         for found in results:
-            yield from self._headers(under_way.popleft(), found)
+            hearer.forget()
+            yield from self._headers(under_way.popleft(), found, hearer)
 
     def members(self, path: str) -> tuple[list[Item], str]:
         """Return what an archive file holds, in order, and the code why that may not be all."""
@@ -131,37 +138,32 @@ class Reader:
 
     def _asked(self, items: Iterable[Asked], under_way: deque[list[Asked]]) -> Iterator[list[dict[str, Any]]]:
         coming = iter(items)
-        while batch := list(islice(coming, BATCH)):
+        while batch := list(islice(coming, self._batch)):
             under_way.append(batch)
             yield [
-                {
-                    "token": bytes_digest(item.path.encode()),
-                    "path": item.path,
-                    "size": item.size,
-                    "version": item.version,
-                }
-                for item, known in batch
+                {"token": str(place), "path": item.path, "size": item.size, "version": item.version}
+                for place, (item, known) in enumerate(batch)
                 if item.problem is None and known is None
             ]
 
-    def _headers(self, batch: Sequence[Asked], found: Sequence[Any]) -> Iterator[Header]:
+    def _headers(self, batch: Sequence[Asked], found: Sequence[Any], hearer: Hearer) -> Iterator[Header]:
         results = iter(found)
         for item, known in batch:
             code = item.problem
             if code is None:
-                yield self._identify(known or _header_of(item, next(results)))
+                yield self._identify(known or _header_of(item, next(results), hearer))
                 continue
             yield Header(path=item.path, size=item.size, version=item.version, code=code)
 
 
-def _header_of(item: Item, answer: Any) -> Header:
+def _header_of(item: Item, answer: Any, hearer: Hearer) -> Header:
     """Return what a sandbox says of an item, or a header with the code why it says nothing of use."""
     code = "E_HEADER"
     if isinstance(answer, Death):
         code = _code_of(answer)
     else:
         try:
-            header = _checked(Header.from_line(answer))
+            header = hearer.header(answer)
         except (ValueError, TypeError, RecursionError):
             header = None
         # what a sandbox says of one file must not change others

@@ -16,7 +16,7 @@ from medpipe.app.content import Content, Edit, Json, Locators
 from medpipe.app.hosting import Incoming, host_tokens, incoming_digest, objects_bytes, objects_from, wanted_tokens
 from medpipe.app.reading import Look, Reader
 from medpipe.app.refused import PASSING, Retrying
-from medpipe.app.rows import IndexedRows, Naming, day_of, index_rows, with_companions
+from medpipe.app.rows import IndexedRows, Naming, Rows, column_of, day_of, index_rows, with_companions
 from medpipe.app.scan_state import RangeState, SourceState, blob_prefix
 from medpipe.archive.assemble import Assembly, assemble
 from medpipe.archive.companions import Reference, each_once, matched, references_of
@@ -24,7 +24,7 @@ from medpipe.archive.duplicates import Looks, to_look_into
 from medpipe.archive.header import Header
 from medpipe.archive.stacks import Stack
 from medpipe.errors import Rejected
-from medpipe.keys import digest
+from medpipe.keys import pair_digest
 from medpipe.lake.index import TOMBSTONES, Generation, edit_shard, put_shard
 from medpipe.lake.lake import Lake
 from medpipe.ranges import Range, range_of
@@ -323,27 +323,27 @@ class Remaker:
             yield {"instance_key": key, "series_key": series, "source": self._naming.source, "scan": scan}
 
 
-def _rows(
-    going: _Going | None, removed: Mapping[str, Sequence[Json]], coming: Mapping[str, Sequence[Json]]
-) -> dict[str, int]:
+def _rows(going: _Going | None, removed: Mapping[str, Sequence[Json]], coming: Mapping[str, Rows]) -> dict[str, int]:
     held = {} if going is None else going.state.rows
-    return {name: held.get(name, 0) - len(removed[name]) + len(rows) for name, rows in coming.items()}
+    # every table has the column
+    counts = {name: len(column_of(rows, "series_key")) for name, rows in coming.items()}
+    return {name: held.get(name, 0) - len(removed[name]) + count for name, count in counts.items()}
 
 
-def _counted(held: Mapping[str, int], removed: Iterable[Json], coming: Iterable[Json], column: str) -> dict[str, int]:
+def _counted(held: Mapping[str, int], removed: Iterable[Json], coming: Rows, column: str) -> dict[str, int]:
     counts = Counter(held)
     counts.subtract(row[column] for row in removed)
-    counts.update(row[column] for row in coming)
+    counts.update(column_of(coming, column))
     return dict(sorted((+counts).items()))
 
 
-def _refused(volumes: Iterable[Json]) -> int:
-    return sum(row["verdict"] == "refused" for row in volumes)
+def _refused(volumes: Rows) -> int:
+    return sum(verdict == "refused" for verdict in column_of(volumes, "verdict"))
 
 
 def _contents(headers: Iterable[Header]) -> int:
     """Return a number that changes with the names and bytes of files; files come and go by exclusive or."""
-    return reduce(xor, (int(digest([header.path, header.content]), 16) for header in headers), 0)
+    return reduce(xor, [int(pair_digest(header.path, header.content), 16) for header in headers], 0)
 
 
 def _first_days(locators: Locators) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from medpipe.archive.assemble import Assembly, Outcome
@@ -18,10 +19,12 @@ from medpipe.archive.reconstruction import reconstruction_facts
 from medpipe.archive.series import series_facts
 from medpipe.archive.stacks import Stack
 from medpipe.keys import digest
+from medpipe.lake.arrow import Columns
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.ranges import placed
 
 Row = dict[str, Any]
+Rows = list[Row] | Columns
 
 _REMEMBERED = 4096
 
@@ -32,7 +35,7 @@ class IndexedRows:
 
     Attributes
     ----------
-    tables : mapping of str to list of dict
+    tables : mapping of str to rows
         Rows of ``instances``, ``members``, ``series`` and ``volumes``.
     locators : mapping of str to dict
         By volume key, what a case needs to find and check its files; private.
@@ -40,7 +43,7 @@ class IndexedRows:
         By series key, patient key and study date; private.
     """
 
-    tables: dict[str, list[Row]]
+    tables: dict[str, Rows]
     locators: dict[str, Row]
     dates: dict[str, tuple[str, str]]
 
@@ -66,10 +69,15 @@ class Naming:
         self.identified = identified
         # files of a series come one after the other
         self._series = lru_cache(_REMEMBERED)(self._series_key)
+        self._places: dict[str, str] = {}
 
     def instance(self, path: str) -> str:
         """Return the key of a file."""
         return self.pseudonyms.key("instance", self.source, path)
+
+    def instances(self, paths: Iterable[str]) -> list[str]:
+        """Return the keys of files."""
+        return self.pseudonyms.keys("instance", self.source, last=paths)
 
     def series(self, thing: Header | Stack) -> str | None:
         """Return the key of a series; None for a file that names none and is no image.
@@ -88,7 +96,15 @@ class Naming:
 
     def place(self, header: Header) -> str:
         """Return the key that says in which range a file lies."""
-        return self.series(header) or self.instance(header.path)
+        if not header.like:
+            return self.series(header) or self.instance(header.path)
+        place = self._places.get(header.like)
+        if place is None:
+            if len(self._places) >= _REMEMBERED:
+                self._places.clear()
+            # an image always has a series
+            place = self._places[header.like] = self.series(header) or ""
+        return place
 
     def volume(self, stack: Stack) -> str:
         """Return the key of a volume."""
@@ -109,14 +125,13 @@ class Naming:
 def index_rows(naming: Naming, headers: Sequence[Header], assembly: Assembly) -> IndexedRows:
     """Return the index rows of whole series of a source; companions are found later."""
     volumes = {naming.volume(stack): stack for stack in assembly.stacks}
+    members = {key: stack for key, stack in volumes.items() if stack.members}
     series = list(_series_rows(naming, headers, assembly.stacks))
     by_path = {header.path: header for header in headers}
-    keys = {path: naming.instance(path) for path in by_path}
-    tables = {
-        "instances": [
-            _instance_row(naming, header, keys[header.path], assembly.outcomes[header.path]) for header in headers
-        ],
-        "members": [row for key, stack in volumes.items() for row in _member_rows(naming, key, stack, keys)],
+    keys = dict(zip(by_path, naming.instances(by_path), strict=True))
+    tables: dict[str, Rows] = {
+        "instances": _instance_columns(naming, headers, keys, assembly.outcomes) if headers else [],
+        "members": _member_columns(naming, members, keys) if members else [],
         "series": [row for row, _ in series],
         "volumes": [_volume_row(naming, key, stack, by_path) for key, stack in volumes.items()],
     }
@@ -152,36 +167,78 @@ def _is_image(header: Header) -> bool:
     return header.has_pixels and not header.code
 
 
-def _instance_row(naming: Naming, header: Header, key: str, outcome: Outcome) -> Row:
-    path = decode_path(header.path).decode("utf-8", "backslashreplace") if naming.identified else ""
-    return {
-        "instance_key": key,
-        "series_key": naming.series(header),
-        "source": naming.source,
-        "modality": header.modality or None,
-        "sop_class_uid": standard_uid(header.sop_class_uid),
-        "transfer_syntax": standard_uid(header.transfer_syntax),
-        "size_bytes": header.size,
-        "n_frames": header.n_frames if header.has_pixels else 0,
-        "lossy": header.lossy,
-        "outcome": outcome.outcome,
-        "code": outcome.code or None,
-        "path": naming.raw(path),
-        "sop_instance_uid": naming.raw(header.sop_instance_uid),
-    }
+def rows_of(table: Rows) -> Iterable[Row]:
+    """Return a table's rows."""
+    return table.rows() if isinstance(table, Columns) else table
 
 
-def _member_rows(naming: Naming, key: str, stack: Stack, instances: Mapping[str, str]) -> Iterator[Row]:
-    series = naming.series(stack)
-    for index, member in enumerate(stack.members):
-        yield {
-            "instance_key": instances[member.path],
-            "frame": max(member.frame, 0),
-            "volume_key": key,
-            "index": index,
+def column_of(table: Rows, name: str) -> Sequence[Any]:
+    """Return a column of a table."""
+    return table.values[name] if isinstance(table, Columns) else [row[name] for row in table]
+
+
+def _instance_columns(
+    naming: Naming, headers: Sequence[Header], keys: Mapping[str, str], outcomes: Mapping[str, Outcome]
+) -> Columns:
+    alike: dict[str, tuple[Any, ...]] = {}
+    shared: list[tuple[Any, ...]] = []
+    for header in headers:
+        said = alike.get(header.like)
+        if said is None:
+            said = _shared(naming, header)
+            if header.like:
+                alike[header.like] = said
+        shared.append(said)
+    series, modality, sop_class, syntax, n_frames, lossy = zip(*shared, strict=True)
+    found = [outcomes[header.path] for header in headers]
+    n_rows = len(headers)
+    return Columns(
+        {
+            "instance_key": [keys[header.path] for header in headers],
             "series_key": series,
-            "modality": stack.modality or None,
+            "source": [naming.source] * n_rows,
+            "modality": modality,
+            "sop_class_uid": sop_class,
+            "transfer_syntax": syntax,
+            "size_bytes": [header.size for header in headers],
+            "n_frames": n_frames,
+            "lossy": lossy,
+            "outcome": [one.outcome for one in found],
+            "code": [one.code or None for one in found],
+            "path": [_shown_path(header) for header in headers] if naming.identified else [None] * n_rows,
+            "sop_instance_uid": [naming.raw(header.sop_instance_uid) for header in headers],
         }
+    )
+
+
+def _shared(naming: Naming, header: Header) -> tuple[Any, ...]:
+    """Return what rows of headers that are alike have in common."""
+    return (
+        naming.series(header),
+        header.modality or None,
+        standard_uid(header.sop_class_uid),
+        standard_uid(header.transfer_syntax),
+        header.n_frames if header.has_pixels else 0,
+        header.lossy,
+    )
+
+
+def _shown_path(header: Header) -> str | None:
+    return decode_path(header.path).decode("utf-8", "backslashreplace") or None
+
+
+def _member_columns(naming: Naming, stacks: Mapping[str, Stack], instances: Mapping[str, str]) -> Columns:
+    each = [(key, stack, len(stack.members)) for key, stack in stacks.items()]
+    return Columns(
+        {
+            "instance_key": [instances[member.path] for _, stack, _ in each for member in stack.members],
+            "frame": [max(member.frame, 0) for _, stack, _ in each for member in stack.members],
+            "volume_key": [one for key, _, count in each for one in repeat(key, count)],
+            "index": [index for _, _, count in each for index in range(count)],
+            "series_key": [one for _, stack, count in each for one in repeat(naming.series(stack), count)],
+            "modality": [one for _, stack, count in each for one in repeat(stack.modality or None, count)],
+        }
+    )
 
 
 def _volume_row(naming: Naming, key: str, stack: Stack, headers: Mapping[str, Header]) -> Row:
@@ -255,13 +312,20 @@ def _version(digests: Mapping[str, str], discriminator: str, labels: Sequence[Se
 def _series_rows(naming: Naming, headers: Iterable[Header], stacks: Iterable[Stack]) -> Iterator[tuple[Row, str]]:
     """Yield each series with its study date (private)."""
     members: dict[str, list[Header]] = defaultdict(list)
+    alike: dict[str, list[Header]] = {}
     for header in headers:
+        found = alike.get(header.like)
+        if found is not None:
+            found.append(header)
+            continue
         key = naming.series(header)
         if key is not None and (header.sop_class_uid or header.format):
             members[key].append(header)
+            if header.like:
+                alike[header.like] = members[key]
     volumes = Counter(naming.series(stack) for stack in stacks if not stack.refused)
-    for key, found in sorted(members.items()):
-        yield _series_row(naming, key, found, volumes[key])
+    for key, of_series in sorted(members.items()):
+        yield _series_row(naming, key, of_series, volumes[key])
 
 
 def _series_row(naming: Naming, key: str, headers: Sequence[Header], n_volumes: int) -> tuple[Row, str]:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from medpipe.app.archives import empty_archive, missing_archive
 from medpipe.app.away import not_mounted, path_token
-from medpipe.app.content import BURY, PUT, REMOVE, REVIVE, Edit, unit_of
+from medpipe.app.collecting import seldom_collected
+from medpipe.app.content import BURY, REMOVE, REVIVE, Edit
 from medpipe.app.deletions import Deletions
 from medpipe.app.indexing import Indexer, bits_of
 from medpipe.app.listing import CLOSED, GONE, Change, Comparison, Entry, FileList, Settled, is_closed
 from medpipe.app.pending import Pending
 from medpipe.app.progress import Progress
+from medpipe.app.putting import Putting
 from medpipe.app.reading import HEADERS_VERSION, Reader
 from medpipe.app.refused import AGAIN, Retrying
 from medpipe.app.rows import Naming
@@ -34,6 +34,7 @@ from medpipe.contracts.protocols import Item
 from medpipe.keys import digest
 from medpipe.lake.index import point_to
 from medpipe.lake.lake import Lake
+from medpipe.lake.records import Records
 from medpipe.lake.sealed_spool import SealedSpool
 from medpipe.privacy.pseudonyms import Pseudonyms
 from medpipe.ranges import Range, range_of
@@ -44,9 +45,6 @@ SPOOL_BYTES = 32 << 20
 _LEAST_EDIT_BITS = 9
 _CONTENT_DIGITS = 16
 _KEY_DIGITS = 12
-_ENCODER: Final = msgspec.json.Encoder()
-_CHANGE: Final = msgspec.json.Decoder(Change)
-_RESOLVED: Final = msgspec.json.Decoder(tuple[Entry | None, Entry | None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +77,18 @@ class Found:
     changed: bool
 
 
+class Resolved(NamedTuple):
+    """What becomes of a file of the list: what is there now, or what is gone."""
+
+    fresh: Entry | None
+    gone: Entry | None
+
+
 class _Spools(NamedTuple):
     """What a scan puts aside: how files differ, what the list becomes, what changes in which range."""
 
-    changes: SealedSpool
-    resolved: SealedSpool
+    changes: Records[Change]
+    resolved: Records[Resolved]
     edits: SealedSpool
 
 
@@ -146,10 +151,11 @@ class SourceScan:
             read_all=before.reader != HEADERS_VERSION or before.layout != self._layout,
         )
         self.files = before.files
-        with self.lake.store.attempt("scan") as folder, self._reader(before) as reader:
-            spools = _Spools(
-                *(SealedSpool(self.lake.private, folder / name, limit_bytes=SPOOL_BYTES) for name in _Spools._fields)
+        with self.lake.store.attempt("scan") as folder, self._reader(before) as reader, seldom_collected():
+            changes, resolved, edits = (
+                SealedSpool(self.lake.private, folder / name, limit_bytes=SPOOL_BYTES) for name in _Spools._fields
             )
+            spools = _Spools(Records(changes, Change), Records(resolved, Resolved), edits)
             self._compare(before, spools)
             # how many members archive files have shows only when these are read
             fine = max(bits_of(before, self.comparison.listed), _LEAST_EDIT_BITS)
@@ -196,7 +202,7 @@ class SourceScan:
         known = FileList(self.lake.private, "", before.chunks).entries()
         items = self._source.scan()
         for change in self.comparison.changes(items, known):
-            spools.changes.add(0, _ENCODER.encode(change))
+            spools.changes.add(change)
         if self.comparison.listed:
             return
         if before.files:
@@ -218,14 +224,15 @@ class SourceScan:
         unpacking = Unpacking(
             reader=reader, pending=Pending(self.lake.private, before.source), comparison=self.comparison
         )
-        taken = unpacking.take(_changes(spools.changes), _changes(spools.changes))
+        putting, place, number = Putting(spools.edits), "", 0
+        taken = unpacking.take(spools.changes.read(), spools.changes.read())
         for (item, old, is_late, _), header, has_lost in taken:
             if item is None or header is None:
                 is_kept = is_late or (old is not None and self.comparison.may_be_renamed(old))
                 if not is_kept:
-                    spools.resolved.add(0, _line(None, old))
+                    spools.resolved.add(Resolved(None, old))
                 elif self.comparison.read_all:
-                    spools.resolved.add(0, _line(_again(old), None))
+                    spools.resolved.add(Resolved(_again(old), None))
                 continue
             entry = self._entry(naming, item, header, has_lost=has_lost)
             self.read += item.problem is None
@@ -233,13 +240,14 @@ class SourceScan:
             if old is not None:
                 kind = REVIVE if old.note == GONE else REMOVE
                 spools.edits.add(range_of(old.key, bits).number, Edit(kind, old.path).to_line())
-            spools.edits.add(
-                range_of(entry.key, bits).number, Edit(PUT, entry.path, unit_of(header), header.to_line()).to_line()
-            )
+            if entry.key != place:
+                place, number = entry.key, range_of(entry.key, bits).number
+            putting.put(number, header)
             deletions.saw(entry.content)
-            spools.resolved.add(0, _line(entry, None))
+            spools.resolved.add(Resolved(entry, None))
             self.progress.advance()
-        deletions.decide(gone for _, gone in _resolved(spools.resolved) if gone is not None and gone.note != CLOSED)
+        putting.close()
+        deletions.decide(gone for _, gone in spools.resolved.read() if gone is not None and gone.note != CLOSED)
         return deletions
 
     # the list of files, without what is gone ----------------------------------------------------
@@ -248,7 +256,7 @@ class SourceScan:
         files = FileList(self.lake.private, blob_prefix(before.source, "files"), before.chunks)
 
         def changes() -> Iterator[tuple[str, Entry | None]]:
-            for fresh, gone in _resolved(spools.resolved):
+            for fresh, gone in spools.resolved.read():
                 if fresh is not None:
                     yield fresh.path, fresh
                 elif gone is not None:
@@ -338,15 +346,3 @@ def naming_of(lake: Lake, pseudonyms: Pseudonyms, source: str) -> Naming:
 
 def _again(entry: Entry | None) -> Entry | None:
     return None if entry is None else entry._replace(note=AGAIN)
-
-
-def _line(fresh: Entry | None, gone: Entry | None) -> bytes:
-    return _ENCODER.encode((fresh, gone))
-
-
-def _changes(spool: SealedSpool) -> Iterator[Change]:
-    return map(_CHANGE.decode, spool.read(0))
-
-
-def _resolved(spool: SealedSpool) -> Iterator[tuple[Entry | None, Entry | None]]:
-    return map(_RESOLVED.decode, spool.read(0))

@@ -17,6 +17,8 @@ from medpipe.archive.header import Header
 _MAY_HAVE_MEMBERS = (PASSING | CONDITIONAL) - {"E_TOO_LARGE", "E_UNSUPPORTED_TS", "S_DICOMDIR_LACKS"}
 """Codes that leave open what a file holds that was an archive file before."""
 
+_MAY_PASS = PASSING | CONDITIONAL
+
 
 class Taken(NamedTuple):
     """A change, and the header of what is there now.
@@ -73,7 +75,8 @@ class Unpacking:
                 continue
             held = [entry for entry in inner if entry.is_held]
             yield Taken(change, header, has_lost=bool(held))
-            yield from self._former(held, header.code)
+            if held:
+                yield from self._former(held, header.code)
 
     def _members(self, change: Change, header: Header, known: Sequence[Entry], earlier: Earlier) -> Iterator[Taken]:
         items, code = self.reader.members(header.path)
@@ -108,7 +111,7 @@ class Unpacking:
             yield from (Taken(Change(None, entry, is_late=True)) for entry in known)
 
     def _keep(self, header: Header) -> None:
-        if header.code not in PASSING | CONDITIONAL:
+        if header.code not in _MAY_PASS:
             self.pending.add(header)
 
 

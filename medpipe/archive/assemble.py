@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 from medpipe.archive.closed import LOCALIZERS, SECTIONAL, is_image_class
 from medpipe.archive.doubts import (
     Frames,
+    are_alike,
     concatenations_in_part,
     flags_of,
     frames_of,
@@ -86,7 +87,8 @@ def assemble(headers: Sequence[Header], looks: Looks | None = None) -> Assembly:
     images: list[Header] = []
     lost: dict[_Series, list[Header]] = {}
     for header in headers:
-        settled = _settled(header)
+        # what is like others is a sound image
+        settled = None if header.like else _settled(header)
         if settled is None:
             images.append(header)
             continue
@@ -128,8 +130,14 @@ def _settled(header: Header) -> Outcome | None:
 
 def _by_series(headers: Sequence[Header]) -> list[list[Header]]:
     series: dict[_Series, list[Header]] = {}
+    alike: dict[str, list[Header]] = {}
     for header in headers:
-        series.setdefault(_series_of(header), []).append(header)
+        found = alike.get(header.like)
+        if found is None:
+            found = series.setdefault(_series_of(header), [])
+            if header.like:
+                alike[header.like] = found
+        found.append(header)
     return [series[key] for key in sorted(series)]
 
 
@@ -143,7 +151,17 @@ def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) ->
     sheets: list[Header] = []
     lone: list[Header] = []
     placed: list[Slice] = []
+    sound: dict[str, bool] = {}
     for header in headers:
+        if header.like and header.path not in conflicting:
+            # but for its position, a slice lies as those like it
+            if header.like not in sound:
+                sound[header.like] = header.n_frames == 1 and not check_plane(header.top)
+            if sound[header.like] and len(header.top.position) == 3:
+                placed.append(Slice(header, 0, header.top))
+            else:
+                lone.append(header)
+            continue
         slices = [] if header.path in conflicting else _slices(header)
         if slices:
             placed.extend(slices)
@@ -154,7 +172,7 @@ def _series_stacks(headers: Sequence[Header], conflicting: Mapping[str, str]) ->
         else:
             lone.append(header)
     stacks.extend(block_stacks(files))
-    kinds = {_picture_kind(one.header) for one in placed}
+    kinds = {_picture_kind(one.header) for one in placed} if lone else set()
     stacks.extend(_lone_stack(header, conflicting, kinds) for header in lone)
     stacks.extend(mosaic_stacks(sheets))
     for part in split(placed):
@@ -288,21 +306,23 @@ def _flags(slices: Sequence[Slice], lattice: Lattice) -> tuple[str, ...]:
 
 
 def _finished(stack: Stack, headers: Mapping[str, Header], conflicting: Mapping[str, str], in_part: set[str]) -> Stack:
-    n_source_bytes = sum(headers[path].size for path in stack.paths)
+    paths = stack.paths
+    n_source_bytes = sum([headers[path].size for path in paths])
     stack = stack if _is_plausible(stack) else _refused(stack, "E_SPACING")
     frames = frames_of(stack, headers)
-    code = "" if stack.refused else refusal_of(stack, frames)
+    shown = frames[:1] if stack.axes == "zyx" and are_alike(frames) else frames
+    code = "" if stack.refused else refusal_of(stack, shown)
     stack = _refused(stack, code) if code else stack
     if stack.refused:
         flags = stack.flags or (stack.code,)
     else:
-        stack = _with_values(stack, frames)
+        stack = _with_values(stack, shown)
         stack = replace(stack, suv=suv_scales(stack.members, frames, headers.values()) if is_rescaled(stack) else None)
-        conflict = ["E_DUP_UID_DIFF"] if conflicting.keys() & set(stack.paths) else []
+        conflict = ["E_DUP_UID_DIFF"] if conflicting and conflicting.keys() & set(paths) else []
         lossy = ["W_LOSSY"] if stack.lossy else []
-        parts = {header.facts.get("concatenation") for header, _ in frames} if in_part else set()
+        parts = {header.facts.get("concatenation") for header, _ in shown} if in_part else set()
         lacking = ["W_COUNT"] if in_part & parts else []
-        flags = tuple(dict.fromkeys((*conflict, *stack.flags, *lacking, *flags_of(stack, frames), *lossy)))
+        flags = tuple(dict.fromkeys((*conflict, *stack.flags, *lacking, *flags_of(stack, shown), *lossy)))
     return replace(stack, code=flags[0] if flags else "", flags=flags, n_source_bytes=n_source_bytes)
 
 
@@ -350,10 +370,11 @@ def _refused(stack: Stack, code: str) -> Stack:
 def _stack_outcomes(stacks: Sequence[Stack]) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for stack in stacks:
+        if not stack.refused:
+            used = Outcome("used", "E_DUP_UID_DIFF" if stack.code == "E_DUP_UID_DIFF" else "")
+            outcomes.update(dict.fromkeys(stack.paths, used))
+            continue
+        refused = Outcome("quarantined", stack.code)
         for path in stack.paths:
-            if not stack.refused:
-                code = "E_DUP_UID_DIFF" if stack.code == "E_DUP_UID_DIFF" else ""
-                outcomes[path] = Outcome("used", code)
-            elif path not in outcomes:
-                outcomes[path] = Outcome("quarantined", stack.code)
+            outcomes.setdefault(path, refused)
     return outcomes

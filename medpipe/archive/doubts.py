@@ -50,6 +50,12 @@ def frames_of(stack: Stack, headers: Mapping[str, Header]) -> list[tuple[Header,
     return found
 
 
+def are_alike(frames: Frames) -> bool:
+    """Tell whether frames differ in no more than their place, time and name."""
+    like = frames[0][0].like if frames else ""
+    return bool(like) and all(header.like == like for header, _ in frames)
+
+
 def refusal_of(stack: Stack, frames: Frames) -> str:
     """Return the reason why the frames must not be one array, or an empty string."""
     sources = {(header.modality, unit_of(header), header.units.upper()) for header, _ in frames}

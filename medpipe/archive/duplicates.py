@@ -55,6 +55,8 @@ def sift(headers: Sequence[Header], looks: Looks | None) -> Sifted:
     Without ``looks`` only files with the same head, changed at the same time, are copies; others
     that share an identifier are then all kept and flagged.
     """
+    if not _share_names(headers):
+        return Sifted(list(headers), [], {}, {})
     sifted = Sifted([], [], {}, {})
     for group in _named(headers):
         _sift_group(group, looks, sifted)
@@ -63,9 +65,16 @@ def sift(headers: Sequence[Header], looks: Looks | None) -> Sifted:
 
 def to_look_into(headers: Iterable[Header]) -> list[str]:
     """Return the paths of the files that :func:`sift` will ask the whole of."""
-    images = (header for header in headers if header.has_pixels and not header.code)
+    images = [header for header in headers if header.pixel_keyword and not header.code]
+    if not _share_names(images):
+        return []
     groups = (group for group in _named(images) if len(group) > 1)
     return [header.path for group in groups for header in group if header.head_bytes < header.size]
+
+
+def _share_names(headers: Sequence[Header]) -> bool:
+    """Tell whether any two headers may be of one group: hardly any archive has copies."""
+    return len({header.sop_instance_uid or header.head_digest for header in headers}) < len(headers)
 
 
 def _named(headers: Iterable[Header]) -> list[list[Header]]:

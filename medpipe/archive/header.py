@@ -88,6 +88,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         Equipment, patient and protocol values for :mod:`medpipe.archive.series`.
     pet : Pet or None
         What the uptake of a PET image is computed of.
+    like : str
+        Digest of all that slices have in common, where that is known: see :mod:`medpipe.archive.alike`.
     """
 
     path: str
@@ -145,6 +147,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     labels: tuple[int, ...] = ()
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
     pet: Pet | None = None
+    like: str = ""
 
     @property
     def content(self) -> str:

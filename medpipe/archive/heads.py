@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from medpipe.archive.alike import Sliced, joined
 from medpipe.archive.header import Header
 from medpipe.archive.other.door import read_any
 
@@ -50,7 +51,11 @@ class Heads:
         self.read_whole = 0
 
     def read(self, file: Readable, *, path: str, size: int, version: str) -> Header:
-        """Return a file's header; whatever is wrong becomes its ``code``.
+        """Return a file's header; see :meth:`told`."""
+        return joined(self.told(file, path=path, size=size, version=version))
+
+    def told(self, file: Readable, *, path: str, size: int, version: str) -> Header | Sliced:
+        """Return a file's header, in two where it is like others; whatever is wrong becomes its ``code``.
 
         Parameters
         ----------
@@ -64,8 +69,8 @@ class Heads:
 
             if self._quick is None:
                 self._quick = QuickReader()
-            header = self._quick.read(file.head(FIRST_BYTES), path=path, size=size, version=version, more=file.at)
-            if header is not None:
-                return header
+            told = self._quick.told(file.head(FIRST_BYTES), path=path, size=size, version=version, more=file.at)
+            if told is not None:
+                return told
         self.read_whole += 1
         return read_any(file.whole(), path=path, size=size, version=version)

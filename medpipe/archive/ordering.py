@@ -21,6 +21,9 @@ from medpipe.archive.phases import COUNTED, MEASURED, agreement, telling
 from medpipe.archive.stacks import Slice
 
 SAME_PLACE_MM: Final = 0.01
+_MANY: Final = 8
+_FAR_MM: Final = 1e6
+"""Places nearer than this are told apart to far less than :data:`SAME_PLACE_MM`."""
 _EVEN_PART: Final = 0.01
 _DRIFT_PART: Final = 0.1
 _WHOLE_STEP_TOLERANCE: Final = 0.05
@@ -62,6 +65,9 @@ def by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
         return [list(slices)]
     normal = normal_of(slices[0].plane)
     a, b, c = normal.tolist()
+    apart = _apart(slices, (a, b, c)) if len(slices) >= _MANY else None
+    if apart is not None:
+        return apart
 
     def order(one: Slice) -> tuple[Any, ...]:
         x, y, z = one.plane.position
@@ -76,6 +82,19 @@ def by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
         else:
             place.append(one)
     return places
+
+
+def _apart(slices: Sequence[Slice], normal: tuple[float, float, float]) -> list[list[Slice]] | None:
+    """Return slices one by one in order, if each beyond doubt has a place along the normal of its own."""
+    a, b, c = normal
+    x, y, z = np.array([one.plane.position for one in slices]).T
+    if not max(map(float, (np.abs(x).max(), np.abs(y).max(), np.abs(z).max()))) < _FAR_MM:
+        return None
+    along = a * x + b * y + c * z
+    order = np.argsort(along)
+    if not np.diff(along[order]).min() > 2 * SAME_PLACE_MM:
+        return None
+    return [[slices[place]] for place in order.tolist()]
 
 
 def _place_of(one: Slice, places: list[list[Slice]], normal: tuple[float, float, float]) -> list[Slice] | None:
@@ -100,6 +119,8 @@ def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
     does was counted neither time by time nor place by place (then it says nothing of time), or if
     times of one place are those of another at other ranks.
     """
+    if all(len(place) == 1 and not place[0].plane.temporal for place in places):
+        return _once(places)
     keyword = telling([[one.plane for one in place] for place in places])
     if keyword:
         key = partial(_time_of, keyword=keyword)
@@ -112,6 +133,12 @@ def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
         return None
     ordered = [sorted(place, key=_instance_of) for place in places]
     return [list(volume) for volume in zip(*ordered, strict=True)]
+
+
+def _once(places: list[list[Slice]]) -> list[list[Slice]] | None:
+    """Return one volume of one image of each place, if their numbers are all the same or all different."""
+    numbers = {_instance_of(one) for (one,) in places}
+    return [[one for (one,) in places]] if len(numbers) in {1, len(places)} else None
 
 
 class Cut(NamedTuple):

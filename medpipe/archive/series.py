@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+from medpipe.archive.alike import counted
 from medpipe.archive.header import Header
 
 _MANUFACTURERS: Final = (
@@ -51,6 +52,7 @@ _KERNEL_WORDS: Final = frozenset(
 _AGE: Final = re.compile(r"(\d{3})([DWMY])")
 _DATE: Final = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _PRIVATE: Final = ("model", "station", "serial", "software", "institution", "study_date")
+_Counted = Sequence[tuple[Header, int]]
 _DAYS: Final = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 
 
@@ -75,22 +77,23 @@ def series_facts(headers: Sequence[Header]) -> dict[str, dict[str, Any]]:
         for pseudonyms, the study day and the period.
     """
     first = headers[0]
-    private = {name: str(_commonest(headers, name) or "") for name in _PRIVATE}
+    counts = counted(headers)
+    private = {name: str(_commonest(counts, name) or "") for name in _PRIVATE}
     private["study_date"] = _date(private["study_date"])
     identifiers = {"patient_id": first.patient_id, "study_uid": first.study_uid, "series_uid": first.series_uid}
     columns = {
-        "modality": _modality(headers),
-        "manufacturer": manufacturer(str(_commonest(headers, "manufacturer") or "")),
-        "kernel": kernel(str(_commonest(headers, "kernel") or "")),
-        "slice_thickness_mm": _positive(_commonest(headers, "slice_thickness_mm")),
-        "kvp": _positive(_commonest(headers, "kvp")),
-        "field_t": _field_t(_commonest(headers, "field_t")),
-        "contrast": _contrast(headers),
-        "body_part": body_part(str(_commonest(headers, "body_part") or "")),
-        "sex": _sex(str(_commonest(headers, "sex") or "")),
+        "modality": _modality(counts),
+        "manufacturer": manufacturer(str(_commonest(counts, "manufacturer") or "")),
+        "kernel": kernel(str(_commonest(counts, "kernel") or "")),
+        "slice_thickness_mm": _positive(_commonest(counts, "slice_thickness_mm")),
+        "kvp": _positive(_commonest(counts, "kvp")),
+        "field_t": _field_t(_commonest(counts, "field_t")),
+        "contrast": _contrast(counts),
+        "body_part": body_part(str(_commonest(counts, "body_part") or "")),
+        "sex": _sex(str(_commonest(counts, "sex") or "")),
         "age_band": _age_band(
-            str(_commonest(headers, "age") or ""),
-            _date(str(_commonest(headers, "birth_date") or "")),
+            str(_commonest(counts, "age") or ""),
+            _date(str(_commonest(counts, "birth_date") or "")),
             private["study_date"],
         ),
         "n_instances": len(headers),
@@ -133,17 +136,23 @@ def kernel(said: str) -> str | None:
     return said if said in _KERNEL_WORDS or _KERNEL_CODE.fullmatch(said) else "OTHER"
 
 
-def _commonest(headers: Sequence[Header], name: str) -> Any:
-    counted = Counter(header.facts[name] for header in headers if name in header.facts)
-    if not counted:
+def _commonest(headers: _Counted, name: str) -> Any:
+    counts: Counter[Any] = Counter()
+    for header, count in headers:
+        if name in header.facts:
+            counts[header.facts[name]] += count
+    if not counts:
         return None
-    most = max(counted.values())
-    return min(said for said, count in counted.items() if count == most)
+    most = max(counts.values())
+    return min(said for said, count in counts.items() if count == most)
 
 
-def _modality(headers: Sequence[Header]) -> str | None:
-    counted = Counter(header.modality for header in headers if re.fullmatch(r"[A-Z]{2,10}", header.modality))
-    return min(counted, key=lambda said: (-counted[said], said)) if counted else None
+def _modality(headers: _Counted) -> str | None:
+    counts: Counter[str] = Counter()
+    for header, count in headers:
+        if re.fullmatch(r"[A-Z]{2,10}", header.modality):
+            counts[header.modality] += count
+    return min(counts, key=lambda said: (-counts[said], said)) if counts else None
 
 
 def _positive(measured: Any) -> float | None:
@@ -156,10 +165,10 @@ def _field_t(measured: Any) -> float | None:
     return field / 10_000 if field is not None and field > 100 else field
 
 
-def _contrast(headers: Sequence[Header]) -> bool | None:
-    if any(header.facts.get("contrast_agent") for header in headers):
+def _contrast(headers: _Counted) -> bool | None:
+    if any(header.facts.get("contrast_agent") for header, _ in headers):
         return True
-    return False if any(header.facts.get("contrast_said") for header in headers) else None
+    return False if any(header.facts.get("contrast_said") for header, _ in headers) else None
 
 
 def _sex(said: str) -> str | None:

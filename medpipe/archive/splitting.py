@@ -26,6 +26,10 @@ def split(slices: Sequence[Slice]) -> list[Part]:
     derived, in-plane spacing and orientation always split. Echo, image type, stack and timing
     split only where slices repeat at one place and the split makes fewer of them do so.
     """
+    if are_slices_alike(slices):
+        one = slices[0]
+        said = {"spacing": _coarse(one.plane.spacing_mm), "orientation": _coarse(one.plane.orientation)}
+        return _split_repeats(slices, {**dict(_hard_traits(one)), **said})
     parts: list[Part] = []
     for traits, group in _grouped(slices, _hard_traits):
         for spacing, same_spacing in _clustered(group, lambda one: one.plane.spacing_mm):
@@ -33,6 +37,12 @@ def split(slices: Sequence[Slice]) -> list[Part]:
                 shown = {**dict(traits), "spacing": _coarse(spacing), "orientation": _coarse(direction)}
                 parts.extend(_split_repeats(parallel, shown))
     return parts
+
+
+def are_slices_alike(slices: Sequence[Slice]) -> bool:
+    """Tell whether slices differ in no more than their place, time and name."""
+    like = slices[0].header.like if slices else ""
+    return bool(like) and all(one.header.like == like for one in slices)
 
 
 def _hard_traits(one: Slice) -> tuple[tuple[str, Hashable], ...]:

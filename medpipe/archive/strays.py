@@ -37,8 +37,10 @@ def with_strays(stacks: Sequence[Stack], headers: Mapping[str, Header], lost: It
     """
     if not any(_is_volume(stack) for stack in stacks):
         return list(stacks)
-    used = {headers[path].sop_instance_uid for stack in stacks if not stack.refused for path in stack.paths} - {""}
-    found = [(header, header.top) for header in lost if header.sop_instance_uid not in used]
+    missing = list(lost)
+    kept = [stack for stack in stacks if missing and not stack.refused]
+    used = {headers[path].sop_instance_uid for stack in kept for path in stack.paths} - {""}
+    found = [(header, header.top) for header in missing if header.sop_instance_uid not in used]
     for stack in stacks:
         # the flag of the volumes before it says what is left of a cut time series
         if stack.refused and stack.code != "E_INCOMPLETE":
@@ -46,6 +48,8 @@ def with_strays(stacks: Sequence[Stack], headers: Mapping[str, Header], lost: It
         elif stack.kind in _LONE and stack.shape[-3] == 1:
             found += [one for one in frames_of(stack, headers) if not _is_beside(*one)]
     strays = [one for one in found if not one[0].is_colour and not LOCALIZERS & set(one[1].image_type)]
+    if not strays:
+        return list(stacks)
     return [_flagged(one) if _is_volume(one) and _has_stray(one, headers, strays) else one for one in stacks]
 
 

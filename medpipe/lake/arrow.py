@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +36,16 @@ _BYTES_PER_VALUE = {"string": 40, "list<int64>": 40, "list<float64>": 150, "list
 _LEAST_ROWS = 1 << 10
 
 
+class Columns(NamedTuple):
+    """Rows of a table by column, all of one length; at least one."""
+
+    values: Mapping[str, Sequence[Any]]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows."""
+        return (dict(zip(self.values, row, strict=True)) for row in zip(*self.values.values(), strict=True))
+
+
 def arrow_schema(schema: TableSchema) -> pa.Schema:
     """Return the Arrow schema of a table, with its name and version as metadata."""
     fields = [pa.field(field.name, _TYPES[field.type]) for field in schema.fields]
@@ -52,7 +62,7 @@ def table_from(data: bytes) -> pa.Table:
         return file.read(use_threads=False)
 
 
-def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
+def to_table(schema: TableSchema, rows: Iterable[Row] | Columns) -> pa.Table:
     """Return rows as an Arrow table, sorted by the schema's order with nulls first.
 
     A row without a series stands where its own key does (``schema.own``).
@@ -60,7 +70,7 @@ def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     Parameters
     ----------
     schema : TableSchema
-    rows : iterable of mapping
+    rows : iterable of mapping, or Columns
         A column that a row leaves out is null; NaN stays NaN.
 
     Raises
@@ -68,11 +78,19 @@ def to_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     IntegrityError
         If a row has a column the schema has not, a value of another type or an infinity.
     """
-    found = list(rows)
-    _refuse_unknown(schema, found)
     arrow = arrow_schema(schema)
-    table = pa.Table.from_arrays([_column(schema, field, found) for field in arrow], schema=arrow)
-    order = _order(schema, table, found)
+    held: list[Row] = []
+    if isinstance(rows, Columns):
+        _refuse_unknown(schema, rows.values)
+        said = rows.values
+        count = len(next(iter(said.values())))
+        columns = [_column(schema, field, said.get(field.name) or [None] * count) for field in arrow]
+    else:
+        held = list(rows)
+        _refuse_unknown(schema, set().union(*held))
+        columns = [_column(schema, field, [row.get(field.name) for row in held]) for field in arrow]
+    table = pa.Table.from_arrays(columns, schema=arrow)
+    order = _order(schema, table, lambda: list(rows.rows()) if isinstance(rows, Columns) else held)
     return table if order is None else table.take(order)
 
 
@@ -191,20 +209,20 @@ def _regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def _refuse_unknown(schema: TableSchema, rows: list[Row]) -> None:
-    unknown = set().union(*rows) - {field.name for field in schema.fields}
+def _refuse_unknown(schema: TableSchema, names: Iterable[str]) -> None:
+    unknown = set(names) - {field.name for field in schema.fields}
     if unknown:
         raise IntegrityError(f"table {schema.name}: no such column: {', '.join(sorted(unknown))}; report it")
 
 
-def _order(schema: TableSchema, table: pa.Table, rows: list[Row]) -> pa.Array | None:
+def _order(schema: TableSchema, table: pa.Table, rows: Callable[[], list[Row]]) -> pa.Array | None:
     """Return where each row goes; None where they stand right."""
     if table.num_rows < 2:
         return None
     keys = _keys(schema, table)
     order = _sorted(keys)
     tied = _tied(keys.take(order))
-    return order if tied is None else pa.array(_untied(schema, order.to_pylist(), tied, rows))
+    return order if tied is None else pa.array(_untied(schema, order.to_pylist(), tied, rows()))
 
 
 def _keys(schema: TableSchema, table: pa.Table) -> pa.Table:
@@ -252,9 +270,9 @@ def _text(schema: TableSchema, row: Row) -> str:
     return repr([row.get(field.name) for field in schema.fields])
 
 
-def _column(schema: TableSchema, field: pa.Field, rows: list[Row]) -> pa.Array:
+def _column(schema: TableSchema, field: pa.Field, values: Sequence[Any]) -> pa.Array:
     try:
-        column = pa.array([row.get(field.name) for row in rows], type=field.type, from_pandas=False)
+        column = pa.array(values, type=field.type, from_pandas=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         raise IntegrityError(f"{schema.name}.{field.name}: a value is no {field.type}; report it") from None
     numbers = column.flatten() if pa.types.is_list(field.type) else column

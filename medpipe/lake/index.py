@@ -21,6 +21,7 @@ from medpipe.contracts.tables import INSTANCES, MEMBERS, SERIES, VOLUMES
 from medpipe.errors import IntegrityError, LakeError
 from medpipe.keys import bytes_digest, canonical, digest
 from medpipe.lake.arrow import (
+    Columns,
     Row,
     arrow_schema,
     merged,
@@ -115,7 +116,7 @@ class Generation:
         return {LAYOUT.index_generation(source, self.id), *shards}
 
 
-def put_shard(lake: Lake, source: str, name: str, within: Range, rows: Iterable[Row]) -> str | None:
+def put_shard(lake: Lake, source: str, name: str, within: Range, rows: Iterable[Row] | Columns) -> str | None:
     """Write the rows of a table and range; return the shard's digest, or None without rows.
 
     Raises
@@ -137,7 +138,7 @@ def edit_shard(
     name: str,
     number: int,
     *,
-    coming: Iterable[Row],
+    coming: Iterable[Row] | Columns,
     column: str,
     going: Iterable[str],
 ) -> tuple[str | None, list[Row]]:
@@ -155,7 +156,7 @@ def edit_shard(
         Name of the table.
     number : int
         The range's.
-    coming : iterable of mapping
+    coming : iterable of mapping, or Columns
         The rows that come.
     column : str
         Column that tells which rows go.

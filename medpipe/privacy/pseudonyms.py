@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from medpipe.privacy.secret import Secret
 
@@ -52,11 +53,23 @@ class Pseudonyms:
         str
             32 lower-case hexadecimal digits.
         """
-        message = b"".join(_framed(part) for part in (domain, *parts))
+        message = b"".join([_framed(part) for part in (domain, *parts)])
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(message)
         outer.update(inner.digest())
         return outer.hexdigest()[:_HEX_DIGITS]
+
+    def keys(self, domain: str, /, *parts: str, last: Iterable[str]) -> list[str]:
+        """Return :meth:`key` of a domain and parts that differ in the last one, for each of these."""
+        begun = self._inner.copy()
+        begun.update(b"".join([_framed(part) for part in (domain, *parts)]))
+        found: list[str] = []
+        for part in last:
+            inner, outer = begun.copy(), self._outer.copy()
+            inner.update(_framed(part))
+            outer.update(inner.digest())
+            found.append(outer.hexdigest()[:_HEX_DIGITS])
+        return found
 
 
 def _framed(part: str) -> bytes:

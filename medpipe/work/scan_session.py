@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from medpipe.archive.alike import Sliced, Teller
 from medpipe.archive.containers import is_archive
 from medpipe.archive.dicomdir import lacks_files
 from medpipe.archive.header import Header
@@ -15,7 +16,7 @@ from medpipe.archive.heads import Heads
 from medpipe.archive.open_file import MAX_FILE_BYTES, OpenFile
 from medpipe.archive.other.cases import source_at
 from medpipe.archive.pixels import pixel_digest
-from medpipe.archive.source import Archive
+from medpipe.archive.source import Archive, FolderSource
 from medpipe.archive.zips import ends_like_zip
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest
@@ -39,6 +40,7 @@ class ScanSession:
 
     def __init__(self, source: Archive, *, file_bytes: int) -> None:
         self._source = source
+        self._teller = Teller()
         self._file_bytes = min(file_bytes, MAX_FILE_BYTES)
         self._heads = Heads(after=0 if QUICK in sys.modules else QUICK_AFTER)
 
@@ -50,6 +52,10 @@ class ScanSession:
             "whole": self._whole,
             "pixels": self._pixels,
         }[kind]
+        self._teller = Teller()
+        if isinstance(self._source, FolderSource):
+            # files of a folder come one after the other; the next call goes the whole way again
+            self._source = FolderSource(self._source.root, stays=True)
         results: list[Any] = []
         for item in payload["items"]:
             mark(kind, item["token"])
@@ -57,9 +63,9 @@ class ScanSession:
         return {"results": results}
 
     def _header(self, item: Json) -> str:
-        return self._read(item).to_line().decode()
+        return self._teller.text(self._read(item))
 
-    def _read(self, item: Json) -> Header:
+    def _read(self, item: Json) -> Header | Sliced:
         place = {"path": item["path"], "size": item["size"], "version": item["version"]}
         try:
             with self._source.opened(item["path"]) as file:
@@ -67,7 +73,10 @@ class ScanSession:
                 if item["size"] > self._file_bytes:
                     header = Header(**place, code="E_TOO_LARGE")
                 else:
-                    header = self._heads.read(file, **place)
+                    told = self._heads.told(file, **place)
+                    if isinstance(told, Sliced):
+                        return told
+                    header = told
                 code = self._code(header, file)
                 return header if code == header.code else replace(header, code=code)
         except Rejected as rejected:

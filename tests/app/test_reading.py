@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from medpipe.app.reading import _header_of
-from medpipe.archive.header import Header
+from medpipe.app.reading import Reader, _checked, _header_of
+from medpipe.app.site import Site
+from medpipe.archive.alike import Hearer, alike
+from medpipe.archive.header import Header, read_header
+from medpipe.archive.source import FolderSource
 from medpipe.contracts.protocols import Item
 from medpipe.engine.replies import Death
+from medpipe.work.scan_session import ScanSession
+from tests.archive.conftest import make_slice, to_bytes
 
 ITEM = Item(path="a", size=8, version="1")
 SOUND = {"path": "a", "size": 8, "version": "1"}
@@ -17,7 +24,7 @@ SOUND = {"path": "a", "size": 8, "version": "1"}
 
 def test_a_header_comes_as_it_was_sent():
     sent = Header(path="a", size=8, version="1", rows=3, padding=(1.0, 2.0), facts={"kvp": 120.0, "kernels": 2})
-    assert _header_of(ITEM, sent.to_line().decode()) == sent
+    assert _header_of(ITEM, sent.to_line().decode(), Hearer(_checked)) == sent
 
 
 @pytest.mark.parametrize(
@@ -49,9 +56,52 @@ def test_a_header_comes_as_it_was_sent():
     ids=lambda reply: str(reply)[-24:],
 )
 def test_what_is_no_header_of_the_file_costs_that_file_alone(reply):
-    found = _header_of(ITEM, reply)
+    found = _header_of(ITEM, reply, Hearer(_checked))
     assert (found.path, found.size, found.version, found.code) == ("a", 8, "1", "E_HEADER")
 
 
 def test_a_death_is_told():
-    assert _header_of(ITEM, Death(code="E_TIMEOUT")).code == "E_TIMEOUT"
+    assert _header_of(ITEM, Death(code="E_TIMEOUT"), Hearer(_checked)).code == "E_TIMEOUT"
+
+
+class OnePlace:
+    """A pool that works in this process, a batch in several calls, as after a death."""
+
+    def __init__(self, session: ScanSession, cuts: tuple[int, ...]) -> None:
+        self.session = session
+        self.cuts = cuts
+
+    def map_batches(self, kind, batches, **_):
+        for batch in batches:
+            places = [0, *(cut for cut in self.cuts if cut < len(batch)), len(batch)]
+            parts = [self.session.call(kind, {"items": batch[at:end]}, lambda *_: None) for at, end in pairwise(places)]
+            yield [one for part in parts for one in part["results"]]
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("cuts", [(), (7, 8, 30)])
+def test_headers_asked_for_while_others_are_on_their_way_do_not_mix(tmp_path, monkeypatch, cuts):
+    monkeypatch.setattr("medpipe.work.scan_session.QUICK_AFTER", 0)
+    for series in range(3):
+        for number in range(40):
+            pixels = np.full((4, 4), number, np.int16)
+            said = make_slice(pixels, position=(0, 0, number), SeriesInstanceUID=f"1.2.{series}", InstanceNumber=number)
+            (tmp_path / f"{series}-{number:03d}").write_bytes(to_bytes(said))
+    source = FolderSource(tmp_path)
+    items = list(source.scan())
+    whole = {}
+    for item in items:
+        data = source.open(item.path)
+        whole[item.path] = alike(read_header(data, path=item.path, size=item.size, version=item.version))
+    with Reader(tmp_path, Site()) as reader:
+        monkeypatch.setattr(reader, "_pool", OnePlace(ScanSession(source, file_bytes=1 << 20), cuts))
+        both = zip(
+            reader.headers((item, None) for item in items),
+            reader.headers((item, None) for item in items[::-1]),
+            strict=True,
+        )
+        found = [one for pair in both for one in pair]
+    assert found == [whole[item.path] for pair in zip(items, items[::-1], strict=True) for item in pair]
+    assert len({one.like for one in found}) == 3

@@ -13,6 +13,7 @@ import resource
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.bench.headers import read_by_pydicom
 from tests.bench.ordinary import ordinary_slice
 from tests.bench.paired import Bench, Clock
 
-SERIES, SLICES = 200, 100
+SERIES, MANY_SERIES, SLICES = 200, 1000, 100
 _SERIES_UID, _SOP_UID, _PLACE, _NUMBER = "1.2.3." + "9" * 34, "1.2.4." + "9" * 34, "77777.5", "66666"
 
 
@@ -43,15 +44,24 @@ FAMILY = Clock("cpu", _family_s)
 
 def benches(folder: Path) -> Iterator[Bench]:
     """Yield the comparison."""
-    names = write_archive(folder / "archive")
+    yield _bench("scan, slices", folder, SERIES)
+
+
+def large_benches(folder: Path) -> Iterator[Bench]:
+    """Yield the comparison over five times as many files: the start of the sandboxes hardly counts."""
+    yield _bench("scan, many slices", folder, MANY_SERIES)
+
+
+def _bench(subject: str, folder: Path, n_series: int) -> Bench:
+    names = write_archive(folder / "archive", n_series)
     os.environ.setdefault("XDG_CONFIG_HOME", str(folder / "home"))
-    yield Bench(
-        subject="scan, slices",
-        size=f"{len(names)} CT slices of {SERIES} series",
+    return Bench(
+        subject=subject,
+        size=f"{len(names)} CT slices of {n_series} series",
         ours=lambda: scanned(folder / "archive", folder / "lake"),
         peer="pydicom, 20 values",
         theirs=lambda: read_by_pydicom(names),
-        difference=wrong,
+        difference=partial(wrong, n_series=n_series),
         items=len(names),
         item="file",
         rounds=2,
@@ -59,7 +69,7 @@ def benches(folder: Path) -> Iterator[Bench]:
     )
 
 
-def write_archive(folder: Path) -> dict[str, Path]:
+def write_archive(folder: Path, n_series: int = SERIES) -> dict[str, Path]:
     """Write slices with as many elements as scanners write, a folder for each series; return them by path."""
     pixels = np.random.default_rng(5).integers(0, 4096, (32, 32)).astype(np.uint16)
     slice_0 = ordinary_slice(
@@ -68,7 +78,7 @@ def write_archive(folder: Path) -> dict[str, Path]:
     slice_0.ImagePositionPatient = [-180.5, -170.25, _PLACE]
     template = to_bytes(slice_0)
     names = {}
-    for series in range(SERIES):
+    for series in range(n_series):
         (folder / f"{series:04d}").mkdir(parents=True)
         of_series = template.replace(_SERIES_UID.encode(), f"1.2.3.{series}.".ljust(40, "7").encode())
         for k in range(SLICES):
@@ -98,7 +108,7 @@ def read_rows(root: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def wrong(root: Path, other: dict[str, dict[str, Any]]) -> float:
+def wrong(root: Path, other: dict[str, dict[str, Any]], *, n_series: int) -> float:
     """Return how many files and stacks of the index are not what the peer's values say."""
     mine = read_rows(root)
     instances = {row["path"]: row for row in mine["instances"]}
@@ -111,7 +121,7 @@ def wrong(root: Path, other: dict[str, dict[str, Any]]) -> float:
     slices: defaultdict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in mine["members"]:
         slices[row["volume_key"]][row["index"]] = other[files[row["instance_key"]]]
-    count += abs(len(mine["volumes"]) - SERIES)
+    count += abs(len(mine["volumes"]) - n_series)
     return count + sum(not _lies_there(row, slices[row["volume_key"]]) for row in mine["volumes"])
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from medpipe.archive.alike import alike
 from medpipe.archive.assemble import Outcome, assemble
 from medpipe.archive.duplicates import Looks
 from medpipe.archive.header import Header, read_header
@@ -43,7 +44,7 @@ class Found:
         """Read the headers."""
         for path, data in self.files.items():
             header = read_header(data, path=path, size=len(data), version="1")
-            self.headers[path] = Header.from_line(header.to_line())
+            self.headers[path] = alike(Header.from_line(header.to_line()))
 
     @cached_property
     def _assembled(self) -> tuple[list[Stack], dict[str, Outcome]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from medpipe.archive.alike import Hearer
 from medpipe.archive.assemble import assemble
 from medpipe.archive.companions import load_companions
 from medpipe.archive.header import Header
@@ -76,7 +77,7 @@ class FuzzSession:
         meter = Meter()
         (found,) = self._scan.call("headers", {"items": [listed]}, mark)["results"]
         # as it comes out of a scan's sandbox
-        header = _IDENTITY(Header.from_line(found))
+        header = _IDENTITY(Hearer(lambda one: one).header(found))
         assembly = assemble([header])
         outcome = assembly.outcomes[header.path]
         result = {"outcome": outcome.outcome, "code": outcome.code, "digests": []}

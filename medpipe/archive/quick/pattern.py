@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from medpipe.archive.alike import TIME, Common, Own, common_of
 from medpipe.archive.elements import integer, number, text
 from medpipe.archive.facts import TEXTS
 from medpipe.archive.frames import TEMPORAL
@@ -37,12 +38,15 @@ class Pattern(NamedTuple):
         Of the varying elements that are there: keyword, type and place in the result of a pass.
     dataset : HeadDataset
         Of the encoding of the slice; holds what varies of one slice at a time.
+    common : Common or None
+        The header without what is a slice's own; None where slices like it are told whole.
     """
 
     header: Header
     own: tuple[tuple[str, str, int], ...]
     seldom: tuple[tuple[str, str, int], ...]
     dataset: HeadDataset
+    common: Common | None
 
 
 def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
@@ -69,6 +73,7 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
         own=tuple([kind for kind in kinds if kind[0] in OWN]),
         seldom=tuple([kind for kind in kinds if kind[0] in SELDOM]),
         dataset=dataset.alike(),
+        common=common_of(header),
     )
 
 
@@ -87,7 +92,42 @@ def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
         temporal=tuple([(keyword, values[0]) for keyword, values in temporal if values]),
     )
     number_of = integer(seldom, "AcquisitionNumber")
-    return pattern._replace(header=replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts))
+    header = replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts)
+    return pattern._replace(header=header, common=common_of(header))
+
+
+def own_of_slice(
+    pattern: Pattern,
+    own: HeadDataset,
+    *,
+    path: str,
+    size: int,
+    version: str,
+    head_digest: str,
+    head_bytes: int,
+    pixel_offset: int,
+) -> Own | None:
+    """Return what a slice that fits a pattern has of its own, or None where its values change more than their place.
+
+    Its pixels are not encapsulated. The parameters are those of :func:`header_of_slice`.
+    """
+    time = text(own, "AcquisitionTime")
+    if bool(time) != (TIME in pattern.header.facts) or not _has_place(own):
+        return None
+    return Own(
+        path,
+        size,
+        version,
+        head_digest,
+        head_bytes,
+        text(own, "SOPInstanceUID"),
+        integer(own, "InstanceNumber"),
+        0,
+        pixel_offset,
+        -1,
+        own.numbers("ImagePositionPatient"),
+        time,
+    )
 
 
 def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header | None:

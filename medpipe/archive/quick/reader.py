@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from medpipe.archive.alike import Sliced, joined
 from medpipe.archive.gate import Layout
 from medpipe.archive.header import Header, head_digest, header_of, judged
 from medpipe.archive.quick.dataset import HeadDataset, Known, Tag
 from medpipe.archive.quick.doubt import Doubt
 from medpipe.archive.quick.extent import Extent, pixel_extent
-from medpipe.archive.quick.pattern import Pattern, header_of_slice, pattern_of, variant_of
+from medpipe.archive.quick.pattern import Pattern, header_of_slice, own_of_slice, pattern_of, variant_of
 from medpipe.archive.quick.values import encoding_of
 from medpipe.archive.quick.wanted import KINDS, KNOWN_SEQUENCES, NUMBERED, ROLES, TAGS
 from medpipe.kernels import dicom_walk as walk
@@ -74,7 +75,20 @@ class QuickReader:
         version: str,
         more: More,
     ) -> Header | None:
-        """Return the header of a file, or None where the whole file must be read to tell.
+        """Return the header of a file, or None where the whole file must be read to tell; see :meth:`told`."""
+        told = self.told(head, path=path, size=size, version=version, more=more)
+        return None if told is None else joined(told)
+
+    def told(
+        self,
+        head: bytes,
+        *,
+        path: str,
+        size: int,
+        version: str,
+        more: More,
+    ) -> Header | Sliced | None:
+        """Return the header of a file, in two where it is like others, or None where the whole file must be read.
 
         Parameters
         ----------
@@ -88,18 +102,16 @@ class QuickReader:
         """
         try:
             walked = self._whole_head(head, size, more)
-            header = self._read(walked, size, more, path=path, version=version, **_placed(walked, size))
-            if header.is_segmentation or not header.sop_instance_uid:
+            told = self._read(walked, size, more, path=path, version=version, **_placed(walked, size))
+            if isinstance(told, Header) and (told.is_segmentation or not told.sop_instance_uid):
                 # copies of them are told by their bytes alone
-                header = replace(
-                    header, head_bytes=size, head_digest=head_digest(_whole(walked.data, size, more), size)
-                )
+                told = replace(told, head_bytes=size, head_digest=head_digest(_whole(walked.data, size, more), size))
         except Exception:  # noqa: BLE001  # what damage raises in reading values is judged where all of it is
             return None
         self._count += 1
         if self._count % _FORGET_EVERY == 0:
             self._forget()
-        return header
+        return told
 
     def _forget(self) -> None:
         self._known.forget()
@@ -121,7 +133,7 @@ class QuickReader:
             raise Doubt
         return _Head(head, found)
 
-    def _read(self, head: _Head, size: int, more: More, **given: Any) -> Header:
+    def _read(self, head: _Head, size: int, more: More, **given: Any) -> Header | Sliced:
         found = head.found
         extent = pixel_extent(head.data, found, size, more, self._walk)
         # what does not fit into a key has no pattern
@@ -130,6 +142,10 @@ class QuickReader:
         pattern = self._pattern(patterns, head) if patterns is not None else None
         if pattern is not None:
             own = _varying(head, pattern.dataset, pattern.own)
+            if pattern.common is not None and extent.n_fragments < 0:
+                found_own = own_of_slice(pattern, own, size=size, pixel_offset=found[walk.PIXEL_AT], **given)
+                if found_own is not None and found_own.sop_instance_uid:
+                    return Sliced(pattern.common, found_own)
             known = {**given, "pixel_offset": found[walk.PIXEL_AT] if extent.keyword else -1}
             if extent.n_fragments >= 0:
                 known |= {"pixel_bytes": extent.pixel_bytes, "n_fragments": extent.n_fragments}
