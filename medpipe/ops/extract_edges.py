@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from medpipe.kernels.classes import otsu_threshold
 from medpipe.kernels.edges import SPREAD_REACH, gradient_size, smoothed_gradient_size, thin_edges
-from medpipe.kernels.foreground import otsu_threshold
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.ops.unstandardized import Unstandardized, slices_of
