@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final
@@ -25,6 +25,8 @@ Tag = str | tuple[int, int]
 
 _MOST_BYTES: Final = 65_534
 """What a type with a short length field holds; only an implicit encoding can declare more for it."""
+
+_MOST_INTEGER: Final = 2.0**63
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 for _name in ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle", "PIL"):
@@ -91,7 +93,9 @@ def is_beyond_integers(dataset: Any, keyword: str) -> bool:
 
 def text(dataset: Any, tag: Tag) -> str:
     """Return an element's first value as text without padding; empty where there is none."""
-    values = dataset.texts(tag) if type(dataset) is HeadDataset else texts(dataset, tag)
+    if type(dataset) is HeadDataset:
+        return dataset.text(tag)
+    values = texts(dataset, tag)
     return values[0] if values else ""
 
 
@@ -99,7 +103,8 @@ def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
     """Return all values of an element as text without padding; none of one beyond 64 KiB."""
     if isinstance(dataset, HeadDataset):
         return dataset.texts(tag)
-    found = None if _is_too_long(dataset, tag) else value(dataset, tag)
+    # of what is not there, asked for its elements, too
+    found = None if not dataset or _is_too_long(dataset, tag) else value(dataset, tag)
     if found is None:
         return ()
     if isinstance(found, bytes):
@@ -110,14 +115,16 @@ def texts(dataset: Any, tag: Tag) -> tuple[str, ...]:
 
 def number(dataset: Any, tag: Tag) -> float | None:
     """Return an element's first value as a finite float, or None."""
-    values = dataset.numbers(tag) if type(dataset) is HeadDataset else numbers(dataset, tag)
+    if type(dataset) is HeadDataset:
+        return dataset.number(tag)
+    values = numbers(dataset, tag)
     return values[0] if values else None
 
 
 def integer(dataset: Any, tag: Tag) -> int | None:
     """Return an element's first value as an integer, or None; no type of DICOM holds more than 64 bits."""
-    found = number(dataset, tag)
-    return None if found is None or abs(found) >= 2**63 else int(found)
+    found = dataset.number(tag) if type(dataset) is HeadDataset else number(dataset, tag)
+    return None if found is None or abs(found) >= _MOST_INTEGER else int(found)
 
 
 def numbers(dataset: Any, tag: Tag, *, may_be_long: bool = False) -> tuple[float, ...]:
@@ -127,7 +134,7 @@ def numbers(dataset: Any, tag: Tag, *, may_be_long: bool = False) -> tuple[float
     """
     if isinstance(dataset, HeadDataset):
         return dataset.numbers(tag)
-    found = None if not may_be_long and _is_too_long(dataset, tag) else value(dataset, tag)
+    found = None if not dataset or (not may_be_long and _is_too_long(dataset, tag)) else value(dataset, tag)
     if found is None:
         return ()
     values = [found] if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__") else found
@@ -170,7 +177,17 @@ def levels(dataset: Any, tag: Tag) -> tuple[Any, ...]:
     """Return the items of a sequence at the top, in the shared and in the per-frame groups."""
     shared = items(dataset, "SharedFunctionalGroupsSequence")
     frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    if not shared and not frames:
+        return items(dataset, tag)
     return tuple(item for level in (dataset, *shared, *frames) for item in items(level, tag))
+
+
+def may_be_there(dataset: Any, named: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """Return names and keywords of elements, without some of those that are not there."""
+    if type(dataset) is HeadDataset:
+        leaves = dataset.leaves
+        return [(name, keyword) for name, keyword in named.items() if keyword in leaves]
+    return named.items()
 
 
 def _plain_text(item: Any) -> str:

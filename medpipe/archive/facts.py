@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from medpipe.archive.elements import levels, number, text
+from medpipe.archive.elements import levels, may_be_there, number, text
 
 TEXTS: Final = {
     "manufacturer": "Manufacturer",
@@ -58,11 +58,11 @@ _OF_FRAMES: Final = frozenset({"kernel", "reconstruction_mm"})
 def read_facts(dataset: Any) -> dict[str, Any]:
     """Return what is there of the known values: texts and finite numbers."""
     found: dict[str, Any] = {}
-    for name, keyword in TEXTS.items():
+    for name, keyword in may_be_there(dataset, TEXTS):
         said = text(dataset, keyword)
         if said:
             found[name] = said
-    for name, keyword in NUMBERS.items():
+    for name, keyword in may_be_there(dataset, NUMBERS):
         measured = number(dataset, keyword)
         if measured is not None:
             found[name] = measured

@@ -161,8 +161,8 @@ def _group(levels: tuple[Any, ...], keyword: str) -> Any:
 
 
 def _temporal(dataset: Any, keywords: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    found = ((keyword, number(dataset, keyword)) for keyword in keywords)
-    return tuple((keyword, when) for keyword, when in found if when is not None)
+    found = [(keyword, number(dataset, keyword)) for keyword in keywords]
+    return tuple([(keyword, when) for keyword, when in found if when is not None])
 
 
 def _exactly(values: tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -37,6 +37,7 @@ _SHORT_TYPES = frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
     | {b"ST", b"TM", b"UI", b"UL", b"US"}
 )
+_TYPES = _LONG_TYPES | _SHORT_TYPES
 _PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _CHARACTER_SETS = 0x00080005
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -99,7 +100,7 @@ def inspect(data: bytes) -> Layout:
     whole = data
     if syntax == DEFLATED:
         most_bytes = _most_inflated_bytes(len(data) - offset)
-        inflated = _inflate(data[offset:], most_bytes)
+        inflated = inflate(data[offset:], most_bytes)
         if inflated is None:
             return Layout(code="E_TRUNCATED", transfer_syntax=syntax)
         if len(inflated) > most_bytes:
@@ -134,7 +135,7 @@ def _begins_like_dicom(data: bytes) -> bool:
         group, element = struct.unpack_from(f"{order}HH", data)
         if group not in {0x0002, 0x0008} or element > 0x3000:
             continue
-        if data[4:6] in _LONG_TYPES | _SHORT_TYPES:
+        if data[4:6] in _TYPES:
             return True
         (length,) = struct.unpack_from(f"{order}I", data, 4)
         if order == "<" and length <= len(data) - 8:
@@ -171,7 +172,8 @@ def _most_elements(file_bytes: int) -> int:
     return min(MAX_ELEMENTS, _FREE_ELEMENTS + file_bytes // 8)
 
 
-def _inflate(deflated: bytes, most_bytes: int) -> bytes | None:
+def inflate(deflated: bytes, most_bytes: int) -> bytes | None:
+    """Return what a data set was before it was deflated, cut behind `most_bytes`; None if the stream is not whole."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = stream.decompress(deflated, most_bytes + 1)
@@ -201,7 +203,7 @@ class _Walk:
         self.begin = self.offset = offset
         self.most_elements = most_elements
         first = data[offset + 4 : offset + 6]
-        self.implicit = first not in _LONG_TYPES | _SHORT_TYPES
+        self.implicit = first not in _TYPES
         self.order = ">" if _is_big(data, offset, syntax) else "<"
         self.levels: list[_Level] = []
         self.n_steps = self.n_in_a_row = 0

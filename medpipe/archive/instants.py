@@ -38,8 +38,13 @@ def clock_of(dataset: Any, tag: Tag) -> float | None:
 
 def instant_of(dataset: Any, date: Tag, time: Tag) -> Instant | None:
     """Return what a date (DA) and a time of day (TM) say; None without the time."""
-    clock_s = clock_of(dataset, time)
-    return None if clock_s is None else Instant(_day(text(dataset, date)), clock_s)
+    return instant_said(text(dataset, date), text(dataset, time))
+
+
+def instant_said(date: str, time: str) -> Instant | None:
+    """Return what the texts of a date (DA) and a time of day (TM) say; see :func:`instant_of`."""
+    clock_s = _clock_s(time)
+    return None if clock_s is None else Instant(_day(date), clock_s)
 
 
 def moment_of(dataset: Any, tag: Tag, *, top: Any) -> Instant | None:

@@ -30,9 +30,10 @@ def read_padding(dataset: Any) -> tuple[float, ...]:
         value = number(dataset, first)
         if value is not None:
             return _ordered(value, number(dataset, last))
-    value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
+    value = integer(dataset, "PixelPaddingValue")
     if value is None:
         return ()
+    limit = integer(dataset, "PixelPaddingRangeLimit")
     allocated = integer(dataset, "BitsAllocated") or 0
     stored = integer(dataset, "BitsStored") or allocated
     signed = integer(dataset, "PixelRepresentation") == 1

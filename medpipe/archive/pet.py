@@ -8,11 +8,12 @@ GE, Philips and Siemens.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from medpipe.archive.elements import items, number, text, texts
-from medpipe.archive.instants import Instant, clock_of, instant_of, moment_of
+from medpipe.archive.instants import Instant, clock_of, instant_of, instant_said, moment_of
 from medpipe.archive.pet_frames import PetFrame, pet_frames
 
 _CODES: Final = {
@@ -144,7 +145,7 @@ def read_pet(dataset: Any) -> Pet:
         series=instant_of(dataset, "SeriesDate", "SeriesTime"),
         acquired=moment_of(dataset, "AcquisitionDateTime", top=dataset)
         or instant_of(dataset, "AcquisitionDate", "AcquisitionTime"),
-        frame_reference_s=_thousandth(number(dataset, "FrameReferenceTime")),
+        frame_reference_s=_frame_reference_s(dataset),
         frame_s=_thousandth(number(dataset, "ActualFrameDuration")),
         scan_start=_moment(dataset, private, _GE, 0x0D) or _moment(dataset, private, _SIEMENS, 0x22),
         vendor_given=_moment(dataset, private, _GE, 0x3B),
@@ -153,6 +154,38 @@ def read_pet(dataset: Any) -> Pet:
         corrected_to=moment_of(dataset, "DecayCorrectionDateTime", top=dataset),
         frames=pet_frames(dataset),
     )
+
+
+def read_again(pet: Pet, dataset: Any, facts: Mapping[str, Any]) -> Pet:
+    """Return what a slice says that differs from another in dates, times and position in time alone.
+
+    Parameters
+    ----------
+    pet : Pet
+        What the other says, without an Acquisition DateTime.
+    dataset : pydicom.Dataset
+        Of the slice, with what tells its position in time.
+    facts : mapping
+        Of the slice, see :func:`medpipe.archive.facts.read_facts`.
+    """
+    frame_reference_s, series = _frame_reference_s(dataset), _at(facts, "series")
+    if (frame_reference_s, series) != (pet.frame_reference_s, pet.series):
+        pet = replace(pet, frame_reference_s=frame_reference_s, series=series)
+    return acquired_again(pet, facts)
+
+
+def acquired_again(pet: Pet, facts: Mapping[str, Any]) -> Pet:
+    """Return what a slice says that differs from another in the time of its acquisition alone; see :func:`read_again`."""
+    acquired = _at(facts, "acquisition")
+    return pet if acquired == pet.acquired else replace(pet, acquired=acquired)
+
+
+def _at(facts: Mapping[str, Any], what: str) -> Instant | None:
+    return instant_said(facts.get(f"{what}_date", ""), facts.get(f"{what}_time", ""))
+
+
+def _frame_reference_s(dataset: Any) -> float | None:
+    return _thousandth(number(dataset, "FrameReferenceTime"))
 
 
 def _decay(dataset: Any) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from medpipe.archive.closed import RTSTRUCT_CLASS, SEG_CLASSES
 from medpipe.archive.drawn import made_at, segments_of, structures_of
 from medpipe.archive.elements import items, text
 
+_CLASSES: Final = SEG_CLASSES | {RTSTRUCT_CLASS}
+
 
 def references(dataset: Any) -> dict[str, Any]:
     """Return those fields of a header that only such objects have; of others, none."""
-    if text(dataset, "SOPClassUID") not in {*SEG_CLASSES, RTSTRUCT_CLASS}:
+    if text(dataset, "SOPClassUID") not in _CLASSES:
         return {}
     series: set[str] = set()
     frames: set[str] = set()

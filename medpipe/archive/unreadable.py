@@ -16,6 +16,7 @@ _PLACE: Final = (
 _STORED: Final = (
     "Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"
 )  # fmt: skip
+_SCALE: Final = ("RescaleSlope", "RescaleIntercept")
 _STORED_AT_LEAST: Final = {"SamplesPerPixel": 1, "BitsStored": 1, "PixelRepresentation": 0}
 """What must be there, and what it is at least; the sides and the bits allocated are judged with the pixels."""
 
@@ -39,7 +40,7 @@ def _says_how_it_is_stored(dataset: Any) -> bool:
         least = _STORED_AT_LEAST.get(keyword)
         if len(found) > 1 or (least is not None and not found):
             return False
-        if any(value != int(value) or value < (least or 0) for value in found):
+        if found and not (found[0] == int(found[0]) and found[0] >= (least or 0)):
             return False
     return integer(dataset, "PixelRepresentation") in {0, 1}
 
@@ -47,12 +48,12 @@ def _says_how_it_is_stored(dataset: Any) -> bool:
 def _rescale_code(dataset: Any) -> str:
     """Refuse rescale values that cannot be read: taken as 1 and 0 they would give wrong numbers silently."""
     said = (dataset, *levels(dataset, "PixelValueTransformationSequence"))
-    values = [numbers(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")]
+    values = [numbers(level, keyword) for level in said for keyword in _SCALE]
     if any(len(each) > 1 for each in values):
         return "E_RESCALE"
-    if any(is_unreadable_number(level, keyword) for level in said for keyword in ("RescaleSlope", "RescaleIntercept")):
+    if any(is_unreadable_number(level, keyword) for level in said for keyword in _SCALE):
         return "E_NONFINITE"
-    slopes = (each[0] if each else None for each in values[::2])
+    slopes = [each[0] if each else None for each in values[::2]]
     # colours and label maps are not rescaled, whatever their headers say
     is_rescaled = (integer(dataset, "SamplesPerPixel") or 1) == 1 and text(dataset, "SOPClassUID") not in SEG_CLASSES
     lost = is_rescaled and any(slope is not None and abs(slope) < LEAST_SLOPE for slope in slopes)
@@ -63,4 +64,7 @@ def _place_code(dataset: Any) -> str:
     """Refuse places that cannot be read: without them a slice would pass for a picture that has none."""
     if text(dataset, "Modality") not in SECTIONAL:
         return ""
-    return next((code for said, count, code in _PLACE if is_unreadable_number(dataset, said, count=count)), "")
+    for said, count, code in _PLACE:
+        if is_unreadable_number(dataset, said, count=count):
+            return code
+    return ""

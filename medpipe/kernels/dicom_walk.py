@@ -27,9 +27,11 @@ from medpipe.kernels.dicom_bytes import (
     u16,
     u32,
 )
+from medpipe.kernels.dicom_records import TAG, added, is_within, record
 
-COMPLETE, MORE, UNSURE = 0, 1, 2
-"""How a pass ended: all is known, up to the pixels or the end; it needs more bytes; it is not as it should be."""
+COMPLETE, MORE, UNSURE, DEFLATED = 0, 1, 2, 3
+"""How a pass ended: all is known, up to the pixels or the end; it needs more bytes; it is not as it should be; what
+comes at ``BEGIN`` is deflated."""
 
 LEAF, BULK, SEQUENCE, PRESENCE, SELDOM, VARYING = 0, 1, 2, 3, 64, 128
 """What an element is wanted for: its value; its value, long or not; its items; being there; its value, which
@@ -58,25 +60,20 @@ differs seldom, or always, from slice to slice. The n-th of these two kinds toge
 """Places of a pass's result. ``END`` is where the pass ended. From ``SLOTS`` on: offset and length of each element of
 the two varying kinds, length -1 without it."""
 
-TAG, TYPE, AT, LENGTH, PARENT = range(5)
-"""Columns of a record: place in the wanted tags (-1: an item), type as a number, offset, bytes, record it is in."""
-
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _CHARACTER_SETS = 0x00080005
+_FIRST_GROUP, _LAST_FIRST_ELEMENT = 8, 0x3000
 _MEDIA_CLASS, _MEDIA_SYNTAX, _META_LENGTH = 0x00020002, 0x00020010, 0x00020000
 _FIRST_PIXELS, _LAST_PIXELS = 0x7FE00008, 0x7FE00010
 _SQ, _UI, _UL, _CS, _UN = (type_number(letters) for letters in ("SQ", "UI", "UL", "CS", "UN"))
 _PREFIX_AT, _META_AT, _LEAST_HEAD_BYTES = 128, 132, 144
 _PREFIX = tuple(b"DICM")
 _BIG_ENDIAN = tuple(b"1.2.840.10008.1.2.2")
-_DEFLATED = tuple(b"1.2.840.10008.1.2.1.99")
-_MOST_LEVELS = 32
-_UNWANTED = -1
+_DEFLATED_SYNTAX = tuple(b"1.2.840.10008.1.2.1.99")
+_FILE, _INFLATED, _TAIL = 0, 1, 2
+_LEAST_SWAPPED, _MOST_LEVELS, _UNWANTED = 4, 32, -1
 _MOST_LEAF_BYTES = 65_534
-_MOST_KEY_VALUE_BYTES = 4096
-_STEP_BYTES = 4096
-_MOST_RECORDS = 1 << 16
-_MOST_KEY_BYTES = 1 << 14
+_STEP_BYTES, _MOST_RECORDS, _MOST_KEY_BYTES = 4096, 1 << 16, 1 << 14
 
 
 class HeadWalk:
@@ -98,8 +95,8 @@ class HeadWalk:
         self._key, self._seldom = np.zeros((2, _MOST_KEY_BYTES), np.uint8)
         self._result = np.zeros(SLOTS + 2 * sum(role >= SELDOM for role in roles), np.int64)
 
-    def file(self, head: bytes, size: int, /) -> list[int]:
-        """Walk the head of a file that has a preamble and file meta information.
+    def file(self, head: bytes, size: int, /, *, is_inflated: bool = False) -> list[int]:
+        """Walk the head of a file that has a preamble and file meta information, or neither.
 
         Parameters
         ----------
@@ -107,6 +104,8 @@ class HeadWalk:
             The file's first bytes.
         size : int
             Bytes of the whole file.
+        is_inflated : bool
+            What the meta information calls deflated has been inflated.
 
         Returns
         -------
@@ -114,12 +113,12 @@ class HeadWalk:
             See ``STATUS`` and the places after it. With ``MORE``, ``NEED`` is the number of
             first bytes that are wanted.
         """
-        return self._walked(head, size, is_tail=False)
+        return self._walked(head, size, _INFLATED if is_inflated else _FILE)
 
     def tail(self, data: bytes, /, *, implicit: bool, big: bool) -> list[int]:
         """Walk the elements that follow the pixels, to the end of the file; nothing is recorded."""
         self._result[IMPLICIT], self._result[BIG] = implicit, big
-        return self._walked(data, len(data), is_tail=True)
+        return self._walked(data, len(data), _TAIL)
 
     def records(self, count: int) -> list[list[int]]:
         """Return the records of the last pass."""
@@ -134,11 +133,11 @@ class HeadWalk:
         """Return what the last pass saw of the elements that vary seldom."""
         return self._seldom[:count].tobytes()
 
-    def _walked(self, data: bytes, size: int, *, is_tail: bool) -> list[int]:
+    def _walked(self, data: bytes, size: int, part: int) -> list[int]:
         _walk(
             np.frombuffer(data, np.uint8),
             size,
-            is_tail,
+            part,
             self._wanted,
             self._roles,
             self._sequences,
@@ -155,7 +154,7 @@ class HeadWalk:
 def _walk(  # noqa: PLR0917  # Numba has no keyword-only parameters
     data: Bytes,
     size: int,
-    is_tail: bool,  # noqa: FBT001
+    part: int,
     wanted: Integers,
     roles: Integers,
     sequences: Integers,
@@ -169,28 +168,37 @@ def _walk(  # noqa: PLR0917  # Numba has no keyword-only parameters
     for slot in range(SLOTS + 1, result.size, 2):
         result[slot] = -1
     begin = np.int64(0)
-    if not is_tail:
-        result[STATUS] = _meta(data, size, result)
+    if part != _TAIL:
+        result[STATUS] = _meta(data, size, part == _INFLATED, result)
         begin = result[BEGIN]
         if result[STATUS] != COMPLETE:
             return
         implicit = not are_letters(u16(data, begin + 4, LITTLE))
         big = says(data, result[SYNTAX_AT], result[SYNTAX_BYTES], _BIG_ENDIAN)
-        if tag_at(data, begin, big) < 0x00040000 or (big and implicit):
+        is_sure = True
+        if result[SYNTAX_BYTES] == 0:
+            # nothing says it: a group that is low if its highest byte comes first
+            big = data[begin] == 0
+            is_sure = big == (data[begin + 1] >= _LEAST_SWAPPED)
+        if not is_sure or tag_at(data, begin, big) < 0x00040000 or (big and implicit):
             result[STATUS] = UNSURE
             return
     result[IMPLICIT], result[BIG] = implicit, big
     # what follows the pixels has higher tags
-    last = _LAST_PIXELS if is_tail else -1
+    last = _LAST_PIXELS if part == _TAIL else -1
     result[STATUS] = _elements(data, begin, size, last, wanted, roles, sequences, records, key, seldom, result)
 
 
 @njit(cache=True, nogil=True)
-def _meta(data: Bytes, size: int, result: Integers) -> int:  # noqa: PLR0911
+def _meta(data: Bytes, size: int, is_inflated: bool, result: Integers) -> int:  # noqa: C901, FBT001, PLR0911, PLR0912
     """Find where the data set begins, behind the file meta information."""
     if data.size < min(_LEAST_HEAD_BYTES, size):
         return _more(result, 0)
-    if data.size < _LEAST_HEAD_BYTES or not says(data, _PREFIX_AT, 4, _PREFIX) or u16(data, _META_AT, LITTLE) != 2:
+    if data.size < _LEAST_HEAD_BYTES:
+        return UNSURE
+    if not says(data, _PREFIX_AT, 4, _PREFIX):
+        return COMPLETE if _is_first(tag_at(data, 0, data[0] == 0)) else UNSURE
+    if u16(data, _META_AT, LITTLE) != 2:
         return UNSURE
     at, last = np.int64(_META_AT), np.int64(-1)
     while True:
@@ -217,8 +225,16 @@ def _meta(data: Bytes, size: int, result: Integers) -> int:  # noqa: PLR0911
             result[SYNTAX_AT], result[SYNTAX_BYTES] = value, length
         last, at = tag, value + length
     result[BEGIN] = at
-    is_named = result[SYNTAX_BYTES] > 0 and not says(data, result[SYNTAX_AT], result[SYNTAX_BYTES], _DEFLATED)
-    return COMPLETE if is_named else UNSURE
+    if result[SYNTAX_AT] > 0 and result[SYNTAX_BYTES] == 0:
+        return UNSURE
+    is_deflated = says(data, result[SYNTAX_AT], result[SYNTAX_BYTES], _DEFLATED_SYNTAX)
+    return DEFLATED if is_deflated and not is_inflated else COMPLETE
+
+
+@njit(cache=True, nogil=True)
+def _is_first(tag: Integer) -> Integer:
+    """Tell whether an element is one that data sets begin with, where there is no preamble before it."""
+    return tag >> 16 == _FIRST_GROUP and tag & 0xFFFF <= _LAST_FIRST_ELEMENT
 
 
 @njit(cache=True, nogil=True)
@@ -258,7 +274,7 @@ def _elements(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917
                 return UNSURE
             depth -= 1
         if was_inside and depth == 0 and rows[1] >= 0:
-            n_key = _added(key, n_key, records[rows[1], TAG], _SQ, data, opened_at, at - opened_at)
+            n_key = added(key, n_key, records[rows[1], TAG], _SQ, data, opened_at, at - opened_at)
         if depth == 0 and at == size:
             break
         if at + 12 > n_there and n_there < size:
@@ -275,11 +291,11 @@ def _elements(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917
                 ends[depth] = at
                 continue
             end = -1 if length == UNDEFINED else at + length
-            if tag != _ITEM or depth + 1 >= _MOST_LEVELS or not _is_within(end, size, ends[depth]):
+            if tag != _ITEM or depth + 1 >= _MOST_LEVELS or not is_within(end, size, ends[depth]):
                 return UNSURE
             row = -1
             if rows[depth] >= 0:
-                row = _record(records, n_records, -1, 0, at, 0, rows[depth])
+                row = record(records, n_records, -1, 0, at, 0, rows[depth])
                 if row < 0:
                     return UNSURE
                 n_records += 1
@@ -338,7 +354,7 @@ def _elements(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917
             # a sequence says that it is one, and nothing else does
             if (not implicit and (kind == _SQ) != is_nested) or (length == UNDEFINED and not is_nested):
                 return UNSURE
-            row = _record(records, n_records, place, kind, at, length, rows[depth])
+            row = record(records, n_records, place, kind, at, length, rows[depth])
             if row < 0:
                 return UNSURE
             n_records += 1
@@ -353,64 +369,32 @@ def _elements(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917
             elif length == UNDEFINED and (place_of(sequences, tag) < 0 if implicit else kind != _SQ):
                 return UNSURE
             end = -1 if length == UNDEFINED else at + length
-            if depth + 1 >= _MOST_LEVELS or not _is_within(end, size, ends[depth]):
+            if depth + 1 >= _MOST_LEVELS or not is_within(end, size, ends[depth]):
                 return UNSURE
             if depth == 0:
                 opened_at = at
                 if role == PRESENCE:
-                    n_key = _added(key, n_key, place, kind, data, at, 0)
+                    n_key = added(key, n_key, place, kind, data, at, 0)
             depth += 1
             ends[depth], is_item[depth], rows[depth] = end, False, row if role == SEQUENCE else -1
             continue
 
         # a value
         end = at + length
-        if not _is_within(end, size, ends[depth]):
+        if not is_within(end, size, ends[depth]):
             return UNSURE
         if place >= 0 and not is_nested and role != BULK and length > _MOST_LEAF_BYTES:
             return UNSURE
         if end > n_there:
             return _more(result, end)
         if depth == 0 and place >= 0:
-            n_key = _added(key, n_key, place, kind, data, at, length if role == LEAF else 0)
+            n_key = added(key, n_key, place, kind, data, at, length if role == LEAF else 0)
             if role >= SELDOM:
                 slot = SLOTS + 2 * (role - (VARYING if role >= VARYING else SELDOM))
                 result[slot], result[slot + 1] = at, length
                 if role < VARYING:
-                    n_seldom = _added(seldom, n_seldom, place, kind, data, at, length)
+                    n_seldom = added(seldom, n_seldom, place, kind, data, at, length)
         at = end
     result[END], result[RECORDS] = at, n_records
     result[KEY_BYTES], result[SELDOM_BYTES] = n_key if n_seldom >= 0 else -1, n_seldom
     return COMPLETE
-
-
-@njit(cache=True, nogil=True)
-def _is_within(end: Integer, size: Integer, around: Integer) -> Integer:
-    """Tell whether what ends here (-1: with a delimiter) ends within the file and what is around it."""
-    return end <= size and (around < 0 or end <= around)
-
-
-@njit(cache=True, nogil=True)
-def _record(  # noqa: PLR0917
-    records: Integers, row: Integer, place: Integer, kind: Integer, at: Integer, length: Integer, parent: Integer
-) -> Integer:
-    """Write a record; return its place, or -1 where there is no room."""
-    if row >= records.shape[0]:
-        return -1
-    records[row, TAG], records[row, TYPE], records[row, AT] = place, kind, at
-    records[row, LENGTH], records[row, PARENT] = length, parent
-    return row
-
-
-@njit(cache=True, nogil=True)
-def _added(  # noqa: PLR0917
-    key: Bytes, used: Integer, place: Integer, kind: Integer, data: Bytes, at: Integer, length: Integer
-) -> Integer:
-    """Add an element to a key; return the bytes that are used now, or -1 once it does not fit."""
-    if used < 0 or length > _MOST_KEY_VALUE_BYTES or used + length + 6 > key.size:
-        return np.int64(-1)
-    for i, number in enumerate((place, kind, length)):
-        key[used + 2 * i], key[used + 2 * i + 1] = number & 255, number >> 8
-    for i in range(length):
-        key[used + 6 + i] = data[at + i]
-    return used + 6 + length

@@ -137,7 +137,7 @@ def test_damaged_files_of_others_are_read_alike_or_handed_over(data_root, count)
 def test_sound_files_of_our_own_are_taken(seeds):
     wrong, handed_over, count = compared((seed.name, seed.data) for seed in seeds)
     assert wrong == []
-    assert set(handed_over) == {"own/native deflated"}
+    assert handed_over == []
     assert count > 30
 
 
@@ -154,7 +154,7 @@ def test_a_file_cut_at_any_byte_is_read_alike_or_handed_over(seeds, every):
 @pytest.mark.parametrize("first", [1, 150, 400, 700])
 def test_it_makes_no_difference_how_many_bytes_come_first(seeds, first):
     wrong, handed_over, _ = compared(((seed.name, seed.data) for seed in seeds), first)
-    assert (wrong, handed_over) == ([], ["own/native deflated"])
+    assert (wrong, handed_over) == ([], [])
 
 
 def test_a_header_longer_than_the_first_bytes_is_read_on(slice_of, bytes_of):

@@ -17,6 +17,7 @@ Said = tuple[str, bytes]
 
 _DEPENDENT: Final = frozenset({"UN", "US or SS"})
 MOST_KNOWN: Final = 1 << 14
+_NO_SEQUENCES: Final[dict[Tag, Sequence[HeadDataset]]] = {}
 
 
 @dataclass(slots=True)
@@ -64,12 +65,23 @@ class HeadDataset:
         self._encoding = encoding
         self._is_big = is_big
         self.leaves: dict[Tag, Said] = {}
-        self.sequences: dict[Tag, Sequence[HeadDataset]] = {}
+        self.sequences: dict[Tag, Sequence[HeadDataset]] = _NO_SEQUENCES
         self.file_meta: HeadDataset | None = None
 
     def alike(self) -> HeadDataset:
         """Return an empty data set of the same encoding."""
-        return HeadDataset(listed=self._listed, known=self._known, encoding=self._encoding, is_big=self._is_big)
+        # written out: structure sets and functional groups have thousands of items
+        made = HeadDataset.__new__(HeadDataset)
+        made._listed, made._known, made._texts, made._numbers = self._listed, self._known, self._texts, self._numbers
+        made._encoding, made._is_big = self._encoding, self._is_big
+        made.leaves, made.sequences, made.file_meta = {}, _NO_SEQUENCES, None
+        return made
+
+    def add_sequence(self, tag: Tag, items: Sequence[HeadDataset]) -> None:
+        """Add a sequence."""
+        if self.sequences is _NO_SEQUENCES:
+            self.sequences = {}
+        self.sequences[tag] = items
 
     def __contains__(self, tag: Tag) -> bool:
         if tag in self.leaves or tag in self.sequences:
@@ -96,6 +108,30 @@ class HeadDataset:
             if raw.isascii() and kind == said[0]:
                 self._texts[said] = found
         return found
+
+    def text(self, tag: Tag) -> str:
+        """Return the first value of an element as text without padding; empty where there is none."""
+        said = self.leaves.get(tag)
+        if said is None:
+            if tag not in self._listed or tag in self.sequences:
+                raise Doubt
+            return ""
+        found = self._texts.get(said)
+        if found is None:
+            found = self.texts(tag)
+        return found[0] if found else ""
+
+    def number(self, tag: Tag) -> float | None:
+        """Return the first value of an element as a finite float, or None."""
+        said = self.leaves.get(tag)
+        if said is None:
+            if tag not in self._listed or tag in self.sequences:
+                raise Doubt
+            return None
+        found = self._numbers.get(said)
+        if found is None:
+            found = self.numbers(tag)
+        return found[0] if found else None
 
     def numbers(self, tag: Tag) -> tuple[float, ...]:
         """Return all values of an element as finite floats."""
@@ -136,9 +172,13 @@ class HeadDataset:
 
     def is_unreadable(self, tag: Tag, *, count: int) -> bool:
         """Tell whether an element holds something other than so many finite numbers; absent or empty is nothing."""
-        if tag not in self or len(self.numbers(tag)) == count:
+        said = self.leaves.get(tag)
+        if said is None:
+            self._check(tag)
             return False
-        kind, raw = self._typed(tag, self.leaves[tag])
+        if len(self.numbers(tag)) == count:
+            return False
+        kind, raw = self._typed(tag, said)
         if kind not in {"DS", "IS"}:
             raise Doubt
         return bool(raw.strip(b" \0"))

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from medpipe.archive.quick.doubt import Doubt
 from medpipe.kernels import dicom_walk as walk
 from medpipe.kernels.dicom_bytes import UNDEFINED
@@ -24,6 +26,7 @@ _KINDS: Final = {
 _MOST_FRAGMENTS: Final = 4096
 _MOST_ITEMS: Final = 4096
 _ITEM: Final = {False: b"\xfe\xff\x00\xe0", True: b"\xff\xfe\xe0\x00"}
+_MARK: Final = np.uint8(0xFE)
 _SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
@@ -71,7 +74,11 @@ def pixel_extent(head: bytes, found: Sequence[int], size: int, more: More, walke
         if big or keyword != "PixelData":
             raise Doubt
         end, n_fragments = _fragments(head, at, size, more)
-        extent = Extent(keyword, end - len(_SEQUENCE_END) - at, n_fragments)
+        is_cut = end > size
+        # pydicom looks for the end in all that is left
+        if is_cut and _SEQUENCE_END[:4] in _bytes(head, at, size - at, more):
+            raise Doubt
+        extent = Extent(keyword, (size if is_cut else end - len(_SEQUENCE_END)) - at, n_fragments, is_cut)
     else:
         end = min(at + length, size)
         extent = Extent(keyword, end - at, -1, end < at + length)
@@ -82,10 +89,10 @@ def pixel_extent(head: bytes, found: Sequence[int], size: int, more: More, walke
 
 
 def _fragments(head: bytes, at: int, size: int, more: More) -> tuple[int, int]:
-    """Return where encapsulated pixel data ends and the fragments it has, without the offset table."""
+    """Return where encapsulated pixel data ends (beyond the file: cut) and its fragments, without the offset table."""
     for count in range(_MOST_FRAGMENTS):
         if at + 8 > size:
-            break
+            return size + 1, max(count - 1, 0)
         said = _bytes(head, at, 8, more)
         at += 8
         if said == _SEQUENCE_END:
@@ -111,8 +118,8 @@ def _most_items(data: bytes, begin: int, end: int, *, big: bool) -> int:
     """Return how many marks of items there are, or that there are few."""
     if end - begin < 4 * _MOST_ITEMS:
         return 0
-    # a single byte is counted ten times as fast as a mark, and is rare in a header
-    few = data.count(b"\xfe", begin, end)
+    # a single byte is counted ten times as fast as a mark, by NumPy still five times as fast, and is rare in a header
+    few = int(np.count_nonzero(np.frombuffer(data, np.uint8, end - begin, begin) == _MARK))
     return few if few <= _MOST_ITEMS else data.count(_ITEM[big], begin, end)
 
 

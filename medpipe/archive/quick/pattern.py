@@ -17,6 +17,7 @@ from medpipe.archive.elements import integer, number, text
 from medpipe.archive.facts import TEXTS
 from medpipe.archive.frames import TEMPORAL
 from medpipe.archive.header import Header
+from medpipe.archive.pet import acquired_again, read_again
 from medpipe.archive.quick.dataset import HeadDataset
 from medpipe.archive.quick.wanted import OWN, SELDOM, VARYING
 from medpipe.archive.unreadable import LEAST_SLOPE
@@ -58,7 +59,8 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
     if (
         header.is_mosaic
         or header.n_groups
-        or header.pet is not None
+        # of which the time of acquisition is one of many elements that may say it
+        or (header.pet is not None and "AcquisitionDateTime" in dataset.leaves)
         # what structures and segments say of themselves is read from elements that no key holds
         or header.is_structure_set
         or header.is_segmentation
@@ -91,8 +93,10 @@ def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
         echo_time_ms=number(seldom, "EchoTime"),
         temporal=tuple([(keyword, values[0]) for keyword, values in temporal if values]),
     )
-    number_of = integer(seldom, "AcquisitionNumber")
-    header = replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts)
+    number_of, pet = integer(seldom, "AcquisitionNumber"), pattern.header.pet
+    if pet is not None:
+        pet = read_again(pet, seldom, facts)
+    header = replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts, pet=pet)
     return pattern._replace(header=header, common=common_of(header))
 
 
@@ -144,6 +148,9 @@ def header_of_slice(pattern: Pattern, own: HeadDataset, **given: Any) -> Header 
     facts = _facts(pattern, own, _OWN_FACTS)
     if facts is None or not _has_place(own):
         return None
+    pet = pattern.header.pet
+    if pet is not None:
+        given["pet"] = acquired_again(pet, facts)
     return replace(
         pattern.header,
         sop_instance_uid=text(own, "SOPInstanceUID"),

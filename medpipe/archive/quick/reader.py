@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from medpipe.archive.alike import Sliced, joined
-from medpipe.archive.gate import Layout
+from medpipe.archive.gate import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Layout, inflate
 from medpipe.archive.header import Header, head_digest, header_of, judged
 from medpipe.archive.quick.dataset import HeadDataset, Known, Tag
 from medpipe.archive.quick.doubt import Doubt
@@ -24,6 +24,7 @@ from medpipe.archive.quick.values import encoding_of
 from medpipe.archive.quick.wanted import KINDS, KNOWN_SEQUENCES, NUMBERED, ROLES, TAGS
 from medpipe.kernels import dicom_walk as walk
 from medpipe.kernels.dicom_bytes import LONG, SHORT, type_number
+from medpipe.kernels.dicom_records import AT, LENGTH, TAG
 
 More = Callable[[int, int], bytes]
 """Returns bytes of the file: of an offset, so many."""
@@ -40,15 +41,30 @@ _FORGET_EVERY: Final = 1024
 _SYNTAX: Final = re.compile(rb"([0-9.]+)[\0 ]*")
 _META: Final[Mapping[Tag, object]] = {"MediaStorageSOPClassUID": None}
 _ENTRIES: Final = tuple(zip(TAGS, ROLES.values(), KINDS, strict=True))
-# an implicit encoding gives no type
-_KIND_OF: Final = {0: "UN"} | {type_number(kind): kind for kind in (*LONG, *SHORT)}
+_PLAIN: Final = {
+    place: (tag, kind) for place, (tag, role, kind) in enumerate(_ENTRIES) if role not in {walk.SEQUENCE, walk.PRESENCE}
+}
+# an implicit encoding gives no type, and an unknown one says nothing
+_KIND_OF: Final = {type_number(kind): kind for kind in (*LONG, *SHORT)} | {0: "", type_number("UN"): ""}
 
 
 class _Head(NamedTuple):
-    """The bytes of a head, and what the pass over it found."""
+    """The bytes of a head, and what the pass over it found.
+
+    Attributes
+    ----------
+    data : bytes
+    found : list of int
+    size : int
+        Bytes of the file, with what was deflated in it inflated.
+    is_inflated : bool
+        Whether that was needed.
+    """
 
     data: bytes
     found: list[int]
+    size: int
+    is_inflated: bool = False
 
     def at(self, place: int) -> bytes:
         """Return the bytes of which the pass gives the offset here and the length in the next place."""
@@ -102,10 +118,14 @@ class QuickReader:
         """
         try:
             walked = self._whole_head(head, size, more)
-            told = self._read(walked, size, more, path=path, version=version, **_placed(walked, size))
+            if walked.is_inflated:
+                placed = {"head_bytes": size, "head_digest": head_digest(_whole(head, size, more), size)}
+            else:
+                placed = _placed(walked, size)
+            told = self._read(walked, more, path=path, size=size, version=version, **placed)
             if isinstance(told, Header) and (told.is_segmentation or not told.sop_instance_uid):
                 # copies of them are told by their bytes alone
-                told = replace(told, head_bytes=size, head_digest=head_digest(_whole(walked.data, size, more), size))
+                told = replace(told, head_bytes=size, head_digest=head_digest(_whole(head, size, more), size))
         except Exception:  # noqa: BLE001  # what damage raises in reading values is judged where all of it is
             return None
         self._count += 1
@@ -120,40 +140,57 @@ class QuickReader:
                 known.clear()
 
     def _whole_head(self, head: bytes, size: int, more: More) -> _Head:
-        found = self._walk.file(head, size)
+        found, least = self._walk.file(head, size), 0
         while found[walk.STATUS] == walk.MORE:
-            end = min(max(found[walk.NEED], 4 * len(head)), size)
+            # most headers that go on end soon; those that do not are long
+            end = min(max(found[walk.NEED], least), size)
+            least = 4 * end
             if not len(head) < end <= MOST_HEAD_BYTES:
                 raise Doubt
             head += more(len(head), end - len(head))
             if len(head) != end:
                 raise Doubt
             found = self._walk.file(head, size)
+        if found[walk.STATUS] == walk.DEFLATED:
+            return self._inflated(_whole(head, size, more), found[walk.BEGIN])
         if found[walk.STATUS] != walk.COMPLETE:
             raise Doubt
-        return _Head(head, found)
+        return _Head(head, found, size)
 
-    def _read(self, head: _Head, size: int, more: More, **given: Any) -> Header | Sliced:
+    def _inflated(self, data: bytes, begin: int) -> _Head:
+        inflated = inflate(data[begin:], MOST_HEAD_BYTES)
+        if inflated is None or len(inflated) > MOST_HEAD_BYTES:
+            raise Doubt
+        whole = data[:begin] + inflated
+        found = self._walk.file(whole, len(whole), is_inflated=True)
+        if found[walk.STATUS] != walk.COMPLETE:
+            raise Doubt
+        return _Head(whole, found, len(whole), is_inflated=True)
+
+    def _read(self, head: _Head, more: More, **given: Any) -> Header | Sliced:
         found = head.found
-        extent = pixel_extent(head.data, found, size, more, self._walk)
+        extent = pixel_extent(head.data, found, head.size, more, self._walk)
+        if extent.cut and extent.n_fragments >= 0:
+            # of a stream that does not end pydicom gives no element at all
+            return header_of(self._empty(head, b""), _layout(head, extent), **given)
         # what does not fit into a key has no pattern
         key = self._key(head, extent) if found[walk.KEY_BYTES] > 0 else None
         patterns = self._patterns.get(key) if key is not None else None
         pattern = self._pattern(patterns, head) if patterns is not None else None
         if pattern is not None:
             own = _varying(head, pattern.dataset, pattern.own)
+            known = {**given, "pixel_offset": _pixel_offset(head, extent)}
             if pattern.common is not None and extent.n_fragments < 0:
-                found_own = own_of_slice(pattern, own, size=size, pixel_offset=found[walk.PIXEL_AT], **given)
+                found_own = own_of_slice(pattern, own, **known)
                 if found_own is not None and found_own.sop_instance_uid:
                     return Sliced(pattern.common, found_own)
-            known = {**given, "pixel_offset": found[walk.PIXEL_AT] if extent.keyword else -1}
             if extent.n_fragments >= 0:
                 known |= {"pixel_bytes": extent.pixel_bytes, "n_fragments": extent.n_fragments}
-            header = header_of_slice(pattern, own, size=size, **known)
+            header = header_of_slice(pattern, own, **known)
             if header is not None:
                 return judged(header, _layout(head, extent)) if extent.n_fragments >= 0 else header
         dataset = self._dataset(head)
-        header = header_of(dataset, _layout(head, extent), size=size, **given)
+        header = header_of(dataset, _layout(head, extent), **given)
         if key is not None and pattern is None:
             made = pattern_of(header, dataset)
             if made is not None:
@@ -178,23 +215,26 @@ class QuickReader:
             head.at(walk.SYNTAX_AT),
             head.at(walk.CLASS_AT),
             found[walk.IMPLICIT],
+            found[walk.BIG],
+            found[walk.BEGIN] == 0,
             extent if extent.n_fragments < 0 else extent.keyword,
         )
 
     def _dataset(self, head: _Head) -> HeadDataset:
         """Return the wanted elements of a data set, those of items among them."""
-        data, found = head
+        data, found = head.data, head.found
         implicit = bool(found[walk.IMPLICIT])
         records = self._walk.records(found[walk.RECORDS])
-        top = HeadDataset(
-            listed=ROLES,
-            known=self._known,
-            encoding=self._encoding(_character_sets(data, records)),
-            is_big=bool(found[walk.BIG]),
-        )
+        top = self._empty(head, _character_sets(data, records))
+        leaves = top.leaves
         holders: dict[int, HeadDataset] = {-1: top}
         sequences: dict[int, list[HeadDataset]] = {}
         for row, (place, kind, at, length, parent) in enumerate(records):
+            if parent < 0 and place in _PLAIN:
+                # nearly all
+                tag, own_kind = _PLAIN[place]
+                leaves[tag] = (_KIND_OF[kind] or own_kind, data[at : at + length])
+                continue
             if place < 0:
                 holders[row] = item = top.alike()
                 sequences[parent].append(item)
@@ -203,12 +243,18 @@ class QuickReader:
             if role == walk.SEQUENCE:
                 if implicit and isinstance(tag, tuple):
                     raise Doubt
-                holders[parent].sequences[tag] = sequences[row] = []
+                sequences[row] = []
+                holders[parent].add_sequence(tag, sequences[row])
             elif role == walk.PRESENCE:
                 holders[parent].leaves[tag] = ("SQ", b"")
             else:
-                said = _KIND_OF[kind]
-                holders[parent].leaves[tag] = (own_kind if said == "UN" else said, data[at : at + length])
+                holders[parent].leaves[tag] = (_KIND_OF[kind] or own_kind, data[at : at + length])
+        return top
+
+    def _empty(self, head: _Head, sets: bytes) -> HeadDataset:
+        """Return a data set without elements, but with the meta information."""
+        is_big = bool(head.found[walk.BIG])
+        top = HeadDataset(listed=ROLES, known=self._known, encoding=self._encoding(sets), is_big=is_big)
         top.file_meta = HeadDataset(listed=_META, known=self._known, encoding="ascii", is_big=False)
         top.file_meta.leaves["MediaStorageSOPClassUID"] = ("UI", head.at(walk.CLASS_AT))
         return top
@@ -236,7 +282,7 @@ def _placed(head: _Head, size: int) -> dict[str, object]:
 
 
 def _varying(head: _Head, empty: HeadDataset, kinds: tuple[tuple[str, str, int], ...]) -> HeadDataset:
-    data, found = head
+    data, found = head.data, head.found
     # the next slice puts its own in their place
     empty.leaves = {keyword: (kind, data[found[slot] : found[slot] + found[slot + 1]]) for keyword, kind, slot in kinds}
     return empty
@@ -244,21 +290,35 @@ def _varying(head: _Head, empty: HeadDataset, kinds: tuple[tuple[str, str, int],
 
 def _character_sets(data: bytes, records: list[list[int]]) -> bytes:
     # it has the lowest tag of all
-    if not records or TAGS[records[0][walk.TAG]] != "SpecificCharacterSet":
+    if not records or TAGS[records[0][TAG]] != "SpecificCharacterSet":
         return b""
-    at = records[0][walk.AT]
-    return data[at : at + records[0][walk.LENGTH]]
+    at = records[0][AT]
+    return data[at : at + records[0][LENGTH]]
 
 
 def _layout(head: _Head, extent: Extent) -> Layout:
-    syntax = _SYNTAX.fullmatch(head.at(walk.SYNTAX_AT))
-    if syntax is None:
-        raise Doubt
     return Layout(
-        transfer_syntax=syntax[1].decode("ascii"),
+        transfer_syntax=_syntax(head),
         pixel_keyword=extent.keyword,
         pixel_bytes=extent.pixel_bytes,
-        pixel_offset=head.found[walk.PIXEL_AT] if extent.keyword else -1,
+        pixel_offset=_pixel_offset(head, extent),
         n_fragments=extent.n_fragments,
         cut=extent.cut,
     )
+
+
+def _pixel_offset(head: _Head, extent: Extent) -> int:
+    return head.found[walk.PIXEL_AT] if extent.keyword and not head.is_inflated else -1
+
+
+def _syntax(head: _Head) -> str:
+    """Return what the meta information says; where there is none, what the data set is written in."""
+    found = head.found
+    if not found[walk.BEGIN]:
+        return IMPLICIT_LITTLE if found[walk.IMPLICIT] else EXPLICIT_BIG if found[walk.BIG] else EXPLICIT_LITTLE
+    if not found[walk.SYNTAX_BYTES]:
+        return ""
+    said = _SYNTAX.fullmatch(head.at(walk.SYNTAX_AT))
+    if said is None:
+        raise Doubt
+    return said[1].decode("ascii")

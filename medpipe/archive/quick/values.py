@@ -15,10 +15,15 @@ from pydicom.charset import convert_encodings
 from medpipe.archive.quick.doubt import Doubt
 
 _DECIMAL: Final = b"0123456789+-.eE \\\0"
+_NEVER: Final = bytes(range(33, 127)).translate(None, _DECIMAL + b"_")
+"""Characters with which a text is no number in Python, nor one that is finite."""
+
 _BINARY: Final = {"US": ("H", 2), "SS": ("h", 2), "UL": ("I", 4), "SL": ("i", 4), "FL": ("f", 4), "FD": ("d", 8)}
 _LATIN: Final = frozenset({"AS", "CS", "DA", "DT", "TM", "UI"})
 _SPLIT: Final = frozenset({"LO", "SH", "UC"})
 _WHOLE: Final = frozenset({"LT", "ST", "UT"})
+_LISTED: Final = _LATIN | _SPLIT
+_SHORT_BYTES: Final = 2
 _MOST_SETS_BYTES: Final = 1024
 _MOST_BYTES: Final = 65_534
 """What the whole reading takes apart of one element at most."""
@@ -65,6 +70,10 @@ def texts_of(kind: str, raw: bytes, encoding: str) -> tuple[str, ...]:
         return ()
     if len(raw) > _MOST_BYTES:
         raise Doubt
+    if kind in _LISTED and raw.isascii() and b"\\" not in raw and b"\x1b" not in raw:
+        # nearly all: one value, the same in every encoding that is read here
+        said = raw.decode("ascii").rstrip(" \0")
+        return (said.replace("\0", "").strip(),) if said else ()
     if kind in _LATIN:
         values = raw.decode("latin-1").rstrip(" \0").split("\\")
     elif kind in _SPLIT:
@@ -95,6 +104,8 @@ def numbers_of(kind: str, raw: bytes, *, is_big: bool) -> tuple[float, ...]:
         return ()
     if len(raw) > _MOST_BYTES:
         raise Doubt
+    if kind == "US" and len(raw) == _SHORT_BYTES:
+        return (float(raw[0] << 8 | raw[1] if is_big else raw[1] << 8 | raw[0]),)
     if kind == "DS":
         return _decimals(raw)
     if kind == "IS":
@@ -108,10 +119,12 @@ def numbers_of(kind: str, raw: bytes, *, is_big: bool) -> tuple[float, ...]:
 
 
 def _decimals(raw: bytes) -> tuple[float, ...]:
-    said = raw.rstrip(b" \0").split(b"\\")
     # of these characters alone, Python reads the numbers that DICOM has, and no other
-    if raw.translate(None, _DECIMAL):
+    if strange := raw.translate(None, _DECIMAL):
+        if strange.translate(None, _NEVER) != strange:
+            return ()
         raise Doubt
+    said = raw.rstrip(b" \0").split(b"\\")
     try:
         plain = tuple(map(float, said))
     except ValueError:

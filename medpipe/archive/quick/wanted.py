@@ -63,7 +63,7 @@ _SEQUENCES: Final = tuple(
 _ELSEWHERE: Final = tuple(
     "AcquisitionDateTime ContentDate ContentTime InstanceCreationDate InstanceCreationTime".split()  # noqa: SIM905
 )
-"""What differs from slice to slice and counts for PET, segmentations and structure sets alone, which have no pattern."""
+"""What differs from slice to slice and counts for such PET, segmentations and structure sets alone as have no pattern."""
 
 _PRIVATE: Final = {
     (0x0019, 0x100A): walk.LEAF,
