@@ -214,6 +214,8 @@ class Volume:
     display : tuple of Display or None
         Of an image as it was read, where an op asked for it: one for all of it, or that of each
         member where they differ.
+    stored_reversed : bool
+        Whether the file holds the slices against their normal, from the last to the first.
     """
 
     data: Array
@@ -227,6 +229,7 @@ class Volume:
     real_world: tuple[tuple[RealWorldValues, ...], ...] | None = None
     quantity: str = ""
     display: tuple[Display, ...] | None = None
+    stored_reversed: bool = False
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
         """Return this volume with other voxels (and, where given, other fields).
@@ -286,8 +289,7 @@ class Region:
     ) -> None:
         held = Bits.of(np.asarray(mask)) if bits is None else bits
         given = {"bits": held, "name": name, "label": label, "source": source, "code": code, "threshold": threshold}
-        given["flag"] = flag
-        for field_name, value in given.items():
+        for field_name, value in {**given, "flag": flag}.items():
             object.__setattr__(self, field_name, value)
 
     @property
@@ -306,8 +308,8 @@ class Column:
         Column name; IBSI tags (``stat_mean``, ``cm_joint_max_3D_avg``) where one exists.
     family : str
         ``statistics``, ``morphology``, ``glcm``, ``lbp``, ...
-    ibsi : str
-        IBSI code (``Q4LE``) or an empty string.
+    ibsi, alias : str
+        IBSI code (``Q4LE``), and what pyradiomics calls it (``original_firstorder_Mean``), or empty strings.
     unit : str
         Physical unit: ``mm3``, ``image`` (unit of the image), ``1`` (none), ...
     aggregation : str
@@ -318,6 +320,7 @@ class Column:
 
     name: str
     family: str
+    alias: str = ""
     ibsi: str = ""
     unit: str = "1"
     aggregation: str = ""

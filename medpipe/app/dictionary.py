@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from medpipe.contracts.protocols import Extractor
+from medpipe.ops.pyradiomics_columns import ALIASES
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Column
 
@@ -17,24 +18,48 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
         for extraction in route.features:
             extraction_digest = route.extraction_digest(extraction)
             for column in extraction.op.columns:
+                low, high = _limits(extraction.op, column)
                 rows[extraction.name, extraction_digest, column.name] = {
                     "extraction": extraction.name,
                     "extraction_digest": extraction_digest,
                     "name": column.name,
+                    "alias": _alias(column),
                     "family": column.family,
                     "ibsi": column.ibsi or None,
                     "unit": column.unit,
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
                     "discretisation": _discretisation(extraction.op, column),
-                    "compliance": extraction.op.compliance,
-                    "low": None if math.isnan(column.low) else column.low,
-                    "high": None if math.isnan(column.high) else column.high,
+                    "compliance": _compliance(extraction.op, column),
+                    "low": None if math.isnan(low) else low,
+                    "high": None if math.isnan(high) else high,
                 }
     return list(rows.values())
 
 
 def _discretisation(extractor: Extractor, column: Column) -> str | None:
-    """Return how the levels of a column's family are made, where an extractor tells families apart."""
+    """Return how the levels of a column or its family are made, where an extractor tells them apart."""
+    of_column = getattr(extractor, "discretisation_of_column", None)
+    if of_column is not None:
+        return of_column(column) or None
     of_family = getattr(extractor, "discretisation_of", None)
     return (extractor.discretisation if of_family is None else of_family(column.family)) or None
+
+
+def _compliance(extractor: Extractor, column: Column) -> str:
+    """Return whether a column keeps to the standard, where an extractor tells columns apart."""
+    of_column = getattr(extractor, "compliance_of", None)
+    return str(extractor.compliance if of_column is None else of_column(column))
+
+
+def _limits(extractor: Extractor, column: Column) -> tuple[float, float]:
+    """Return between which values a column lies, under its settings where an extractor tells."""
+    of_column = getattr(extractor, "limits_of", None)
+    return (column.low, column.high) if of_column is None else of_column(column)
+
+
+def _alias(column: Column) -> str | None:
+    """Return what pyradiomics calls a feature: of matrices, that of the one way in which they are joined there."""
+    if column.alias:
+        return column.alias
+    return ALIASES.get(column.ibsi) if column.aggregation in ("", "3D", "3D_avg") else None

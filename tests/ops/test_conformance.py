@@ -45,6 +45,7 @@ REQUIRED = {
     "close": {"radius_mm": 2.0},
     "drop_below": {"ml": 0.1},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
+    "pyradiomics": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
 
@@ -327,7 +328,12 @@ def test_an_extractor_gives_a_number_in_range_for_each_of_its_columns(name):
     lone = np.zeros(SHAPE, bool)
     lone[5, 13, 14] = True
     for region in (ball_region(given), Region(mask=lone, name="lone"), empty):
-        values = dict(extractor(given, region))
+        try:
+            values = dict(extractor(given, region))
+        except Rejected as rejection:
+            if (region.name, rejection.code) != ("lone", "SMALL_ROI"):
+                raise
+            continue
         assert list(values) == [column.name for column in columns]
         for column in columns:
             value = values[column.name]
