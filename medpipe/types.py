@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from medpipe.bits import Bits
+from medpipe.values import Display, RealWorldValues, SuvScales
 
 Array = Any
 """A NumPy or CuPy array; kernels take the namespace from it."""
@@ -75,113 +76,6 @@ class Geometry:
         return np.array(self.affine_lps, dtype=np.float64).reshape(4, 4)
 
 
-class RealWorldMap(NamedTuple):
-    """A map from the values of an array to real-world values: value x slope + intercept.
-
-    Attributes
-    ----------
-    unit : str
-        ``HU``, ``BQML``, ``SUV``, a UCUM code of a closed list, or ``arbitrary``.
-    slope, intercept : float or None
-        None where the map is none that can be applied.
-    low, high : float or None
-        Values of the array that the map is for.
-    """
-
-    unit: str
-    slope: float | None = None
-    intercept: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class RealWorldTable(NamedTuple):
-    """A table of real-world values, one for each of the stored numbers that follow each other.
-
-    Attributes
-    ----------
-    unit : str
-        As of a :class:`RealWorldMap`.
-    values : tuple of float
-        Real-world values.
-    first, step : float
-        Value of the array that the first one is for, and how far the next is from it.
-    """
-
-    unit: str
-    values: tuple[float, ...]
-    first: float
-    step: float
-
-
-RealWorldValues = RealWorldMap | RealWorldTable
-
-
-class Display(NamedTuple):
-    """How a header asks for the values of an array to be shown (PS3.3 C.11.2, C.11.6).
-
-    Attributes
-    ----------
-    function : str
-        ``linear``, ``linear_exact``, ``sigmoid`` or ``table``; nothing where the header gives neither
-        window nor table.
-    center, width : float or None
-        The first window.
-    first : float or None
-        Value that the first entry of the table is for.
-    table : tuple of float
-        Entries as shares of the greatest output, for consecutive values.
-    inverted : bool
-        Low values are shown bright.
-    ends : (float, float) or None
-        Values of the array that the least and the greatest number that can be stored stand for.
-    """
-
-    function: str = ""
-    center: float | None = None
-    width: float | None = None
-    first: float | None = None
-    table: tuple[float, ...] = ()
-    inverted: bool = False
-    ends: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuvScales:
-    """What the values of a PET are multiplied with to become standardized uptake values.
-
-    Attributes
-    ----------
-    by_kind : mapping of str to (tuple of float or str)
-        By kind (``bw``, ``lbm``, ``lbmjames128``, ``lbmjanma``, ``ibw``, ``bsa``) one factor for
-        all planes or one for each (t outer, z inner), or the reason code why there is none.
-        Products are g/mL, of ``bsa`` cm2/mL.
-    flags : tuple of str
-        Reason codes of what is doubtful about the factors.
-    """
-
-    by_kind: Mapping[str, tuple[float, ...] | str]
-    flags: tuple[str, ...] = ()
-
-    def part(self, low: int, high: int) -> SuvScales:
-        """Return the factors of some planes."""
-        parts = {
-            kind: found[low:high] if isinstance(found, tuple) and len(found) > 1 else found
-            for kind, found in self.by_kind.items()
-        }
-        return replace(self, by_kind=parts)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the factors as JSON values."""
-        return {"by_kind": dict(self.by_kind), "flags": list(self.flags)}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> SuvScales:
-        """Read what :meth:`to_json` wrote, or its copy through JSON."""
-        by_kind = {kind: one if isinstance(one, str) else tuple(one) for kind, one in found["by_kind"].items()}
-        return cls(by_kind=by_kind, flags=tuple(found["flags"]))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """An array with its geometry, unit and modality.
@@ -216,6 +110,8 @@ class Volume:
         member where they differ.
     synthetic : bool
         Whether the values are what a network made of an image.
+    stored_reversed : bool
+        Whether the file holds the slices against their normal, from the last to the first.
     """
 
     data: Array
@@ -230,6 +126,7 @@ class Volume:
     quantity: str = ""
     display: tuple[Display, ...] | None = None
     synthetic: bool = False
+    stored_reversed: bool = False
 
     def with_data(self, data: Array, **changes: Any) -> Volume:
         """Return this volume with other voxels (and, where given, other fields).
@@ -289,8 +186,7 @@ class Region:
     ) -> None:
         held = Bits.of(np.asarray(mask)) if bits is None else bits
         given = {"bits": held, "name": name, "label": label, "source": source, "code": code, "threshold": threshold}
-        given["flag"] = flag
-        for field_name, value in given.items():
+        for field_name, value in {**given, "flag": flag}.items():
             object.__setattr__(self, field_name, value)
 
     @property
@@ -309,8 +205,8 @@ class Column:
         Column name; IBSI tags (``stat_mean``, ``cm_joint_max_3D_avg``) where one exists.
     family : str
         ``statistics``, ``morphology``, ``glcm``, ``lbp``, ...
-    ibsi : str
-        IBSI code (``Q4LE``) or an empty string.
+    ibsi, alias : str
+        IBSI code (``Q4LE``), and what pyradiomics calls it (``original_firstorder_Mean``), or empty strings.
     unit : str
         Physical unit: ``mm3``, ``image`` (unit of the image), ``1`` (none), ...
     aggregation : str
@@ -323,6 +219,7 @@ class Column:
 
     name: str
     family: str
+    alias: str = ""
     ibsi: str = ""
     unit: str = "1"
     aggregation: str = ""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from medpipe.contracts.protocols import Extractor
+from medpipe.ops.pyradiomics_columns import ALIASES
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Column
 
@@ -17,19 +18,22 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
         for extraction in route.features:
             extraction_digest = route.extraction_digest(extraction)
             for column in extraction.op.columns:
+                op = _measured_by(extraction.op, column)
+                low, high = _limits(op, column)
                 rows[extraction.name, extraction_digest, column.name] = {
                     "extraction": extraction.name,
                     "extraction_digest": extraction_digest,
                     "name": column.name,
+                    "alias": _alias(column),
                     "family": column.family,
                     "ibsi": column.ibsi or None,
                     "unit": column.unit,
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
-                    "discretisation": _discretisation(_measured_by(extraction.op, column), column),
-                    "compliance": _measured_by(extraction.op, column).compliance,
-                    "low": None if math.isnan(column.low) else column.low,
-                    "high": None if math.isnan(column.high) else column.high,
+                    "discretisation": _discretisation(op, column),
+                    "compliance": _compliance(op, column),
+                    "low": None if math.isnan(low) else low,
+                    "high": None if math.isnan(high) else high,
                     "filter": column.filter or None,
                     "filter_ibsi": column.filter_ibsi or None,
                 }
@@ -43,6 +47,28 @@ def _measured_by(extractor: Extractor, column: Column) -> Extractor:
 
 
 def _discretisation(extractor: Extractor, column: Column) -> str | None:
-    """Return how the levels of a column's family are made, where an extractor tells families apart."""
+    """Return how the levels of a column or its family are made, where an extractor tells them apart."""
+    of_column = getattr(extractor, "discretisation_of_column", None)
+    if of_column is not None:
+        return of_column(column) or None
     of_family = getattr(extractor, "discretisation_of", None)
     return (extractor.discretisation if of_family is None else of_family(column.family)) or None
+
+
+def _compliance(extractor: Extractor, column: Column) -> str:
+    """Return whether a column keeps to the standard, where an extractor tells columns apart."""
+    of_column = getattr(extractor, "compliance_of", None)
+    return str(extractor.compliance if of_column is None else of_column(column))
+
+
+def _limits(extractor: Extractor, column: Column) -> tuple[float, float]:
+    """Return between which values a column lies, under its settings where an extractor tells."""
+    of_column = getattr(extractor, "limits_of", None)
+    return (column.low, column.high) if of_column is None else of_column(column)
+
+
+def _alias(column: Column) -> str | None:
+    """Return what pyradiomics calls a feature: of matrices, that of the one way in which they are joined there."""
+    if column.alias:
+        return column.alias
+    return ALIASES.get(column.ibsi) if not column.filter and column.aggregation in ("", "3D", "3D_avg") else None

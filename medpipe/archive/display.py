@@ -10,7 +10,7 @@ import numpy as np
 from medpipe.archive.elements import items, number, numbers, parse, quiet, text, value
 from medpipe.archive.gate import inspect
 from medpipe.archive.header import Header
-from medpipe.types import Display
+from medpipe.values import Display
 
 _FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
 _MOST_ENTRIES: Final = 1 << 16

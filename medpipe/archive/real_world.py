@@ -15,7 +15,7 @@ from medpipe.archive.elements import items, number, numbers, parse, quiet, text,
 from medpipe.archive.gate import inspect
 from medpipe.archive.header import Header
 from medpipe.archive.mapped import MAPS, is_scaled_dose
-from medpipe.types import RealWorldMap, RealWorldTable, RealWorldValues
+from medpipe.values import RealWorldMap, RealWorldTable, RealWorldValues
 
 _MOST_FLOAT32: Final = 3.4e38
 _UNITS: Final = {

@@ -9,7 +9,8 @@ from medpipe.archive.frames import Plane
 from medpipe.archive.header import Header
 from medpipe.archive.vendor import Mosaic
 from medpipe.keys import digest
-from medpipe.types import Geometry, Kind, SuvScales
+from medpipe.types import Geometry, Kind
+from medpipe.values import SuvScales
 
 
 class Member(NamedTuple):

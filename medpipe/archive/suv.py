@@ -18,7 +18,7 @@ from medpipe.archive.header import Header
 from medpipe.archive.pet import Pet
 from medpipe.archive.stacks import Member
 from medpipe.errors import Rejected
-from medpipe.types import SuvScales
+from medpipe.values import SuvScales
 
 _GML_KINDS: Final = {
     "": "bw",

@@ -20,7 +20,8 @@ from medpipe.archive.stacks import Stack
 from medpipe.archive.vendor import Mosaic
 from medpipe.errors import Rejected
 from medpipe.kernels.rescale import rescale
-from medpipe.types import Display, RealWorldValues, Volume
+from medpipe.types import Volume
+from medpipe.values import Display, RealWorldValues
 
 Found = TypeVar("Found")
 
@@ -115,8 +116,13 @@ def load_volume(
         real_world=_joined(said.maps),
         quantity=quantity_of(said.kinds, modality=stack.modality, unit=stack.unit),
         display=_shown(said.displays),
+        stored_reversed=any(_is_reversed(headers[path]) for path in stack.paths),
     )
     return volume, filling.scales.pop() if len(filling.scales) == 1 else None
+
+
+def _is_reversed(header: Header) -> bool:
+    return header.block is not None and header.block.reverse
 
 
 def _repeats(array: Any) -> bool:

@@ -76,3 +76,64 @@ def _levels(x: Array) -> Array:
     levels = xp.floor(x, out=x).astype(xp.int64)
     levels += 1
     return levels
+
+
+def anchored_bins(values: Array, /, *, width: float) -> Array:
+    """Return grey levels of bins of one width whose edges begin at a multiple of it.
+
+    The first edge is ``min - min mod width``, and edges are ``first + n width`` as they are added
+    up in float64: where a width is no sum of powers of two, intensities on an edge fall as they do there.
+
+    Parameters
+    ----------
+    values : NumPy array of float64, not empty
+        Intensities of a region.
+    width : float
+        Width of a bin, in the unit of the image.
+
+    Returns
+    -------
+    array of int64, same shape
+        Levels from 1.
+
+    Notes
+    -----
+    The bins of pyradiomics (``binWidth``). Levels mean other intensities than those of :func:`fixed_bin_size`.
+    """
+    xp = backend_of(values).xp
+    low = float(values.min())
+    first = low - low % width
+    step = (first + width) - first
+    levels = xp.floor((values - first) / step)
+    # a quotient may round to the other side of an edge
+    levels -= first + levels * step > values
+    levels += first + (levels + 1.0) * step <= values
+    return levels.astype(xp.int64) + 1
+
+
+def histogram_bins(values: Array, /, *, bins: int) -> Array:
+    """Return grey levels of a number of bins between edges that are spaced as those of a NumPy histogram.
+
+    Parameters
+    ----------
+    values : NumPy array of float64, not empty
+        Intensities of a region.
+    bins : int
+        Number of bins. Equal values fall into the one in the middle.
+
+    Returns
+    -------
+    array of int64, same shape
+        Levels from 1 to ``bins``.
+
+    Notes
+    -----
+    The bins of pyradiomics (``binCount``). Beside an edge they may differ from those of :func:`fixed_bin_number`.
+    """
+    xp = backend_of(values).xp
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = xp.linspace(low, high, bins + 1)
+    edges[-1] += 1.0
+    return xp.minimum(xp.searchsorted(edges, values, side="right"), bins)

@@ -18,6 +18,7 @@ from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
+from medpipe.ops.ibsi_limits import limits_of
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
@@ -187,6 +188,16 @@ class Ibsi:
         if "intensity_volume_histogram" in self.families:
             levels.append(self._volume_levels.levels)
         return "deviates" if any(one.floats for one in levels) else "ibsi"
+
+    def compliance_of(self, column: Column) -> str:
+        """Return ``deviates`` for what is measured on such levels, and ``ibsi`` for the rest."""
+        if column.family == "intensity_volume_histogram":
+            return "deviates" if self._volume_levels.levels.floats else "ibsi"
+        return "deviates" if column.family in BINNED_FAMILIES and self._grey_levels.floats else "ibsi"
+
+    def limits_of(self, column: Column) -> tuple[float, float]:
+        """Return lowest and highest value of a column under these settings; NaN where there is no bound."""
+        return limits_of(column, self._grey_levels, self._volume_levels.levels)
 
     @property
     def _grey_levels(self) -> Levels:

@@ -11,6 +11,7 @@ from medpipe.ops.extract_hu import HuMoments
 from medpipe.ops.extract_ibsi import Ibsi
 from medpipe.ops.extract_landmarks import Landmarks
 from medpipe.ops.extract_lbp import Lbp
+from medpipe.ops.extract_pyradiomics import Pyradiomics
 from medpipe.ops.extract_quality import Quality
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Ibsi",
     "Landmarks",
     "Lbp",
+    "Pyradiomics",
     "Quality",
 ]

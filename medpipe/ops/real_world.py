@@ -13,7 +13,8 @@ from medpipe.errors import Rejected
 from medpipe.ops.padding import padding_mask
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.types import Array, Geometry, RealWorldMap, RealWorldTable, RealWorldValues, Volume
+from medpipe.types import Array, Geometry, Volume
+from medpipe.values import RealWorldMap, RealWorldTable, RealWorldValues
 from medpipe.xp import backend_of
 
 _ROUNDING = 1e-6

@@ -101,7 +101,7 @@ def _asking(route: Route) -> Iterator[Any]:
 
 
 def _ops_of(route: Route) -> Iterator[Any]:
-    """Yield the ops of a route that may work on an image."""
+    """Yield the ops of a route that may load something to look at an image."""
     if _needs_final(route):
         yield from route.image
     for source in route.regions:
@@ -109,6 +109,7 @@ def _ops_of(route: Route) -> Iterator[Any]:
     for one in route.companions:
         yield from one.image
         yield one.align
+    yield from (entry.op for entry in route.features)
 
 
 def goes_in_slabs(route: Route, kind: str, geometry: Geometry, *, above_voxels: int = SLABS_ABOVE_VOXELS) -> bool:

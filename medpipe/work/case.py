@@ -123,6 +123,7 @@ class _Work:
                 real_world=self.reading.volume.real_world,
                 display=self.reading.volume.display,
                 quantity=self._quantity,
+                stored_reversed=self.reading.volume.stored_reversed and self._uses_file_order,
             ),
             companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
@@ -153,6 +154,10 @@ class _Work:
     def _uses_padding(self) -> bool:
         ops = (*self.route.image, *self.route.regions, *(entry.op for entry in self.route.features))
         return any(isinstance(op, UsesPadding) and op.uses_padding for op in ops)
+
+    @property
+    def _uses_file_order(self) -> bool:
+        return any(getattr(entry.op, "uses_file_order", False) for entry in self.route.features)
 
     @property
     def _quantity(self) -> str:

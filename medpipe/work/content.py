@@ -8,7 +8,8 @@ from typing import Any
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
 from medpipe.keys import array_digest, digest
-from medpipe.types import Companions, Display, RealWorldValues, Region, Structure, Volume
+from medpipe.types import Companions, Region, Structure, Volume
+from medpipe.values import Display, RealWorldValues
 from medpipe.work.blocks import voxels_digest
 from medpipe.work.measure import mask_digest
 
@@ -21,11 +22,12 @@ def volume_digest(
     real_world: tuple[tuple[RealWorldValues, ...], ...] | None = None,
     display: tuple[Display, ...] | None = None,
     quantity: str = "",
+    stored_reversed: bool = False,
 ) -> str:
     """Return the content digest of a volume: voxels, geometry, unit, modality and quantization.
 
-    Padding, real-world value maps, how it is to be shown and the quantity that a map is of are part of it where an op
-    looks at them. The frame of reference is an identity, not content, and stays out. Two series may hold equal
+    Padding, real-world value maps, how it is to be shown, the quantity that a map is of and the order of slices in the
+    file are part of it where an op looks at them. The frame of reference is an identity, not content, and stays out. Two series may hold equal
     values as different integers, and the integers are what is stored.
     """
     geometry = volume.geometry
@@ -42,6 +44,7 @@ def volume_digest(
         **({} if real_world is None else {"real_world": real_world}),
         **({} if display is None else {"display": display}),
         **({"quantity": quantity} if quantity else {}),
+        **({"stored_reversed": True} if stored_reversed else {}),
     }
     return digest({"voxels": voxels_digest(volume.data), **facts})
 

@@ -14,6 +14,8 @@ from medpipe.app.site import Site
 from medpipe.archive.header import read_header
 from medpipe.cli.main import run
 from medpipe.errors import ConfigError
+from medpipe.ops.features import Pyradiomics
+from medpipe.types import Geometry, Region, Volume
 from tests.app.reconstructions import write_series
 from tests.ops.test_ibsi_reference import EXTRACTIONS, references, wrong_of
 
@@ -104,6 +106,32 @@ def test_a_region_that_is_not_there_is_a_row_without_numbers(files):
     assert (row["status"], row["code"], row["n_voxels"]) == ("empty", "EMPTY_ROI", 0)
     assert all(math.isnan(value) for name, value in row.items() if name not in PLACE)
     assert all(math.isnan(value) for value in medpipe.extract(*files, label=7).values())
+
+
+IMPORTED = """
+name = "imported"
+[[route]]
+name = "image"
+regions = [ { op = "segmentation_objects" } ]
+features = [ { name = "theirs", op = "pyradiomics", names = "pyradiomics", resample_mm = [2, 2, 2], least_voxels = 150 } ]
+"""
+
+
+def test_pyradiomics_meets_the_slices_in_the_order_of_the_file(tmp_path):
+    # a file whose axes are left-handed holds its slices against their normal
+    data, labels = _image(), _labels()
+    affine = np.diag([-SPACING_MM[2], SPACING_MM[1], SPACING_MM[0], 1.0])
+    for name, array in (("image", data), ("mask", labels)):
+        nibabel.save(nibabel.Nifti1Image(array.T, affine), tmp_path / f"{name}.nii.gz")
+    recipe = tmp_path / "imported.toml"
+    recipe.write_text(IMPORTED)
+    rows, _ = _ask(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz", recipe=str(recipe))
+    assert [(row["status"], row["code"]) for row in rows] == [("ok", None), ("empty", "SMALL_ROI")]
+    assert all(math.isnan(rows[1][name]) for name in rows[1] if name.startswith("original_"))
+    op = Pyradiomics(names="pyradiomics", resample_mm=(2.0, 2.0, 2.0))
+    image = Volume(data=data, geometry=Geometry(shape=SHAPE, spacing_mm=SPACING_MM))
+    expected = op(image, Region(mask=labels == 1, name="roi_1"))
+    assert {name: rows[0][name] for name in expected} == pytest.approx(dict(expected), nan_ok=True)
 
 
 def test_what_cannot_be_measured_says_why(files, tmp_path):

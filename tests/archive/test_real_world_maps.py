@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from medpipe.archive.voxels import load_volume
 from medpipe.errors import Rejected
 from medpipe.ops.real_world import RealWorld
-from medpipe.types import RealWorldMap
+from medpipe.values import RealWorldMap
 from medpipe.work.content import volume_digest
 from tests.archive.conftest import make_slice
 

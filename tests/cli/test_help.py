@@ -35,7 +35,7 @@ WORDS = {
     "fits": ("LAKE", "--json"),
     "ops": ("--json",),
     "schema": (),
-    "recipe": ("NAME",),
+    "recipe": ("NAME", "FILE", "--output", "--names", "--json"),
     "doctor": ("--json",),
 }
 HEAVY = (

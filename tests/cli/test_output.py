@@ -10,6 +10,7 @@ from medpipe.cli import main
 from medpipe.cli.show import print_pairs, printable
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import read_table
+from medpipe.recipe.recipe import load_recipe
 from tests.cli.commands import MEDPIPE, environment, medpipe
 
 
@@ -47,6 +48,22 @@ def test_the_schema_is_json(capsys):
 def test_a_recipe_is_printed_to_start_from(capsys):
     assert shown(capsys, "recipe") == "archive-quality\none-image\npet-uptake\nwhole-archive\n"
     assert 'name = "whole-archive"' in shown(capsys, "recipe", "whole-archive")
+
+
+def test_a_parameter_file_is_imported_and_told_line_by_line(tmp_path, capsys):
+    given, made = tmp_path / "My params.yaml", tmp_path / "mine.toml"
+    given.write_text("setting: {binWidth: 5, label: 1}\n", encoding="utf-8")
+    printed = shown(capsys, "recipe", "import", given, "--names", "pyradiomics")
+    lines = shown(capsys, "recipe", "import", given, "-o", made, "--names", "pyradiomics").splitlines()
+    assert made.read_text(encoding="utf-8") == printed
+    recipe = load_recipe(made)
+    assert recipe.name == "my-params"
+    assert "original_glcm_Contrast" in recipe.feature_columns()
+    assert lines[0].split() == ["place", "value", "outcome", "said"]
+    assert [line.split()[0] for line in lines[2:4]] == ["setting.binWidth", "setting.label"]
+    found = json.loads(shown(capsys, "recipe", "import", given, "--names", "pyradiomics", "--json"))
+    assert found["recipe"] == printed
+    assert {note["outcome"] for note in found["notes"]} == {"taken", "left out"}
 
 
 def test_a_query_shows_columns_rows_and_how_many_are_left_out(lake, capsys):

@@ -31,7 +31,8 @@ from medpipe.ops.registry import make, op_digest, spec_of
 from medpipe.ops.resampling import Resample
 from medpipe.ops.straighten import Straighten
 from medpipe.ops.suv import Suv
-from medpipe.types import Companions, Geometry, Region, SuvScales, Volume
+from medpipe.types import Companions, Geometry, Region, Volume
+from medpipe.values import SuvScales
 from tests.ops.test_conformance import STEPS, op_of
 
 NONE = Companions()

@@ -17,7 +17,8 @@ from medpipe.keys import digest
 from medpipe.ops.parameters import build, json_schema
 from medpipe.ops.registry import make, op_digest, registered, spec_of
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Display, Geometry, RealWorldMap, Region, SuvScales, Volume
+from medpipe.types import Companions, Geometry, Region, Volume
+from medpipe.values import Display, RealWorldMap, SuvScales
 from tests.models.networks import bound_to
 
 REQUIRED = {
@@ -55,6 +56,7 @@ REQUIRED = {
     "haralick": {"bins": 16},
     "hog": {"cell": 4},
     "ibsi": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
+    "pyradiomics": {"bin_width": 25.0, "range": [-1000.0, 400.0]},
 }
 """Parameters without a default, and some that keep a small volume interesting."""
 
@@ -339,7 +341,12 @@ def test_an_extractor_gives_a_number_in_range_for_each_of_its_columns(name):
     lone = np.zeros(SHAPE, bool)
     lone[5, 13, 14] = True
     for region in (ball_region(given), Region(mask=lone, name="lone"), empty):
-        values = dict(extractor(given, region))
+        try:
+            values = dict(extractor(given, region))
+        except Rejected as rejection:
+            if (region.name, rejection.code) != ("lone", "SMALL_ROI"):
+                raise
+            continue
         assert list(values) == [column.name for column in columns]
         for column in columns:
             value = values[column.name]

@@ -29,7 +29,8 @@ from medpipe.ops.normalize import (
     ZScore,
 )
 from medpipe.ops.parameters import build, json_schema
-from medpipe.types import Companions, Display, Geometry, Region, Volume
+from medpipe.types import Companions, Geometry, Region, Volume
+from medpipe.values import Display
 
 SCALING = [ZScore(), Percentile(), WhiteStripe(), Stretch(), Equalize(), Clahe(), N4(), Nyul(values=tuple(range(11)))]
 """Ops that change the scale of an image by what it holds."""

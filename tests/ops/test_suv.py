@@ -10,7 +10,8 @@ from medpipe.ops.normalize import Window
 from medpipe.ops.resampling import Resample
 from medpipe.ops.suv import Suv
 from medpipe.recipe.recipe import parse_recipe
-from medpipe.types import Geometry, SuvScales, Volume
+from medpipe.types import Geometry, Volume
+from medpipe.values import SuvScales
 
 KINDS = ("bw", "lbm", "lbmjames128", "lbmjanma", "ibw", "bsa")
 

@@ -22,7 +22,8 @@ from medpipe.plan.memory import SLABS_ABOVE_VOXELS
 from medpipe.privacy.secret import Secret
 from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
-from medpipe.types import Geometry, SuvScales, Volume
+from medpipe.types import Geometry, Volume
+from medpipe.values import SuvScales
 from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.case import run_case
 from medpipe.work.content import volume_digest

@@ -14,7 +14,8 @@ from medpipe.contracts.records import CaseResult
 from medpipe.keys import array_digest, digest
 from medpipe.plan.products import Content, wanted_products
 from medpipe.reasons import REASONS
-from medpipe.types import Companions, Geometry, Region, Shares, Structure, SuvScales, Volume
+from medpipe.types import Companions, Geometry, Region, Shares, Structure, Volume
+from medpipe.values import SuvScales
 from medpipe.work.case import run_case
 from medpipe.work.content import companions_digest, volume_digest
 from medpipe.work.room import Reading

@@ -14,7 +14,8 @@ from medpipe.errors import Rejected
 from medpipe.ops.registry import make
 from medpipe.plan import fusing
 from medpipe.plan.fusing import leading_group
-from medpipe.types import Geometry, SuvScales, Volume
+from medpipe.types import Geometry, Volume
+from medpipe.values import SuvScales
 from medpipe.work.fused import apply_chain
 
 SHAPE = (13, 12, 11)

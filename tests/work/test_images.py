@@ -14,7 +14,8 @@ import pytest
 from medpipe.plan.products import Content, wanted_products
 from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
-from medpipe.types import Geometry, SuvScales, Volume
+from medpipe.types import Geometry, Volume
+from medpipe.values import SuvScales
 from medpipe.work import images as images_module
 from medpipe.work.case import run_case
 from tests.work.rooms import Room, an_order

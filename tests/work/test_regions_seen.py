@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medpipe.types import SuvScales
+from medpipe.values import SuvScales
 from medpipe.work.case import run_case
 from tests.work.rooms import Room, a_volume, an_order, locked
 

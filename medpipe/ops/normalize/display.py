@@ -14,7 +14,8 @@ from medpipe.errors import Rejected
 from medpipe.kernels.voi import inverted, looked_up
 from medpipe.ops.normalize.window import WINDOW_KERNELS
 from medpipe.ops.register import register
-from medpipe.types import Array, Display, Geometry, Volume
+from medpipe.types import Array, Geometry, Volume
+from medpipe.values import Display
 from medpipe.xp import backend_of
 
 _MEASURING = frozenset({"CT", "MR", "PT", "NM"})

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from medpipe.app.dictionary import dictionary_rows
+from medpipe.contracts.tables import FEATURE_DICTIONARY
+from medpipe.ops.pyradiomics_columns import FEATURES
+from medpipe.recipe.lock import lock_recipe
+from medpipe.recipe.recipe import parse_recipe
+
+FEATURE_TABLES = [
+    {"name": "width", "op": "ibsi", "families": ["statistics", "glcm", "intensity_histogram"], "bin_width": 25.0},
+    {"name": "range", "op": "ibsi", "families": ["statistics", "glcm"], "bin_width": 25.0, "range": [-1000.0, 400.0]},
+    {"name": "lbp", "op": "lbp"},
+    {"name": "theirs", "op": "pyradiomics", "names": "pyradiomics", "bins": 32},
+]
+
+
+def _rows() -> dict[tuple[str, str], dict[str, Any]]:
+    route = {"name": "all", "regions": [{"op": "body"}], "features": FEATURE_TABLES}
+    recipe = parse_recipe({"name": "test", "route": [route]})
+    rows = dictionary_rows(lock_recipe(recipe, lambda name: None))  # type: ignore[arg-type, return-value]  # no model is named
+    return {(row["extraction"], row["name"]): row for row in rows}
+
+
+def test_every_column_of_every_family_has_a_row_with_all_fields() -> None:
+    rows = _rows()
+    assert all(set(row) == {field.name for field in FEATURE_DICTIONARY.fields} for row in rows.values())
+    assert sum(extraction == "theirs" for extraction, _ in rows) == 107
+    for row in rows.values():
+        assert row["compliance"] in ("ibsi", "deviates", "none")
+        assert (row["compliance"] == "none") == (row["ibsi"] is None)
+        assert row["unit"]
+        limits = [row["low"], row["high"]]
+        assert all(limit is None or math.isfinite(limit) for limit in limits)
+
+
+def test_compliance_is_withdrawn_from_what_a_step_went_into() -> None:
+    rows = _rows()
+    assert rows["width", "cm_contrast_3D_avg"]["compliance"] == "deviates"
+    assert rows["width", "ih_mean"]["compliance"] == "deviates"
+    assert rows["width", "stat_mean"]["compliance"] == "ibsi"
+    assert rows["range", "cm_contrast_3D_avg"]["compliance"] == "ibsi"
+    assert rows["lbp", "lbp_0"]["compliance"] == "none"
+    assert rows["theirs", "original_firstorder_Kurtosis"]["compliance"] == "deviates"
+    assert rows["theirs", "original_glcm_Contrast"]["compliance"] == "ibsi"
+
+
+def test_features_have_the_names_that_pyradiomics_gives_them() -> None:
+    rows = _rows()
+    assert rows["width", "cm_contrast_3D_avg"]["alias"] == "original_glcm_Contrast"
+    assert rows["width", "cm_contrast_3D_comb"]["alias"] is None
+    assert rows["width", "stat_p10"]["alias"] == "original_firstorder_10Percentile"
+    assert rows["width", "ih_entropy"]["alias"] == "original_firstorder_Entropy"
+    assert rows["width", "stat_cov"]["alias"] is None
+    named = {row["alias"] for (extraction, _), row in rows.items() if extraction == "theirs"}
+    assert named == {
+        f"original_{family}_{feature.name}"
+        for family, features in FEATURES.items()
+        for feature in features
+        if family != "shape2D"
+    }
+    assert rows["theirs", "original_firstorder_Mean"]["discretisation"] is None
+    assert rows["theirs", "original_firstorder_Entropy"]["discretisation"] == "fixed bin number 32"
