@@ -15,6 +15,9 @@ Spectrum = NDArray[np.complex128]
 
 _PARTS = 16
 
+_LEAST_CELLS = 1 << 14
+"""Cells of a spectrum that are worth a part of their own."""
+
 
 def moran_geary(image: Array, mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
     """Return Moran's I and Geary's C with weights 1 / distance over all pairs of voxels.
@@ -107,7 +110,7 @@ class _PairSums:
         return np.asarray(fft(part, self._shape[1], axis=1))
 
     def _parts(self) -> Iterator[slice]:
-        step = -(-self._shape[0] // _PARTS)
+        step = max(-(-self._shape[0] // _PARTS), _LEAST_CELLS // (self._shape[1] * self._times.size))
         for start in range(0, self._shape[0], step):
             yield slice(start, start + step)
 

@@ -36,7 +36,7 @@ def fixed_bin_size(values: Array, /, *, width: float, low: float) -> Array:
     return _levels(x)
 
 
-def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
+def fixed_bin_number(values: Array, /, *, bins: int, ends: tuple[float, float] | None = None) -> Array:
     """Return grey levels of a number of bins that span the range of the values.
 
     ``min(floor(bins * (x - min) / (max - min)) + 1, bins)``; 1 everywhere if all values are
@@ -48,6 +48,8 @@ def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
         Intensities of a region.
     bins : int
         Number of bins.
+    ends : (float, float), optional
+        Minimum and maximum of the region, where the values are a part of its intensities.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def fixed_bin_number(values: Array, /, *, bins: int) -> Array:
     """
     xp = backend_of(values).xp
     x = values.astype(xp.float64)
-    low, high = x.min(), x.max()
+    low, high = (x.min(), x.max()) if ends is None else ends
     if low == high:
         return xp.ones(x.shape, dtype=xp.int64)
     x -= low

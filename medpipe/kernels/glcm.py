@@ -7,14 +7,14 @@ matrices at once, on the cells that occur.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, steps_in
+from medpipe.kernels.cells import Groups, cell_sums, cells_of, group_sums, groups_of
+from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, Steps, steps_in
 from medpipe.types import Array
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,10 @@ def glcm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) -> 
     found: dict[Aggregation, dict[str, float]] = {}
     if any(aggregation.startswith("3D") for aggregation in aggregations):
         counts = cooccurrences(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_3D)
-        found |= {"3D_avg": _mean([matrix_features(counts, ranks.levels)]), "3D_comb": _merged(counts, ranks.levels)}
+        if "3D_avg" in aggregations:
+            found["3D_avg"] = _mean([matrix_features(counts, ranks.levels)])
+        if "3D_comb" in aggregations:
+            found["3D_comb"] = _merged(counts, ranks.levels)
     if any(aggregation.startswith("2") for aggregation in aggregations):
         found |= _by_slice(ranks)
     return {aggregation: found[aggregation] for aggregation in aggregations}
@@ -120,13 +123,13 @@ def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: D
         Symmetric counts: each pair is counted from both its ends.
     """
     counts: Counts = np.zeros((len(directions), n_levels, n_levels), dtype=np.uint32)
-    _count(padded.reshape(-1), steps_in(padded.shape, directions), counts)
+    _count(padded.reshape(-1), steps_in(padded.shape, directions).astype(np.uint64), counts)
     for matrix in counts:
         np.add(matrix, matrix.T.copy(), out=matrix)
     return counts
 
 
-def matrix_features(counts: Counts, levels: Array, /) -> dict[str, Floats]:
+def matrix_features(counts: Counts, levels: Array, /) -> Floats:
     """Return the features of each of a stack of co-occurrence matrices.
 
     Parameters
@@ -138,53 +141,74 @@ def matrix_features(counts: Counts, levels: Array, /) -> dict[str, Floats]:
 
     Returns
     -------
-    dict of str to array of float64 (matrices,)
-        NaN for an empty matrix. Where there is one grey level only, correlation and the first
-        information correlation are 1 and the second is 0.
+    array of float64 (25, matrices)
+        In the order of :data:`NAMES`, without the matrices that are empty. Where there is one
+        grey level only, correlation and the first information correlation are 1 and the second is 0.
     """
     # Large matrices go a few at a time, which bounds the memory of their cells.
     group = max(_CELLS_AT_ONCE // counts[0].size, 1)
     parts = [_group_features(counts[at : at + group], levels) for at in range(0, len(counts), group)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _group_features(counts: Counts, levels: Array) -> dict[str, Floats]:
-    totals = counts.sum(axis=(1, 2), dtype=np.int64)
+def _group_features(counts: Counts, levels: Array) -> Floats:
+    marginal = counts.sum(axis=2, dtype=np.int64)
+    totals = marginal.sum(axis=1)
     filled = np.flatnonzero(totals)
     if filled.size == 0:
-        return {name: np.full(len(counts), math.nan) for name in NAMES}
+        return np.empty((len(NAMES), 0))
+    if filled.size < len(counts):
+        counts, marginal, totals = counts[filled], marginal[filled], totals[filled]
     # Only cells that occur in some matrix: most of a large matrix is empty.
     rows, columns = np.nonzero(counts.any(axis=0))
+    occurring = cells_of(counts, rows, columns)
+    grey = levels.astype(np.float64)
     cells = _Cells(
-        p=counts[filled][:, rows, columns] / totals[filled, None],
-        marginal=counts[filled].sum(axis=2, dtype=np.int64) / totals[filled, None],
-        levels=levels.astype(np.float64),
-        i=levels[rows].astype(np.float64),
-        j=levels[columns].astype(np.float64),
+        counts=occurring,
+        p=occurring / totals[:, None],
+        marginal=marginal / totals[:, None],
+        levels=grey,
+        rows=rows,
+        columns=columns,
+        differences=groups_of(np.abs(grey[rows] - grey[columns])),
+        sums=groups_of(grey[rows] + grey[columns]),
     )
-    values = _joint(cells) | _differences(cells) | _sums(cells) | _information(cells)
-    return {name: _placed(values[name], filled, len(counts)) for name in NAMES}
+    values = _joint(cells) | _differences(cells) | _sums(cells)
+    values |= _information(values["joint_entr"], cells)
+    found = np.empty((len(NAMES), len(counts)))
+    for place, name in enumerate(NAMES):
+        found[place] = values[name]
+    return found
 
 
 class _Cells(NamedTuple):
-    """Probabilities (matrices, cells) with the levels i and j of each cell, and the marginal (matrices, k)."""
+    """Counts and probabilities (matrices, cells) of the cells of some matrices.
 
+    ``marginal`` (matrices, k) is the probability of each level, ``rows`` and ``columns`` are the
+    places of a cell's levels, ``differences`` and ``sums`` what cells have in common by them.
+    """
+
+    counts: Counts
     p: Floats
     marginal: Floats
     levels: Floats
-    i: Floats
-    j: Floats
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    differences: Groups
+    sums: Groups
 
 
 @njit(cache=True, nogil=True)
-def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Counts) -> None:
-    for place in range(padded.size):
-        here = padded[place]
+def _count(padded: NDArray[np.uint16], steps: Steps, counts: Counts) -> None:
+    for at in range(padded.size):
+        # unsigned: an index that may be below 0 costs a test each time
+        place = np.uint64(at)
+        here = np.uint64(padded[place])
         if here > 0:
-            for direction in range(steps.size):
-                there = padded[place + steps[direction]]
+            for direction in range(np.uint64(steps.size)):
+                there = np.uint64(padded[place + steps[direction]])
                 if there > 0:
-                    counts[direction, here - 1, there - 1] += 1
+                    counts[direction, here - np.uint64(1), there - np.uint64(1)] += 1
 
 
 def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
@@ -209,46 +233,41 @@ def _merged(counts: Counts, present: Array) -> dict[str, float]:
     return _mean([matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), present)])
 
 
-def _mean(stacks: Iterable[dict[str, Floats]]) -> dict[str, float]:
-    """Return the mean of each feature over all matrices that are not empty."""
-    columns = list(stacks)
-    return {name: _mean_of_defined(np.concatenate([stack[name] for stack in columns])) for name in NAMES}
-
-
-def _mean_of_defined(values: Floats) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else math.nan
-
-
-def _placed(values: Floats, where: NDArray[np.intp], size: int) -> Floats:
-    result = np.full(size, math.nan)
-    result[where] = values
-    return result
+def _mean(stacks: list[Floats]) -> dict[str, float]:
+    """Return the mean of each feature over all matrices that are not empty; NaN if none is."""
+    found = stacks[0] if len(stacks) == 1 else np.concatenate(stacks, axis=1)
+    if found.shape[1] == 0:
+        return dict.fromkeys(NAMES, math.nan)
+    return dict(zip(NAMES, found.mean(axis=1).tolist(), strict=True))
 
 
 def _joint(cells: _Cells) -> dict[str, Floats]:
-    p, i, j = cells.p, cells.i, cells.j
     mean = cells.marginal @ cells.levels
     deviation = cells.levels - mean[:, None]
     variance = (cells.marginal * deviation**2).sum(axis=1)
-    covariance = (p * (i - mean[:, None]) * (j - mean[:, None])).sum(axis=1)
-    spread = (i + j) - 2.0 * mean[:, None]
+    # powers of the distinct sums of levels, which cells share
+    spread = cells.sums.keys - 2.0 * mean[:, None]
+    powers = np.stack([spread**2, spread**3, spread**4])
+    covariance, energy, tendency, shade, prominence, information = cell_sums(
+        cells.counts, cells.p, (cells.rows, cells.columns, cells.sums.of_cell), deviation, powers
+    )
     return {
-        "joint_max": p.max(axis=1),
+        "joint_max": cells.p.max(axis=1),
         "joint_avg": mean,
         "joint_var": variance,
-        "joint_entr": _entropy(p),
-        "energy": (p**2).sum(axis=1),
+        "joint_entr": -information,
+        "energy": energy,
         "corr": np.where(variance > 0.0, covariance / np.where(variance > 0.0, variance, 1.0), 1.0),
-        "auto_corr": p @ (i * j),
-        "clust_tend": (p * spread**2).sum(axis=1),
-        "clust_shade": (p * spread**3).sum(axis=1),
-        "clust_prom": (p * spread**4).sum(axis=1),
+        # cell by cell: the order in which its product is added up
+        "auto_corr": np.asfortranarray(cells.p) @ (cells.levels[cells.rows] * cells.levels[cells.columns]),
+        "clust_tend": tendency,
+        "clust_shade": shade,
+        "clust_prom": prominence,
     }
 
 
 def _differences(cells: _Cells) -> dict[str, Floats]:
-    k, p = _grouped(np.abs(cells.i - cells.j), cells.p)
+    k, p = cells.differences.keys, group_sums(cells.p, cells.differences)
     mean = p @ k
     n_grey = cells.levels[-1]
     unequal = k > 0.0
@@ -257,7 +276,7 @@ def _differences(cells: _Cells) -> dict[str, Floats]:
         "diff_var": (p * (k - mean[:, None]) ** 2).sum(axis=1),
         "diff_entr": _entropy(p),
         "contrast": p @ k**2,
-        "dissimilarity": mean.copy(),
+        "dissimilarity": mean,
         "inv_diff": p @ (1.0 / (1.0 + k)),
         "inv_diff_norm": p @ (1.0 / (1.0 + k / n_grey)),
         "inv_diff_mom": p @ (1.0 / (1.0 + k**2)),
@@ -267,13 +286,13 @@ def _differences(cells: _Cells) -> dict[str, Floats]:
 
 
 def _sums(cells: _Cells) -> dict[str, Floats]:
-    k, p = _grouped(cells.i + cells.j, cells.p)
+    k, p = cells.sums.keys, group_sums(cells.p, cells.sums)
     mean = p @ k
     return {"sum_avg": mean, "sum_var": (p * (k - mean[:, None]) ** 2).sum(axis=1), "sum_entr": _entropy(p)}
 
 
-def _information(cells: _Cells) -> dict[str, Floats]:
-    joint, single = _entropy(cells.p), _entropy(cells.marginal)
+def _information(joint: Floats, cells: _Cells) -> dict[str, Floats]:
+    single = _entropy(cells.marginal)
     # For a symmetric matrix both HXY1 and HXY2 of the standard are twice the entropy of the
     # marginal, because the rows of p sum to it.
     independent = 2.0 * single
@@ -283,13 +302,6 @@ def _information(cells: _Cells) -> dict[str, Floats]:
         "info_corr1": np.where(some, (joint - independent) / np.where(some, single, 1.0), 1.0),
         "info_corr2": np.sqrt(1.0 - np.exp(-2.0 * excess)),
     }
-
-
-def _grouped(keys: Floats, p: Floats) -> tuple[Floats, Floats]:
-    """Return the distinct keys, and the probabilities (matrices, keys) summed over equal keys."""
-    order = np.argsort(keys, kind="stable")
-    distinct, starts = np.unique(keys[order], return_index=True)
-    return distinct, np.add.reduceat(p[:, order], starts, axis=1)
 
 
 def _entropy(p: Floats) -> Floats:

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.emphasis import Counts, Floats, emphases
-from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, means, steps_in
+from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, Steps, means, steps_in
 
 NAMES = (
     "sre", "lre", "lgre", "hgre", "srlge", "srhge", "lrlge", "lrhge", "glnu", "glnu_norm", "rlnu", "rlnu_norm",
@@ -68,25 +68,28 @@ def run_lengths(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Dir
     steps = steps_in(padded.shape, directions)
     counts = np.zeros((len(steps), n_levels, max(padded.shape)), dtype=np.uint32)
     # Lengths are kept as far back as a direction reaches; a power of two makes their places cheap.
-    lengths = np.zeros((1 << int(steps.max()).bit_length(), len(steps)), dtype=np.int32)
-    _count(padded.reshape(-1), steps, counts, lengths)
+    lengths = np.zeros((1 << int(steps.max()).bit_length(), len(steps)), dtype=np.uint16)
+    _count(padded.reshape(-1), steps.astype(np.uint64), counts, lengths)
     return counts
 
 
 @njit(cache=True, nogil=True)
-def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Counts, lengths: NDArray[np.int32]) -> None:
-    last = lengths.shape[0] - 1
-    for place in range(padded.size):
+def _count(padded: NDArray[np.uint16], steps: Steps, counts: Counts, lengths: NDArray[np.uint16]) -> None:
+    last = np.uint64(lengths.shape[0] - 1)
+    for at in range(padded.size):
+        # unsigned: an index that may be below 0 costs a test each time
+        place = np.uint64(at)
         here = padded[place]
         if here == 0:
             continue
-        for direction in range(steps.size):
+        level = np.uint64(here) - np.uint64(1)
+        for direction in range(np.uint64(steps.size)):
             before, after = place - steps[direction], place + steps[direction]
             # A run goes on or begins, and is counted where it ends: without a branch, since
             # neighbours that may or may not be equal are what a processor cannot foresee.
             length = (lengths[before & last, direction] + 1) * (padded[before] == here)
             lengths[place & last, direction] = length
-            counts[direction, here - 1, length] += padded[after] != here
+            counts[direction, level, np.uint64(length)] += padded[after] != here
 
 
 def _in_space(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:

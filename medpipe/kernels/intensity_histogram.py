@@ -16,6 +16,9 @@ NAMES = (
 )  # fmt: skip
 """Keys of :func:`histogram_features`, in the order of the standard."""
 
+_BLOCK = 1 << 20
+"""Levels that are counted at a time."""
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -25,7 +28,7 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
     Parameters
     ----------
-    levels : NumPy array of int64, shape (n,), n >= 1
+    levels : NumPy array of int, shape (n,), n >= 1
         Grey levels from 1. The histogram has a bin for each level from 1 to the highest, those
         that are absent too.
 
@@ -40,7 +43,7 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
     the one nearest to the mean counts, of two equally near the lower. Gradients are central
     differences, one-sided at both ends, and 0 for a single bin. IBSI codes X6K6 to RHQZ.
     """
-    counts = np.bincount(levels)[1:]
+    counts = _counted(levels)
     places = np.arange(1, counts.size + 1, dtype=np.float64)
     cumulative = np.cumsum(counts)
     total = int(cumulative[-1])
@@ -84,6 +87,14 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
         "min_grad": float(slopes.min()),
         "min_grad_g": float(places[slopes.argmin()]),
     }
+
+
+def _counted(levels: Array) -> Counts:
+    """Return how many of each level from 1 to the highest there are, some at a time: counting makes them wide."""
+    counts = np.zeros(int(levels.max()) + 1, dtype=np.int64)
+    for at in range(0, levels.size, _BLOCK):
+        counts += np.bincount(levels[at : at + _BLOCK], minlength=counts.size)
+    return counts[1:]
 
 
 def _percentile(cumulative: Counts, percent: int) -> float:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medpipe.kernels.sums import mean_of
 from medpipe.types import Array
+
+Floats = NDArray[np.float64]
+Steps = Callable[[Array], Floats]
 
 NAMES = ("v10", "v90", "i10", "i90", "diff_v10_v90", "diff_i10_i90", "auc")
 """Keys of :func:`volume_features`, in the order of the standard."""
@@ -43,30 +48,44 @@ def volume_features(values: Array, /, *, low: float, high: float, step: float) -
     values, or off how many levels lie below a voxel. Of a single level ``v10`` and ``v90`` are 1,
     ``i10`` and ``i90`` that level, ``auc`` 0. IBSI codes BC2M, GBPN, DDTU, CNV2 and 9CMM.
     """
-    x = np.asarray(values, dtype=np.float64)
     if not high > low:
         return dict(zip(NAMES, (1.0, 1.0, low, low, 0.0, 0.0, 0.0), strict=True))
-    steps = (x - low) / step
-    v10, v90 = (_share_at(steps, percent, (high - low) / step) for percent in (10, 90))
-    i10, i90 = (low + step * _level_of(steps, percent) for percent in (10, 90))
-    area = _area(steps, (high - low) / step)
+    span = (high - low) / step
+
+    def steps_of(x: Array) -> Floats:
+        steps: Floats = (x - low) / step
+        return steps
+
+    v10, v90 = (_share_at(values, steps_of, percent, span) for percent in (10, 90))
+    i10, i90 = (low + step * _level_of(values, steps_of, percent) for percent in (10, 90))
+    area = _area(values, steps_of, span)
     return dict(zip(NAMES, (v10, v90, i10, i90, v10 - v90, i10 - i90, area), strict=True))
 
 
-def _share_at(steps: NDArray[np.float64], percent: int, span: float) -> float:
+def _share_at(values: Array, steps_of: Steps, percent: int, span: float) -> float:
     level = math.ceil(span * percent / 100.0 - _ROUNDING)
-    return float(np.count_nonzero(steps >= level - _ROUNDING)) / steps.size
+    return _reaching(values, steps_of, level - _ROUNDING)
 
 
-def _level_of(steps: NDArray[np.float64], percent: int) -> int:
+def _reaching(values: Array, steps_of: Steps, level: float) -> float:
+    """Return the share of the values that are some steps above the lowest level, or more."""
+    return mean_of(values, lambda x: (steps_of(x) >= level).astype(np.float64))
+
+
+def _level_of(values: Array, steps_of: Steps, percent: int) -> int:
     """Return the number of the least level that at most some percent of the voxels reach."""
-    below = -(-(100 - percent) * steps.size // 100)
-    return math.floor(float(np.partition(steps, below - 1)[below - 1]) + _ROUNDING) + 1
+    below = -(-(100 - percent) * values.size // 100)
+    # what is the value of a rank among the intensities is so among their steps
+    value = np.partition(values, below - 1)[below - 1]
+    return math.floor(float(steps_of(np.float64(value))) + _ROUNDING) + 1
 
 
-def _area(steps: NDArray[np.float64], span: float) -> float:
+def _area(values: Array, steps_of: Steps, span: float) -> float:
     last = math.floor(span + _ROUNDING)
+
+    def reached(x: Array) -> Floats:
+        return np.minimum(np.floor(steps_of(x) + _ROUNDING), last)
+
     # the sum of nu over the levels is the mean number of levels that a voxel reaches
-    reached = np.minimum(np.floor(steps + _ROUNDING), last)
-    ends = 1.0 + float(np.count_nonzero(reached >= last)) / steps.size
-    return (float(reached.mean()) + 1.0 - 0.5 * ends) / span
+    at_the_end = mean_of(values, lambda x: (reached(x) >= last).astype(np.float64))
+    return (mean_of(values, reached) + 1.0 - 0.5 * (1.0 + at_the_end)) / span

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.types import Array
@@ -48,17 +50,29 @@ def intensity_peaks(image: Array, region: Array, /, *, box: Box, spacing_mm: Spa
     of the image those that are there. The sphere is a bundle of lines along x, and a line's sum
     is a difference of running sums. IBSI codes VJGA and 0F91.
     """
-    edge = reach(spacing_mm)
-    padded = _padded(np.asarray(image, dtype=np.float64), box, edge)
-    finite = np.isfinite(padded)
-    sums = _sphere_sums(np.where(finite, padded, 0.0), region.shape, spacing_mm)
-    if finite.all():
-        means = sums / sum(2 * half + 1 for _, _, half in _lines(spacing_mm))
-    else:
+    depth, height, width = region.shape
+    z_edge, y_edge, x_edge = reach(spacing_mm)
+    lines = np.array(list(_lines(spacing_mm)), dtype=np.int64)
+    inside = np.asarray(image)[box]
+    highest = inside[region].max()
+    peak_loc = peak_glob = -math.inf
+    # planes that the sphere reaches, each at its place modulo their number
+    shape = (2 * z_edge + 1, height + 2 * y_edge, width + 2 * x_edge + 1)
+    planes = _Planes(np.zeros(shape), np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
+    for z in range(-z_edge, depth + z_edge):
+        _put_plane(planes, image, z, box, (y_edge, x_edge))
+        middle = z - z_edge
+        if middle < 0 or not region[middle].any():
+            continue
+        sums = _sphere_sums(planes.sums, middle, lines, height, width)
+        counts: Floats | int = int((2 * lines[:, 2] + 1).sum())
+        if not planes.is_whole.all():
+            counts = _sphere_sums(planes.counts, middle, lines, height, width)
         # a voxel of the region is finite, so that its sphere holds one
-        means = sums / np.maximum(_sphere_sums(finite.astype(np.float64), region.shape, spacing_mm), 1.0)
-    inside, values = means[region], np.asarray(image, dtype=np.float64)[box][region]
-    return {"peak_loc": float(inside[values == values.max()].max()), "peak_glob": float(inside.max())}
+        means = sums / np.maximum(counts, 1.0)
+        peak_glob = max(peak_glob, float(means[region[middle]].max()))
+        peak_loc = max(peak_loc, float(means[region[middle] & (inside[middle] == highest)].max(initial=-math.inf)))
+    return {"peak_loc": peak_loc, "peak_glob": peak_glob}
 
 
 def reach(spacing_mm: Spacing) -> tuple[int, int, int]:
@@ -77,27 +91,47 @@ def _lines(spacing_mm: Spacing) -> Iterator[tuple[int, int, int]]:
                 yield z, y, int(math.sqrt(left) // spacing_mm[2])
 
 
-def _padded(image: Floats, box: Box, edge: tuple[int, int, int]) -> Floats:
-    """Return the box with its surroundings, NaN where there is no image."""
-    padded = np.full(tuple(side.stop - side.start + 2 * more for side, more in zip(box, edge, strict=True)), np.nan)
-    here, there = [], []
-    for side, more, size in zip(box, edge, image.shape, strict=True):
-        low, high = max(side.start - more, 0), min(side.stop + more, size)
-        here.append(slice(low, high))
-        there.append(slice(low - side.start + more, high - side.start + more))
-    padded[tuple(there)] = image[tuple(here)]
-    return padded
+class _Planes(NamedTuple):
+    """Running sums along x of planes with their surroundings: of intensities, and of how many are finite.
+
+    ``is_whole`` tells of each plane that all are.
+    """
+
+    sums: Floats
+    counts: Floats
+    is_whole: NDArray[np.bool_]
 
 
-def _sphere_sums(padded: Floats, shape: tuple[int, ...], spacing_mm: Spacing) -> Floats:
-    """Return the sum over the sphere around each voxel of a box, of values with its surroundings."""
-    z_edge, y_edge, x_edge = reach(spacing_mm)
-    running = np.zeros((*padded.shape[:2], padded.shape[2] + 1))
-    np.cumsum(padded, axis=2, out=running[:, :, 1:])
-    depth, height, width = shape
-    sums = np.zeros(shape)
-    for z, y, half in _lines(spacing_mm):
-        planes = running[z_edge + z : z_edge + z + depth, y_edge + y : y_edge + y + height]
-        sums += planes[:, :, x_edge + half + 1 : x_edge + half + 1 + width]
-        sums -= planes[:, :, x_edge - half : x_edge - half + width]
+def _put_plane(planes: _Planes, image: Array, z: int, box: Box, edge: tuple[int, int]) -> None:
+    """Put in a plane of the image around a box in it, z from the box; nothing where there is no image."""
+    place, from_first = z % len(planes.is_whole), z + box[0].start
+    sums, counts = planes.sums[place], planes.counts[place]
+    padded = np.full((sums.shape[0], sums.shape[1] - 1), np.nan)
+    if 0 <= from_first < len(image):
+        here, there = [], []
+        for side, more, size in zip(box[1:], edge, image.shape[1:], strict=True):
+            low, high = max(side.start - more, 0), min(side.stop + more, size)
+            here.append(slice(low, high))
+            there.append(slice(low - side.start + more, high - side.start + more))
+        padded[tuple(there)] = image[from_first][tuple(here)]
+    finite = np.isfinite(padded)
+    planes.is_whole[place] = finite.all()
+    padded[~finite] = 0.0
+    np.cumsum(padded, axis=1, out=sums[:, 1:])
+    np.cumsum(finite, axis=1, out=counts[:, 1:])
+
+
+@njit(cache=True, nogil=True)
+def _sphere_sums(running: Floats, z: int, lines: NDArray[np.int64], height: int, width: int) -> Floats:
+    """Return the sum over the sphere around each voxel of a plane, line by line."""
+    y_edge, x_edge = (running.shape[1] - height) // 2, (running.shape[2] - 1 - width) // 2
+    sums = np.zeros((height, width))
+    for y in range(height):
+        total = sums[y]
+        for line in range(len(lines)):
+            half = lines[line, 2]
+            row = running[(z + lines[line, 0]) % len(running), y_edge + y + lines[line, 1]]
+            after, before = row[x_edge + half + 1 :], row[x_edge - half :]
+            for x in range(width):
+                total[x] = total[x] + after[x] - before[x]
     return sums

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.types import Array
 
 Floats = NDArray[np.float64]
 
-_ROWS_AT_ONCE = 512
+# Above rounding: a pair of points that can be no farther apart than the farthest known is left out.
+_CLOSER = 1.0 - 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,8 @@ def surface_mesh(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> M
     """
     from skimage.measure import marching_cubes
 
-    padded = np.pad(mask, 1).astype(np.float32)
+    padded = np.zeros(tuple(size + 2 for size in mask.shape), dtype=np.float32)
+    padded[1:-1, 1:-1, 1:-1] = mask
     vertices, faces, _, _ = marching_cubes(padded, 0.5)  # type: ignore[no-untyped-call]  # scikit-image has no types
     # Vertices lie on half steps, exact in float32: spacing is applied in float64 afterwards.
     points = (vertices.astype(np.float64) - 1.0) * np.asarray(spacing_mm)
@@ -65,14 +69,16 @@ def surface_mesh(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> M
 def mesh_volume_mm3(mesh: Mesh, /) -> float:
     """Return the volume enclosed: the sum of signed tetrahedra ``|a . (b x c)| / 6``."""
     # Any origin serves; one inside the mesh keeps the terms small.
-    a, b, c = (mesh.vertices[mesh.faces[:, corner]] - mesh.vertices.mean(axis=0) for corner in range(3))
-    return abs(float(np.einsum("ij,ij->", a, np.cross(b, c)))) / 6.0
+    a, normals = np.empty(mesh.faces.shape), np.empty(mesh.faces.shape)
+    _tetrahedra(mesh.vertices, mesh.faces, mesh.vertices.mean(axis=0), a, normals)
+    return abs(float(np.einsum("ij,ij->", a, normals))) / 6.0
 
 
 def mesh_area_mm2(mesh: Mesh, /) -> float:
     """Return the area of the surface: the sum of ``|ab x ac| / 2``."""
-    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
-    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2.0
+    areas = np.empty(len(mesh.faces))
+    _parallelograms(mesh.vertices, mesh.faces, areas)
+    return float(areas.sum()) / 2.0
 
 
 def convex_hull(points: Floats, /) -> Hull:
@@ -85,7 +91,52 @@ def convex_hull(points: Floats, /) -> Hull:
 
 def largest_distance_mm(points: Floats, /) -> float:
     """Return the largest distance between any two of the points (n, 3)."""
-    from scipy.spatial.distance import cdist
+    from_middle = np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1))
+    order = np.argsort(-from_middle)
+    return _largest_distance(points[order], from_middle[order])
 
-    blocks = range(0, len(points), _ROWS_AT_ONCE)
-    return max(float(cdist(points[at : at + _ROWS_AT_ONCE], points[at:]).max()) for at in blocks)
+
+@njit(cache=True, nogil=True)
+def _largest_distance(points: Floats, from_middle: Floats) -> float:
+    """Return the largest distance of points that are sorted, those farthest from the middle first."""
+    farthest2 = farthest = 0.0
+    for i in range(len(points)):
+        if 2.0 * from_middle[i] < farthest * _CLOSER:
+            break
+        for j in range(i + 1, len(points)):
+            if from_middle[i] + from_middle[j] < farthest * _CLOSER:
+                break
+            z, y, x = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1], points[i, 2] - points[j, 2]
+            distance2 = z * z + y * y + x * x
+            if distance2 > farthest2:
+                farthest2 = distance2
+                farthest = math.sqrt(distance2)
+    return farthest
+
+
+@njit(cache=True, nogil=True)
+def _tetrahedra(vertices: Floats, faces: NDArray[np.int64], origin: Floats, a: Floats, normals: Floats) -> None:
+    """Fill in the first corner of each face seen from an origin, and the cross product of the other two."""
+    for face in range(len(faces)):
+        for axis in range(3):
+            a[face, axis] = vertices[faces[face, 0], axis] - origin[axis]
+        bz, by, bx = _apart(vertices[faces[face, 1]], origin)
+        cz, cy, cx = _apart(vertices[faces[face, 2]], origin)
+        normals[face, 0] = by * cx - bx * cy
+        normals[face, 1] = bx * cz - bz * cx
+        normals[face, 2] = bz * cy - by * cz
+
+
+@njit(cache=True, nogil=True)
+def _parallelograms(vertices: Floats, faces: NDArray[np.int64], areas: Floats) -> None:
+    for face in range(len(faces)):
+        a = vertices[faces[face, 0]]
+        bz, by, bx = _apart(vertices[faces[face, 1]], a)
+        cz, cy, cx = _apart(vertices[faces[face, 2]], a)
+        z, y, x = by * cx - bx * cy, bx * cz - bz * cx, bz * cy - by * cz
+        areas[face] = math.sqrt(z * z + y * y + x * x)
+
+
+@njit(cache=True, nogil=True)
+def _apart(point: Floats, origin: Floats) -> tuple[float, float, float]:
+    return point[0] - origin[0], point[1] - origin[1], point[2] - origin[2]

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.autocorrelation import moran_geary
 from medpipe.kernels.enclosing import smallest_box_sides, smallest_ellipsoid_semi_axes
 from medpipe.kernels.mesh import Mesh, convex_hull, largest_distance_mm, mesh_area_mm2, mesh_volume_mm3, surface_mesh
+from medpipe.kernels.sums import sum_of
 from medpipe.types import Array
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 Spacing = tuple[float, float, float]
 
 _LEGENDRE_TERMS = 20
@@ -122,8 +125,8 @@ def intensity_shape_features(
     moran = geary = math.nan
     if autocorrelation:
         moran, geary = moran_geary(image, intensity_mask, spacing_mm=spacing_mm)
-    shape_centre = _first_moments(mask.astype(np.float64), spacing_mm)
-    mass_centre = _first_moments(np.where(intensity_mask, image, 0.0).astype(np.float64), spacing_mm)
+    shape_centre = _centre(_lines(_projections(mask)), float(np.count_nonzero(mask)), spacing_mm)
+    mass_centre = _centre_of_mass(np.where(intensity_mask, image, image.dtype.type(0)), spacing_mm)
     return {"com": float(np.linalg.norm(shape_centre - mass_centre)), "moran_i": moran, "geary_c": geary}
 
 
@@ -206,8 +209,8 @@ def _box_and_hull(mesh: Mesh, volume: float, area: float) -> dict[str, float]:
 def _covariance(mask: Array, spacing_mm: Spacing) -> Floats:
     """Return the covariance (3, 3) of voxel centres in mm from projections of the mask."""
     count = int(np.count_nonzero(mask))
-    planes = {(0, 1): mask.sum(axis=2), (0, 2): mask.sum(axis=1), (1, 2): mask.sum(axis=0)}
-    lines = (planes[0, 1].sum(axis=1), planes[0, 1].sum(axis=0), planes[0, 2].sum(axis=0))
+    planes = _projections(mask)
+    lines = _lines(planes)
     places = [np.arange(len(line)) - float(line @ np.arange(len(line))) / count for line in lines]
     matrix = np.diag([float(line @ place**2) for line, place in zip(lines, places, strict=True)])
     for (a, b), plane in planes.items():
@@ -215,12 +218,46 @@ def _covariance(mask: Array, spacing_mm: Spacing) -> Floats:
     return np.asarray(matrix * np.outer(spacing_mm, spacing_mm) / (count - _COVARIANCE_DDOF))
 
 
-def _first_moments(mass: Floats, spacing_mm: Spacing) -> Floats:
-    """Return the centre of mass (z, y, x) in mm; NaN if the mass sums to 0."""
-    total = float(mass.sum())
+def _projections(mask: Array) -> dict[tuple[int, int], Counts]:
+    """Return how many voxels lie behind each place of the planes (z, y), (z, x) and (y, x)."""
+    z, y, x = mask.shape
+    planes = (np.zeros((z, y), dtype=np.int64), np.zeros((z, x), dtype=np.int64), np.zeros((y, x), dtype=np.int64))
+    _project(mask, *planes)
+    return dict(zip(((0, 1), (0, 2), (1, 2)), planes, strict=True))
+
+
+@njit(cache=True, nogil=True)
+def _project(mask: Array, zy: Counts, zx: Counts, yx: Counts) -> None:
+    for z in range(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for x in range(mask.shape[2]):
+                zy[z, y] += mask[z, y, x]
+                zx[z, x] += mask[z, y, x]
+                yx[y, x] += mask[z, y, x]
+
+
+def _lines(planes: dict[tuple[int, int], Counts]) -> tuple[Counts, Counts, Counts]:
+    return planes[0, 1].sum(axis=1), planes[0, 1].sum(axis=0), planes[0, 2].sum(axis=0)
+
+
+def _centre_of_mass(mass: Array, spacing_mm: Spacing) -> Floats:
+    """Return the centre of a mass (z, y, x), contiguous, in mm; summed plane by plane in float64."""
+    depth, height, width = mass.shape
+    lines = (np.zeros(depth), np.zeros(height), np.zeros(width))
+    # the plane's rows below the sums of those before: added one after the other
+    rows = np.empty((height + 1, width))
+    for z in range(depth):
+        rows[0], rows[1:] = lines[2], mass[z]
+        lines[0][z] = rows[1:].sum()
+        lines[1][:] += rows[1:].sum(axis=1)
+        lines[2][:] = rows.sum(axis=0)
+    return _centre(lines, sum_of(mass.reshape(-1)), spacing_mm)
+
+
+def _centre(lines: tuple[Array, Array, Array], total: float, spacing_mm: Spacing) -> Floats:
+    """Return the centre (z, y, x) in mm of a mass by its sums along each axis; NaN if the mass sums to 0."""
     if total == 0.0:
         return np.full(3, math.nan)
-    lines = (mass.sum(axis=(1, 2)), mass.sum(axis=(0, 2)), mass.sum(axis=(0, 1)))
     centre = [float(line @ np.arange(len(line))) / total for line in lines]
     return np.asarray(np.multiply(centre, spacing_mm))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -91,15 +91,21 @@ def neighbourhoods(padded: NDArray[np.uint16], levels: Floats, /, *, directions:
         Ranks of the levels; 0 outside the region. The outermost voxels of an axis that
         directions move along are 0.
     levels : array of float64 (k,)
-        Grey level of each rank.
+        Grey level of each rank, a whole number.
     directions : tuple of (z, y, x)
         Steps to the neighbours on one side; the opposite ones are meant as well.
     """
     steps = steps_in(padded.shape, directions)
     counted = _none(levels.size, directions)
-    # Outside the region adds 0 to a sum of levels.
+    # The sum of levels and how many they are go together in one number, the latter in its lowest
+    # bits; outside the region adds nothing to either.
+    bits = (2 * len(directions)).bit_length()
+    table = np.zeros(levels.size + 1, dtype=np.int64)
+    table[1:] = (levels.astype(np.int64) << bits) + 1
+    if levels.max(initial=0.0) < 2 ** (31 - 2 * bits):
+        table = table.astype(np.int32)
     values = np.concatenate([[0.0], levels])
-    _count(padded.reshape(-1), values, np.concatenate([-steps, steps]), counted)
+    _count(padded, (table[padded].reshape(-1), bits), values, np.concatenate([-steps, steps]), counted)
     return counted
 
 
@@ -127,25 +133,36 @@ def tone_features(voxels: NDArray[np.int64], difference: Floats, levels: Floats,
 @njit(cache=True, nogil=True)
 def _count(
     padded: NDArray[np.uint16],
+    summands: tuple[NDArray[np.signedinteger[Any]], int],
     values: Floats,
     steps: NDArray[np.int64],
     counted: Neighbourhoods,
 ) -> None:
-    for place in range(padded.size):
-        here = padded[place]
-        if here == 0:
+    """Count row by row: each neighbour of all voxels of a row at once."""
+    depth, height, width = padded.shape
+    summed, bits = summands
+    ranks = padded.reshape(-1)
+    total, equal = np.empty(width - 2, dtype=summed.dtype), np.empty(width - 2, dtype=np.uint16)
+    for row in range(depth * height):
+        first, last = row * width + 1, (row + 1) * width - 1
+        here = ranks[first:last]
+        if not here.any():
             continue
-        around = equal = 0
-        total = 0.0
+        total[:], equal[:] = 0, 0
         for step in steps:
-            there = padded[place + step]
-            total += values[there]
-            around += there > 0
-            equal += there == here
-        counted.dependence[here - 1, equal] += 1
-        if around > 0:
-            counted.voxels[here - 1] += 1
-            counted.difference[here - 1] += abs(values[here] - total / around)
+            there, summand = ranks[first + step : last + step], summed[first + step : last + step]
+            for x in range(here.size):
+                equal[x] += there[x] == here[x]
+            for x in range(here.size):
+                total[x] += summand[x]
+        for x in range(here.size):
+            if here[x] == 0:
+                continue
+            rank, around = here[x] - 1, total[x] & ((1 << bits) - 1)
+            counted.dependence[rank, equal[x]] += 1
+            if around > 0:
+                counted.voxels[rank] += 1
+                counted.difference[rank] += abs(values[here[x]] - (total[x] >> bits) / around)
 
 
 @njit(cache=True, nogil=True)

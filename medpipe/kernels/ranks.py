@@ -20,6 +20,7 @@ Way = Literal["2D", "2_5D", "3D"]
 
 Directions = tuple[tuple[int, int, int], ...]
 Floats = NDArray[np.float64]
+Steps = NDArray[np.uint64]
 
 DIRECTIONS_2D: Directions = ((0, 0, 1), (0, 1, -1), (0, 1, 0), (0, 1, 1))
 """The 4 directions (z, y, x) within a slice; the opposite ones come with symmetry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from medpipe.types import Array
 from medpipe.xp import is_cupy
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 """Values that are converted at a time; above what NumPy adds up without parting it."""
 
 BLOCK_BYTES = 8 * _BLOCK
@@ -37,24 +38,41 @@ def mean_and_deviation(values: Array, /) -> tuple[float, float]:
     if is_cupy(values):
         wide = values.astype("float64")
         return float(wide.mean()), float(wide.std())
-    mean = _sum(values, _wide) / values.size
-    squares = _sum(values, lambda block: _squared(_wide(block), mean))
-    return mean, math.sqrt(squares / values.size)
+    mean = mean_of(values)
+    return mean, math.sqrt(mean_of(values, lambda block: _squared(block, mean)))
 
 
-def _wide(block: NDArray[np.float32]) -> NDArray[np.float64]:
-    return block.astype(np.float64)
+def mean_of(values: Array, made: Callable[[Array], Array] | None = None, /) -> float:
+    """Return the mean of values, or of what is made of them: :func:`sum_of` over their number."""
+    return sum_of(values, made) / int(values.size)
 
 
-def _squared(block: NDArray[np.float64], origin: float) -> NDArray[np.float64]:
+def sum_of(values: Array, made: Callable[[Array], Array] | None = None, /) -> float:
+    """Return the sum of values, or of what is made of them, as of arrays in float64 made at once.
+
+    Parameters
+    ----------
+    values : array of float, one axis
+        At least one value.
+    made : callable, optional
+        Gives an array of float64 from one, value by value; it may overwrite what it is given.
+    """
+    if is_cupy(values):
+        wide = values.astype("float64")
+        return float((wide if made is None else made(wide)).sum())
+    return _sum(values, made)
+
+
+def _squared(block: Array, origin: float) -> Array:
     block -= origin
     block *= block
     return block
 
 
-def _sum(values: NDArray[np.float32], made: Callable[[NDArray[np.float32]], NDArray[np.float64]]) -> float:
+def _sum(values: NDArray[np.floating[Any]], made: Callable[[Array], Array] | None) -> float:
     if values.size <= _BLOCK:
-        return float(np.add.reduce(made(values)))
+        block = values.astype(np.float64)
+        return float(np.add.reduce(block if made is None else made(block)))
     half = values.size // 2
     half -= half % _LANES
     return _sum(values[:half], made) + _sum(values[half:], made)

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.emphasis import Counts, Floats, emphases
-from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Ranks, Way, means, steps_in
+from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Ranks, Steps, Way, means, steps_in
 from medpipe.types import Array
 
 SIZE_NAMES = (
@@ -113,11 +113,11 @@ def zones_of(padded: NDArray[np.uint16], mask: Array, /, *, in_slices: bool) -> 
     row, plane = width, height * width
     distances = np.zeros(padded.shape, dtype=np.uint16)
     distances[1:-1, 1:-1, 1:-1] = mask
-    _walk_out(distances.reshape(-1), row, row if in_slices else plane)
+    above = np.uint64(row if in_slices else plane)
+    _walk_out(distances.reshape(-1), np.uint64(row), above)
     directions = DIRECTIONS_2D if in_slices else DIRECTIONS_3D
-    steps = steps_in(padded.shape, directions)
-    ahead = steps_in(padded.shape, tuple(direction for direction in directions if direction[2] == -1))
-    above = row if in_slices else plane
+    steps = steps_in(padded.shape, directions).astype(np.uint64)
+    ahead = steps_in(padded.shape, tuple(step for step in directions if step[2] == -1)).astype(np.uint64)
     parents: Places = np.zeros(padded.size, dtype=np.int32 if padded.size < 2**31 else np.int64)
     zones = Zones(padded=padded.reshape(-1), parents=parents, distances=distances.reshape(-1))
     _join(zones, above, ahead, steps)
@@ -142,21 +142,25 @@ def zone_matrices(zones: Zones, /, *, n_levels: int) -> ZoneMatrices:
 
 
 @njit(cache=True, nogil=True)
-def _walk_out(distances: NDArray[np.uint16], row: int, plane: int) -> None:
+def _walk_out(distances: NDArray[np.uint16], row: np.uint64, plane: np.uint64) -> None:
     """Turn a region of ones into city-block distances to its outside: there and back once."""
-    for place in range(distances.size):
+    # unsigned: an index that may be below 0 costs a test each time
+    one = np.uint64(1)
+    for at in range(distances.size):
+        place = np.uint64(at)
         if distances[place] > 0:
-            distances[place] = min(distances[place - 1], distances[place - row], distances[place - plane]) + 1
-    for place in range(distances.size - 1, -1, -1):
+            distances[place] = min(distances[place - one], distances[place - row], distances[place - plane]) + 1
+    for at in range(distances.size - 1, -1, -1):
+        place = np.uint64(at)
         if distances[place] > 1:
-            behind = min(distances[place + 1], distances[place + row], distances[place + plane])
+            behind = min(distances[place + one], distances[place + row], distances[place + plane])
             distances[place] = min(int(distances[place]), int(behind) + 1)
 
 
 @njit(cache=True, nogil=True)
-def _root(parents: Places, place: int) -> int:
+def _root(parents: Places, place: np.uint64) -> np.uint64:
     while parents[place] > 0:
-        above = parents[place]
+        above = np.uint64(parents[place])
         if parents[above] > 0:
             parents[place] = parents[above]
         place = above
@@ -164,7 +168,7 @@ def _root(parents: Places, place: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _join(zones: Zones, above: int, ahead: NDArray[np.int64], steps: NDArray[np.int64]) -> None:
+def _join(zones: Zones, above: np.uint64, ahead: Steps, steps: Steps) -> None:
     """Join neighbours of one level.
 
     A parent above 0 is a place, one below 0 makes a root of that many voxels, and 0 is outside:
@@ -172,7 +176,9 @@ def _join(zones: Zones, above: int, ahead: NDArray[np.int64], steps: NDArray[np.
     to all neighbours met so far, and ``ahead`` to those of them at the next x.
     """
     padded, parents, distances = zones.padded, zones.parents, zones.distances
-    for place in range(padded.size):
+    one = np.uint64(1)
+    for at in range(padded.size):
+        place = np.uint64(at)
         here = padded[place]
         if here == 0:
             continue
@@ -185,11 +191,11 @@ def _join(zones: Zones, above: int, ahead: NDArray[np.int64], steps: NDArray[np.
             continue
         root = place
         rest = steps
-        if padded[place - 1] == here:
-            root = _united(parents, distances, place, _root(parents, place - 1))
+        if padded[place - one] == here:
+            root = _united(parents, distances, place, _root(parents, place - one))
             rest = ahead
-            if padded[place - above + 1] == here:
-                _united(parents, distances, root, _root(parents, place - above + 1))
+            if padded[place - above + one] == here:
+                _united(parents, distances, root, _root(parents, place - above + one))
                 continue
         for step in rest:
             if padded[place - step] == here:
@@ -197,7 +203,7 @@ def _join(zones: Zones, above: int, ahead: NDArray[np.int64], steps: NDArray[np.
 
 
 @njit(cache=True, nogil=True)
-def _united(parents: Places, distances: NDArray[np.uint16], one: int, other: int) -> int:
+def _united(parents: Places, distances: NDArray[np.uint16], one: np.uint64, other: np.uint64) -> np.uint64:
     """Hang the smaller of two roots below the larger one, and return that."""
     if one == other:
         return one

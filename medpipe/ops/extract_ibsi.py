@@ -15,6 +15,7 @@ from medpipe.errors import ConfigError
 from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
 from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
 from medpipe.kernels.resample import SPLINE_PAD
+from medpipe.kernels.sums import mean_of
 from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
@@ -161,7 +162,8 @@ class Ibsi:
         """Columns in the order of the standard, whatever the order of ``families``."""
         asked = (family for family in FAMILIES if family in self.families)
         columns = (column for family in asked for column in columns_of(family, self.aggregations))
-        own = tuple(self._volume_levels.column(column) for column in columns)
+        levels = self._volume_levels
+        own = tuple(levels.column(column) for column in columns)
         if not self.filters:
             return own
         return own + response_maps.columns_of_maps(self.filters, self.on_maps.columns)
@@ -213,31 +215,32 @@ class Ibsi:
         after = roi.voxels_after(geometry, self.resample_mm)
         uses_splines = self.resample_mm is not None and self.order == 3
         splines = 3 * 8 * (z + 2 * SPLINE_PAD) * y * x if uses_splines else 0
-        # The image in float64 and both masks; re-segmentation by outliers takes two more images.
-        held = 10 * after
-        steps = [splines + 13 * after, held + (26 * after if self.outlier_sigma is not None else 10 * after)]
+        # The image in float32 and both masks; re-segmentation by outliers takes the region's intensities.
+        held = 6 * after
+        steps = [splines + 13 * after, held + (8 * after if self.outlier_sigma is not None else 4 * after)]
         if "statistics" in self.families:
-            steps.append(held + 22 * after)
+            # Sorted intensities, and in float64 where zeros are among the percentiles.
+            steps.append(held + 14 * after)
         if "local_intensity" in self.families:
-            steps.append(held + 16 * after + 35 * roi.voxels_around(geometry, self.resample_mm, local_intensity.reach))
+            steps.append(held + 6 * after + 24 * roi.voxels_in_reach(geometry, self.resample_mm, local_intensity.reach))
         if "intensity_histogram" in self.families:
-            steps.append(held + 26 * after)
+            steps.append(held + 12 * after + _COUNTED_BYTES)
         if "intensity_volume_histogram" in self.families:
-            steps.append(held + 42 * after)
+            steps.append(held + 16 * after)
         if not {"morphology", "enclosing"}.isdisjoint(self.families):
             # The mesh follows the surface.
-            steps.append(held + 20 * after + 5000 * int(after ** (2 / 3)))
+            steps.append(held + 10 * after + 5000 * int(after ** (2 / 3)))
         if "morphology" in self.families:
             # The transforms fill twice the box on each axis.
-            steps.append(held + 16 * after + 135 * min(after, self.autocorrelation_voxels))
+            steps.append(held + 8 * after + 151 * min(after, self.autocorrelation_voxels))
         if self._has_texture:
-            steps.append(held + 26 * after)
+            steps.append(held + 20 * after)
         if not TEXTURE.isdisjoint(set(self.families) - {"glcm"}):
             # Ranks, zones and distances, and what the matrices take: of these the lengths of runs
             # go back a slice, in 13 directions.
             _, y, x = shape = roi.shape_after(geometry, self.resample_mm)
             a_level = 60 * (max(shape) + 2) + 4 * math.isqrt(2 * after) + 300
-            steps.append(held + 14 * after + 104 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
+            steps.append(held + 14 * after + 52 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
         if "glcm" in self.families:
             steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
         if self.filters and (self.resample_mm is None or geometry.spacing_mm is not None):
@@ -275,7 +278,7 @@ class Ibsi:
             on_map = response_maps.on_map(measured, one)
             if on_map is not None:
                 values |= response_maps.named_values(one, self.on_maps._measured(on_map))
-        return {name: values[name] if math.isfinite(values[name]) else math.nan for name in names}
+        return {name: value if math.isfinite(value := values[name]) else math.nan for name in names}
 
     def _measured(self, measured: roi.Roi) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -287,7 +290,7 @@ class Ibsi:
         return values
 
     def _statistics(self, measured: roi.Roi) -> dict[str, float]:
-        found = statistics.intensity_statistics(measured.image[measured.intensity])
+        found = statistics.intensity_statistics(measured.values)
         return {column_name("stat", key, ""): value for key, value in found.items()}
 
     def _morphology(self, measured: roi.Roi) -> dict[str, float]:
@@ -302,7 +305,7 @@ class Ibsi:
             spacing_mm=spacing_mm,
             autocorrelation=measured.image.size <= self.autocorrelation_voxels,
         )
-        found["integ_int"] = found["volume"] * float(measured.image[measured.intensity].mean())
+        found["integ_int"] = found["volume"] * mean_of(measured.values)
         return {column_name("morph", key, ""): value for key, value in found.items()}
 
     def _enclosing(self, measured: roi.Roi) -> dict[str, float]:
@@ -320,16 +323,18 @@ class Ibsi:
         return {column_name("loc", key, ""): value for key, value in found.items()}
 
     def _intensity_histogram(self, measured: roi.Roi) -> dict[str, float]:
-        found = intensity_histogram.histogram_features(self._levels(measured.image[measured.intensity]))
+        found = intensity_histogram.histogram_features(self._levels(measured.values))
         return {column_name("ih", key, ""): value for key, value in found.items()}
 
     def _intensity_volume_histogram(self, measured: roi.Roi) -> dict[str, float]:
-        found = self._volume_levels.features(measured.image[measured.intensity])
+        found = self._volume_levels.features(measured.values)
         return {column_name("ivh", key, ""): value for key, value in found.items()}
 
     def _texture(self, measured: roi.Roi) -> dict[str, float]:
-        levels = np.zeros(measured.image.shape, dtype=np.int64)
-        levels[measured.intensity] = self._levels(measured.image[measured.intensity])
+        of_voxels = self._levels(measured.values)
+        levels = np.zeros(measured.image.shape, dtype=of_voxels.dtype)
+        levels[measured.intensity] = of_voxels
+        del of_voxels
         ranks = ranks_of(levels)
         del levels
         ways = ways_of(self.aggregations)
@@ -347,7 +352,7 @@ class Ibsi:
             values |= _named("ngtdm", around.tone) | _named("ngldm", around.dependence)
         return values
 
-    def _levels(self, values: Values) -> NDArray[np.int64]:
+    def _levels(self, values: Values) -> NDArray[np.integer[Any]]:
         return self._grey_levels.of(values)
 
     def _most_levels(self, voxels: int) -> int:
@@ -358,6 +363,9 @@ class Ibsi:
             most = min(most, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
         return most
 
+
+_COUNTED_BYTES = 10 * 2**20
+"""What the levels that are counted at a time take."""
 
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "statistics": Ibsi._statistics,

@@ -8,6 +8,7 @@ A family is one entry of :data:`FAMILIES`; a texture family of its own kernel is
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal, NamedTuple
 
 from medpipe.kernels import glrlm, neighbours, zones
@@ -239,6 +240,7 @@ BINNED_FAMILIES: frozenset[Family] = TEXTURE | {"intensity_histogram"}
 """Families measured on grey levels."""
 
 
+@cache
 def columns_of(family: Family, aggregations: tuple[Aggregation, ...]) -> tuple[Column, ...]:
     """Return the columns of a family, aggregation by aggregation where it has them."""
     prefix, features = FAMILIES[family]

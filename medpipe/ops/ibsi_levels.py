@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,13 @@ from numpy.typing import NDArray
 from medpipe.kernels import discretise, intensity_volume
 from medpipe.types import Column
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating[Any]]
+
+_BLOCK = 1 << 16
+"""Values whose levels are made at a time."""
+
+_SHORT = 1 << 16
+"""Levels that are held in 16 bits are below this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +58,21 @@ class Levels:
         """Return the lower end of the first bin of one width."""
         return float(values.min()) if self.limits is None else self.limits[0]
 
-    def of(self, values: Values) -> NDArray[np.int64]:
-        """Return the level of each value, from 1."""
-        levels: NDArray[np.int64]
-        if self.bins is not None:
-            levels = discretise.fixed_bin_number(values, bins=self.bins)
-        else:
-            assert self.width is not None
-            levels = discretise.fixed_bin_size(values, width=self.width, low=self.start(values))
+    def of(self, values: Values) -> NDArray[np.integer[Any]]:
+        """Return the level of each value, from 1, in the narrowest integer that holds the highest."""
+        made = self._made(values)
+        highest = int(made(values.max(keepdims=True))[0])
+        levels = np.empty(values.shape, dtype=np.uint16 if 0 <= highest < _SHORT else np.int64)
+        for at in range(0, values.size, _BLOCK):
+            levels[at : at + _BLOCK] = made(values[at : at + _BLOCK])
         return levels
+
+    def _made(self, values: Values) -> Callable[[Values], NDArray[np.int64]]:
+        if self.bins is not None:
+            ends = float(values.min()), float(values.max())
+            return partial(discretise.fixed_bin_number, bins=self.bins, ends=ends)
+        assert self.width is not None
+        return partial(discretise.fixed_bin_size, width=self.width, low=self.start(values))
 
 
 @dataclass(frozen=True, slots=True)

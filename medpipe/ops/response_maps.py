@@ -105,10 +105,7 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     part = roi.widened(measured.box, (max(shape),) * 3 if context is None else context, shape)
     data = measured.around[part].astype(np.float32)
     whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
-    z, y, x = (
-        slice(side.start - wide.start, side.stop - wide.start) for side, wide in zip(measured.box, part, strict=True)
-    )
-    response = one(whole).data[z, y, x].astype(np.float64)
+    response = one(whole).data[roi.shifted(measured.box, part)].astype(np.float64)
     intensity = measured.intensity & np.isfinite(response)
     if not intensity.any():
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from medpipe.errors import Rejected
 from medpipe.kernels import resample
 from medpipe.kernels.grid import GridAxis
+from medpipe.kernels.sums import mean_and_deviation
 from medpipe.types import Array, Geometry, Region, Volume
 from medpipe.xp import backend_of, to_numpy
 
 Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
 
 # A cubic spline sees the whole line, but at 16 voxels its weight is below 1e-9.
 _CONTEXT_VOXELS = {1: 1, 3: 16}
@@ -34,22 +37,28 @@ class Roi:
 
     Attributes
     ----------
-    image : array of float64 (z, y, x)
+    image : array of float32 or float64 (z, y, x)
     morphological, intensity : array of bool (z, y, x)
         The region, and the part of it that re-segmentation left. Neither is empty.
     spacing_mm : (float, float, float) or None
-    around : array of float64 (z, y, x)
+    around : array like ``image`` (z, y, x)
         The image with as much of what lies around the region as the chain asked for.
     box : three slices
         Where ``image`` lies in ``around``.
     """
 
-    image: NDArray[np.float64]
+    image: Floats
     morphological: Bools
     intensity: Bools
     spacing_mm: Spacing | None
-    around: NDArray[np.float64]
+    around: Floats
     box: Box
+
+    @property
+    def values(self) -> Floats:
+        """The intensities of ``intensity`` in C order: made anew each time."""
+        values: Floats = self.image[self.intensity]
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +90,8 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
     """
     check_grid(volume, region)
     spacing_mm = volume.geometry.spacing_mm
-    box = region.bits.box
-    if box is None:
+    box = inside = region.bits.box
+    if box is None or inside is None:
         return None
     if chain.around_mm and spacing_mm is not None:
         # A resampled mask may reach one voxel farther than its source.
@@ -91,19 +100,21 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
     box = widened(box, _context(volume.geometry, chain), volume.geometry.spatial_shape)
     if chain.resample_mm is None:
         image = to_numpy(volume.data[box])
-        mask = region.bits.within(box)
+        mask = region.bits.inside
+        inner = shifted(inside, box)
     else:
         target_mm = _target_mm(volume.geometry, chain.resample_mm)
         image, mask = _resampled(volume, region, box, chain.order, target_mm)
         spacing_mm = target_mm
-    image = image.astype(np.float64)
+        left = bounding_box(mask)
+        if left is None:
+            return None
+        inner, mask = left, np.ascontiguousarray(mask[left])
+    image = image.astype(_float_of(image.dtype), copy=False)
     if chain.rounded:
-        np.rint(image, out=image)
-    inner = bounding_box(mask)
-    if inner is None:
-        return None
+        image = np.rint(image)
     around = image
-    image, mask = image[inner], mask[inner]
+    image = image[inner]
     intensity = resegmented(image, mask, limits=chain.limits, outlier_sigma=chain.outlier_sigma)
     if not intensity.any():
         return None
@@ -111,20 +122,27 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
 
 
 def resegmented(
-    image: NDArray[np.float64], mask: Bools, *, limits: tuple[float, float] | None, outlier_sigma: float | None
+    image: Floats, mask: Bools, *, limits: tuple[float, float] | None, outlier_sigma: float | None
 ) -> Bools:
     """Return the voxels of a mask with a finite intensity within limits and near the mean.
 
     Mean and standard deviation (population) are those of all voxels of the mask, before the
     range takes effect (IBSI codes USB3 and 7ACA).
     """
-    kept: Bools = mask & np.isfinite(image)
-    values = image[kept]
-    # Equal values have no outliers, though their mean may differ from them in the last bit.
-    if outlier_sigma is not None and values.size and values.min() < values.max():
-        kept = kept & (np.abs(image - values.mean()) <= outlier_sigma * values.std())
+    kept: Bools = np.isfinite(image)
+    kept &= mask
+    # wide numbers beside an image that may be narrow: it is compared as it would be in float64
+    if outlier_sigma is not None:
+        values = image[kept]
+        # Equal values have no outliers, though their mean may differ from them in the last bit.
+        if values.size and values.min() < values.max():
+            mean, deviation = mean_and_deviation(values)
+            for z, plane in enumerate(image):
+                kept[z] &= np.abs(plane - np.float64(mean)) <= np.float64(outlier_sigma * deviation)
     if limits is not None:
-        kept = kept & (image >= limits[0]) & (image <= limits[1])
+        low, high = np.asarray(limits, dtype=np.float64)
+        for z, plane in enumerate(image):
+            kept[z] &= (plane >= low) & (plane <= high)
     return kept
 
 
@@ -148,6 +166,12 @@ def widened(box: Box, voxels: tuple[int, int, int], shape: tuple[int, int, int])
         slice(max(side.start - more, 0), min(side.stop + more, size))
         for side, more, size in zip(box, voxels, shape, strict=True)
     )
+    return z, y, x
+
+
+def shifted(box: Box, outer: Box) -> Box:
+    """Return where a box lies within one around it."""
+    z, y, x = (slice(side.start - other.start, side.stop - other.start) for side, other in zip(box, outer, strict=True))
     return z, y, x
 
 
@@ -184,15 +208,24 @@ def shape_after(geometry: Geometry, resample_mm: Spacing | None) -> tuple[int, i
     return z, y, x
 
 
-def voxels_around(
+def voxels_in_reach(
     geometry: Geometry, resample_mm: Spacing | None, reach: Callable[[Spacing], tuple[int, int, int]]
 ) -> int:
-    """Return the number of voxels of the resampled volume with so many voxels around it; 0 without spacing."""
+    """Return the number of voxels of as many slices of the resampled volume as something reaches; 0 without spacing.
+
+    Slices have so many voxels around them as it reaches.
+    """
     if geometry.spacing_mm is None:
         return 0
     target_mm = geometry.spacing_mm if resample_mm is None else _target_mm(geometry, resample_mm)
     grid = _whole_grid(geometry, target_mm)
-    return math.prod(axis.count + 2 * more for axis, more in zip(grid, reach(target_mm), strict=True))
+    z, y, x = reach(target_mm)
+    return (2 * z + 1) * (grid[1].count + 2 * y) * (grid[2].count + 2 * x)
+
+
+def _float_of(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """Return the narrowest of float32 and float64 that holds every value of a type."""
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
 def _target_mm(geometry: Geometry, resample_mm: Spacing) -> Spacing:

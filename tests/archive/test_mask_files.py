@@ -138,8 +138,8 @@ def test_other_steps_and_other_angles_are_refused():
 def test_what_is_no_mask_is_told():
     many = np.arange(7 * 6 * 5 * 2, dtype=np.int16).reshape(14, 6, 5)[:7] + 300
     assert masks_of(nifti(many)).problems == ()
-    big = nib.Nifti1Image(np.arange(1000, dtype=np.int16).reshape(10, 10, 10), AFFINE)
-    geometry = read(nifti(voxels((10, 10, 10))))[2].geometry
+    big = nib.Nifti1Image(np.arange(4913, dtype=np.int16).reshape(17, 17, 17), AFFINE)
+    geometry = read(nifti(voxels((17, 17, 17))))[2].geometry
     assert masks_of(nifti(np.asanyarray(big.dataobj)), geometry).problems == ("E_LABELS",)
     assert masks_of(nifti(voxels(SHAPE, np.float32))).problems == ("E_LABELS",)
     assert masks_of(nifti(labelled(), sform_code=0)).problems == ("E_GRID",)
@@ -218,3 +218,12 @@ def test_identity_is_the_place():
     assert identity(dicom) is dicom
     assert local_uid("a", "b") != local_uid("ab")
     assert len(local_uid("a")) <= 64
+
+
+def test_a_label_for_each_of_a_thousand_lesions():
+    labels = np.random.default_rng(8).permutation(1800).reshape(10, 12, 15).astype(np.int16)
+    found = masks_of(nifti(labels), read(nifti(voxels((10, 12, 15))))[2].geometry)
+    where = placed(labels, AFFINE)[0]
+    assert [region.label for region in found.regions] == list(range(1, 1800))
+    for region in found.regions[::50]:
+        np.testing.assert_array_equal(region.mask, where == region.label)

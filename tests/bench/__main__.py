@@ -11,7 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medpipe.engine.numeric import restart_pinned
-from tests.bench import chain, denoise, engines, headers, radiomics, records, scans, stacks, texture, volumes, whole
+from tests.bench import (
+    chain,
+    denoise,
+    engines,
+    features,
+    headers,
+    radiomics,
+    records,
+    scans,
+    stacks,
+    texture,
+    volumes,
+    whole,
+)
 from tests.bench.machine import copy_bytes_per_s, describe, machine
 from tests.bench.paired import ROUNDS, Bench, Figure, Skipped, line, measure
 
@@ -22,6 +35,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "chain": chain.benches,
     "texture": texture.benches,
     "radiomics": radiomics.benches,
+    "features": features.benches,
     "headers": headers.benches,
     "scan": scans.benches,
     "stacks": stacks.benches,

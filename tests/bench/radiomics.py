@@ -1,7 +1,7 @@
 """IBSI features of regions of three sizes.
 
-No peer: pyradiomics is not among the locked requirements, so these figures are absolute. What
-is checked is that every round gives the same bits and no feature of the full set is missing.
+These figures are absolute; :mod:`tests.bench.features` has the peers. What is checked is that
+every round gives the same bits and no feature of the full set is missing.
 """
 
 from __future__ import annotations

@@ -118,3 +118,11 @@ def test_voxels_without_a_neighbour_have_a_dependence_but_no_tone() -> None:
 def test_an_empty_region_has_no_neighbours() -> None:
     found = neighbours.neighbour_features(ranks_of(np.zeros((2, 3, 4), dtype=int)), ways=WAYS)
     assert all(math.isnan(value) for part in found for way in WAYS for value in part[way].values())
+
+
+def test_levels_of_which_a_neighbourhood_does_not_fit_32_bits() -> None:
+    levels = np.random.default_rng(2).integers(1, 5, (3, 4, 5))
+    low, high = (neighbours.neighbour_features(ranks_of(levels + more), ways=("3D",)) for more in (0, 50_000_000))
+    assert high.dependence["3D"]["hde"] == low.dependence["3D"]["hde"]
+    assert high.tone["3D"]["coarseness"] == pytest.approx(low.tone["3D"]["coarseness"], rel=1e-6)
+    assert high.tone["3D"]["contrast"] == pytest.approx(low.tone["3D"]["contrast"], rel=1e-6)

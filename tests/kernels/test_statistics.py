@@ -60,3 +60,19 @@ def test_a_ratio_over_zero_is_nan() -> None:
     found = intensity_statistics(np.array([-1.0, 1.0]))
     assert math.isnan(found["cov"])
     assert math.isnan(found["qcod"])
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 10, 11, 41, 1000, 70_001])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_percentiles_and_moments_are_those_of_numpy_to_the_last_bit(size, dtype):
+    rng = np.random.default_rng(size)
+    for values in (rng.normal(40, 60, size).astype(dtype), np.rint(rng.normal(0, 2, size)).astype(dtype)):
+        found, wide = intensity_statistics(values), values.astype(np.float64)
+        percentiles = np.percentile(wide, [0.0, 10.0, 50.0, 90.0, 100.0])
+        given = np.array([found[name] for name in ("min", "p10", "median", "p90", "max")])
+        # the same zero, too
+        assert given.tobytes() == percentiles.tobytes()
+        assert found["mean"] == (wide.mean() if np.ptp(wide) else wide[0])
+        assert found["var"] == ((wide - found["mean"]) ** 2).mean()
+        assert found["energy"] == (wide**2).sum()
+        assert found["medad"] == np.abs(wide - found["median"]).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,18 @@ from medpipe.archive.other.identity import stem_of
 from medpipe.archive.other.nrrd import Segment, segments_of
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
+from medpipe.kernels.label_boxes import label_boxes
 from medpipe.types import Geometry
 
-MOST_LABELS: Final = 256
+MOST_LABELS: Final = 4096
+"""Values beyond which a file is no mask: a lesion each may be thousands, an image has more."""
+
 _MOST_LABEL: Final = 1 << 31
 _TOLERANCE_STEPS: Final = 0.01
 """How far a voxel of the mask may lie from one of the image, in steps of the image's grid."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Box = tuple[slice, slice, slice]
 
 
 def read_masks(header: Header, data: bytes, geometry: Geometry) -> list[Drawn]:
@@ -61,14 +64,27 @@ def read_masks(header: Header, data: bytes, geometry: Geometry) -> list[Drawn]:
     if not segments:
         chosen = [Segment(label, 0, "") for label in header.labels or _labels(values)]
     stem = stem_of(header.path).rpartition("/")[2]
+    # each label is cut out of its own box: thousands of them would else each pass over the image
+    boxes = {
+        layer: label_boxes(layers[layer], tuple(one.label for one in chosen if one.layer == layer))
+        for layer in sorted({one.layer for one in chosen})
+    }
     return [
         Drawn(
             name=f"{stem} {label} {name}".rstrip(),
-            bits=Bits.of(_laid(layers[layer] == label, steps, offset, geometry)),
+            bits=_laid(layers[layer], label, boxes[layer].get(label), _Place(steps, offset, geometry.spatial_shape)),
             number=label,
         )
         for label, layer, name in chosen
     ]
+
+
+class _Place(NamedTuple):
+    """How an index (x, y, z) of a mask becomes one of the image, and the image's shape (z, y, x)."""
+
+    steps: Array
+    offset: Array
+    shape: tuple[int, int, int]
 
 
 def _lattice(mask: Array, image: Array, sides: tuple[int, ...]) -> tuple[Array, Array]:
@@ -115,21 +131,18 @@ def _labels(values: Array) -> tuple[int, ...]:
     return tuple(sorted(found - {0}))
 
 
-def _laid(mask: Mask, steps: Array, offset: Array, geometry: Geometry) -> Mask:
-    """Return a mask (z, y, x) in the image's order of axes and at its place in the image."""
+def _laid(values: Array, label: int, box: Box | None, place: _Place) -> Bits:
+    """Return where a label is in a box, in the image's order of axes and at its place in the image."""
+    if box is None:
+        return Bits.of(np.zeros((0, 0, 0), dtype=np.bool_), shape=place.shape)
     # which axis of the mask runs along each axis (x, y, z) of the image, and in which direction
-    along = np.abs(steps).argmax(axis=1)
-    signs = steps[np.arange(3), along]
-    turned = mask.transpose(2, 1, 0).transpose(tuple(along))
+    along = np.abs(place.steps).argmax(axis=1)
+    signs = place.steps[np.arange(3), along]
+    turned = (values[box] == label).transpose(2, 1, 0).transpose(tuple(along))
     turned = turned[tuple(slice(None, None, int(sign)) for sign in signs)]
-    begin = np.where(signs > 0, offset, offset - np.array(turned.shape) + 1)
-    whole = np.array(geometry.spatial_shape[::-1])
-    low, high = np.maximum(begin, 0), np.minimum(begin + np.array(turned.shape), whole)
-    laid = np.zeros(geometry.spatial_shape, dtype=np.bool_)
-    if (low < high).all():
-        here = tuple(slice(first, last) for first, last in zip(low, high, strict=True))
-        there = tuple(slice(first - start, last - start) for first, last, start in zip(low, high, begin, strict=True))
-        laid.transpose(2, 1, 0)[here] = turned[there]
-    if np.count_nonzero(laid) != np.count_nonzero(mask):
+    first = place.steps @ np.array([side.start for side in box[::-1]]) + place.offset
+    begin = np.where(signs > 0, first, first - np.array(turned.shape) + 1)
+    if (begin < 0).any() or (begin + np.array(turned.shape) > place.shape[::-1]).any():
         raise Rejected("E_GRID")
-    return laid
+    z, y, x = (int(start) for start in begin[::-1])
+    return Bits.of(turned.transpose(2, 1, 0), start=(z, y, x), shape=place.shape)
