@@ -231,9 +231,20 @@ def _vertices(mask: Array) -> Ints:
     return np.concatenate(found)
 
 
+def _ordered(points: Ints) -> Ints:
+    """Return points by their first coordinate, then by the second, then by the third."""
+    low, spans = points.min(axis=0), np.ptp(points, axis=0) + 1
+    key = ((points[:, 0] - low[0]) * spans[1] + points[:, 1] - low[1]) * spans[2] + points[:, 2] - low[2]
+    key.sort()
+    rest, x = np.divmod(key, spans[2])
+    z, y = np.divmod(rest, spans[1])
+    ordered: Ints = np.column_stack((z, y, x)) + low
+    return ordered
+
+
 def _ends_of_lines(points: Ints) -> Floats:
     """Return the first and last point of each line along x: the corners of the hull are among them."""
-    ordered = points[np.lexsort((points[:, 2], points[:, 1], points[:, 0]))]
+    ordered = _ordered(points)
     changes = np.any(ordered[1:, :2] != ordered[:-1, :2], axis=1)
     is_end = np.concatenate([[True], changes]) | np.concatenate([changes, [True]])
     ends: Floats = ordered[is_end].astype(np.float64)
@@ -250,7 +261,7 @@ def widest_in_planes(points: Ints, /, *, u_mm: float, v_mm: float) -> float:
     u_mm, v_mm : float
         A step of u and of v, mm.
     """
-    ordered = points[np.lexsort((points[:, 2], points[:, 1], points[:, 0]))]
+    ordered = _ordered(points)
     widest: float = _widest(np.ascontiguousarray(ordered), u_mm, v_mm)
     return widest
 

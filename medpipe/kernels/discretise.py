@@ -138,4 +138,8 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
         low, high = low - 0.5, high + 0.5
     edges = xp.linspace(low, high, bins + 1)
     edges[-1] += 1.0
-    return xp.minimum(xp.searchsorted(edges, values, side="right"), bins)
+    levels = xp.clip(((values - low) / (high - low) * bins).astype(xp.int64), 0, bins - 1)
+    # a quotient may round to the other side of an edge
+    levels += values >= edges[levels + 1]
+    levels -= values < edges[levels]
+    return xp.minimum(levels + 1, bins)

@@ -97,7 +97,7 @@ def pair_matrices(
     for first in range(0, len(steps), together):
         some = steps[first : first + together]
         counts = np.zeros((len(some), n_levels, n_levels), dtype=np.uint32)
-        _count(padded.reshape(-1), some, counts)
+        _count(padded.reshape(-1), some.astype(np.uint64), counts)
         for matrix in counts:
             yield matrix + matrix.T if symmetric else matrix
 
@@ -113,7 +113,10 @@ def _maximal_correlation(p: Floats, *, symmetric: bool) -> float:
     if len(p) < 2:
         return 1.0
     x, y = p.sum(axis=1), p.sum(axis=0)
-    scaled = p[np.ix_(x > 0.0, y > 0.0)] / np.sqrt(np.outer(x[x > 0.0], y[y > 0.0]))
+    if not (x.all() and y.all()):
+        # levels that no pair of this direction has
+        p, x, y = p[np.ix_(x > 0.0, y > 0.0)], x[x > 0.0], y[y > 0.0]
+    scaled = p / np.sqrt(np.outer(x, y))
     if min(scaled.shape) < 2:
         return 0.0
     if symmetric:
@@ -125,13 +128,14 @@ def _maximal_correlation(p: Floats, *, symmetric: bool) -> float:
 
 @njit(cache=True, nogil=True)
 def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Matrices) -> None:
-    for place in range(padded.size):
-        here = padded[place]
+    for at in range(padded.size):
+        place = np.uint64(at)
+        here = np.uint64(padded[place])
         if here > 0:
-            for direction in range(steps.size):
-                there = padded[place + steps[direction]]
+            for direction in range(np.uint64(steps.size)):
+                there = np.uint64(padded[place + steps[direction]])
                 if there > 0:
-                    counts[direction, here - 1, there - 1] += 1
+                    counts[direction, here - np.uint64(1), there - np.uint64(1)] += 1
 
 
 @njit(cache=True, nogil=True)

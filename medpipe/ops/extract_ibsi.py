@@ -245,9 +245,10 @@ class Ibsi:
             steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
         if self.filters and (self.resample_mm is None or geometry.spacing_mm is not None):
             whole = roi.geometry_after(geometry, self.resample_mm)
-            steps += [held + 12 * after + one.memory(whole) for one in self.filters]
-            steps.append(held + self.on_maps.memory(whole))
-        return max(steps) + 2**22
+            # An image in float64 is made narrow for a filter; a map is held with a mask of its own.
+            steps += [held + 4 * after + one.memory(whole) for one in self.filters]
+            steps.append(held + 5 * after + self.on_maps.memory(whole) - _BESIDE_BYTES)
+        return max(steps) + _BESIDE_BYTES
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN if nothing of the region is left.
@@ -366,6 +367,9 @@ class Ibsi:
 
 _COUNTED_BYTES = 10 * 2**20
 """What the levels that are counted at a time take."""
+
+_BESIDE_BYTES = 2**22
+"""What does not grow with the image."""
 
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "statistics": Ibsi._statistics,

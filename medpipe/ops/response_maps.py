@@ -103,9 +103,9 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     context = one.context(Geometry(shape=shape, spacing_mm=measured.spacing_mm))
     # the part of the image that this filter needs; its ends are those of the image where it has any
     part = roi.widened(measured.box, (max(shape),) * 3 if context is None else context, shape)
-    data = measured.around[part].astype(np.float32)
+    data = measured.around[part].astype(np.float32, copy=False)
     whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
-    response = one(whole).data[roi.shifted(measured.box, part)].astype(np.float64)
+    response = one(whole).data[roi.shifted(measured.box, part)]
     intensity = measured.intensity & np.isfinite(response)
     if not intensity.any():
         return None

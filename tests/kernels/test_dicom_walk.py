@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medpipe.kernels import dicom_walk as walk
+from medpipe.kernels.dicom_records import AT
 from tests.archive.conftest import make_slice, to_bytes
 
 WANTED = {0x00080016: walk.LEAF, 0x00100020: walk.LEAF, 0x00200013: walk.VARYING, 0x00281053: walk.SELDOM + 1}
@@ -79,7 +80,7 @@ def test_what_comes_after_a_sequence_is_found(walker, sequence):
     data = META + sequence + element(0x00200013, b"IS", b"7 ")
     found = walker.file(data, len(data))
     assert found[walk.STATUS] == walk.COMPLETE
-    assert walker.records(found[walk.RECORDS])[-1][walk.AT] == len(data) - 2
+    assert walker.records(found[walk.RECORDS])[-1][AT] == len(data) - 2
 
 
 @pytest.mark.parametrize(
