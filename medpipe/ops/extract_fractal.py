@@ -60,7 +60,7 @@ class Fractal(Unstandardized):
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume: image and masks, least and greatest of cells."""
-        return 44 * roi.voxels_after(geometry, self.resample_mm) + 2**20
+        return 30 * roi.voxels_after(geometry, self.resample_mm) + 2**20
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN if nothing of the region is left.

@@ -99,7 +99,7 @@ class Haralick:
             levels = min(levels, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
         matrices = 13 * levels**2
         cells = min(matrices, max(2**18, levels**2), 26 * 13 * after)
-        return max(44 * after, 14 * after + 2 * padded + 5 * matrices + 100 * cells) + 2**21
+        return max(22 * after, 8 * after + 2 * padded + 5 * matrices + 100 * cells) + 2**21
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN if nothing of the region is left.
