@@ -123,7 +123,7 @@ def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: D
         Symmetric counts: each pair is counted from both its ends.
     """
     counts: Counts = np.zeros((len(directions), n_levels, n_levels), dtype=np.uint32)
-    _count(padded.reshape(-1), steps_in(padded.shape, directions).astype(np.uint64), counts)
+    count_pairs(padded.reshape(-1), steps_in(padded.shape, directions).astype(np.uint64), counts)
     for matrix in counts:
         np.add(matrix, matrix.T.copy(), out=matrix)
     return counts
@@ -199,7 +199,8 @@ class _Cells(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _count(padded: NDArray[np.uint16], steps: Steps, counts: Counts) -> None:
+def count_pairs(padded: NDArray[np.uint16], steps: Steps, counts: Counts) -> None:
+    """Count, for each step in memory, how often a rank (from 1) has another one there; 0 is no voxel."""
     for at in range(padded.size):
         # unsigned: an index that may be below 0 costs a test each time
         place = np.uint64(at)

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.glcm import count_pairs
 from medpipe.kernels.ranks import Directions, steps_in
 
 Floats = NDArray[np.float64]
@@ -97,7 +98,7 @@ def pair_matrices(
     for first in range(0, len(steps), together):
         some = steps[first : first + together]
         counts = np.zeros((len(some), n_levels, n_levels), dtype=np.uint32)
-        _count(padded.reshape(-1), some.astype(np.uint64), counts)
+        count_pairs(padded.reshape(-1), some.astype(np.uint64), counts)
         for matrix in counts:
             yield matrix + matrix.T if symmetric else matrix
 
@@ -124,18 +125,6 @@ def _maximal_correlation(p: Floats, *, symmetric: bool) -> float:
     else:
         values = np.sort(np.linalg.svd(scaled, compute_uv=False))
     return float(values[-2])
-
-
-@njit(cache=True, nogil=True)
-def _count(padded: NDArray[np.uint16], steps: NDArray[np.int64], counts: Matrices) -> None:
-    for at in range(padded.size):
-        place = np.uint64(at)
-        here = np.uint64(padded[place])
-        if here > 0:
-            for direction in range(np.uint64(steps.size)):
-                there = np.uint64(padded[place + steps[direction]])
-                if there > 0:
-                    counts[direction, here - np.uint64(1), there - np.uint64(1)] += 1
 
 
 @njit(cache=True, nogil=True)

@@ -7,21 +7,20 @@ answered to a tile made by a formula when it was packaged, asked again each time
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from medpipe.contracts.networks import NetworkFacts, Tile
 from medpipe.errors import ConfigError, IntegrityError, Rejected
-from medpipe.keys import bytes_digest, canonical, digest
+from medpipe.keys import canonical
 from medpipe.models.network_card import NetworkCard
 from medpipe.models.onnx_file import check_file
-from medpipe.models.package import CARD_FILE, MAX_CARD_BYTES
+from medpipe.models.packed import CARD_FILE, Packed
 
 NETWORK_FILE = "model.onnx"
 
@@ -37,7 +36,7 @@ _QUIET = 4
 
 
 @dataclass(frozen=True)
-class NetworkPackage:
+class NetworkPackage(Packed):
     """A network's files.
 
     Attributes
@@ -46,16 +45,8 @@ class NetworkPackage:
         Exactly ``model.onnx`` and ``card.json``.
     """
 
-    files: Mapping[str, bytes]
-
-    def __post_init__(self) -> None:
-        if set(self.files) != {NETWORK_FILE, CARD_FILE}:
-            raise ConfigError(f"a packaged network holds {NETWORK_FILE} and {CARD_FILE}, and nothing else")
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest over the names and contents of the files."""
-        return digest({name: bytes_digest(data) for name, data in self.files.items()})
+    what: ClassVar[str] = "a packaged network"
+    model_file: ClassVar[str] = NETWORK_FILE
 
     @cached_property
     def card(self) -> NetworkCard:
@@ -66,13 +57,7 @@ class NetworkPackage:
         ConfigError
             If the card cannot be read or a field of it is wrong.
         """
-        if len(self.files[CARD_FILE]) > MAX_CARD_BYTES:
-            raise ConfigError(f"{CARD_FILE}: larger than {MAX_CARD_BYTES} bytes")
-        try:
-            value = json.loads(self.files[CARD_FILE])
-        except (ValueError, RecursionError):
-            raise ConfigError(f"{CARD_FILE}: not JSON") from None
-        return NetworkCard.from_json(value)
+        return NetworkCard.from_json(self.read_card())
 
 
 def is_network(files: Mapping[str, bytes]) -> bool:

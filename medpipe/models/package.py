@@ -8,36 +8,32 @@ scikit-learn is accepted if, and only if, it still gives the same answers.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from medpipe.errors import ConfigError, IntegrityError, SecurityError
-from medpipe.keys import bytes_digest, canonical, digest
+from medpipe.keys import canonical
 from medpipe.models import skops_file
 from medpipe.models.card import ModelCard, Proof
+from medpipe.models.packed import CARD_FILE, Packed
 from medpipe.models.score import SklearnScorer, predict
 
 MODEL_FILE = "model.skops"
-CARD_FILE = "card.json"
-MAX_CARD_BYTES = 8 * 2**20
-"""Largest card read."""
 
 PROOF_TOLERANCE = 1e-9
 """Largest difference of a proof row's answer, relative above 1."""
 
 
 @dataclass(frozen=True)
-class Package:
+class Package(Packed):
     """A model's files.
 
     Attributes
@@ -46,16 +42,8 @@ class Package:
         Exactly ``model.skops`` and ``card.json``.
     """
 
-    files: Mapping[str, bytes]
-
-    def __post_init__(self) -> None:
-        if set(self.files) != {MODEL_FILE, CARD_FILE}:
-            raise ConfigError(f"a model package holds {MODEL_FILE} and {CARD_FILE}, and nothing else")
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest over the names and contents of the files."""
-        return digest({name: bytes_digest(data) for name, data in self.files.items()})
+    what: ClassVar[str] = "a model package"
+    model_file: ClassVar[str] = MODEL_FILE
 
     @cached_property
     def card(self) -> ModelCard:
@@ -66,13 +54,7 @@ class Package:
         ConfigError
             If the card cannot be read or a field of it is wrong.
         """
-        if len(self.files[CARD_FILE]) > MAX_CARD_BYTES:
-            raise ConfigError(f"{CARD_FILE}: larger than {MAX_CARD_BYTES} bytes")
-        try:
-            value = json.loads(self.files[CARD_FILE])
-        except (ValueError, RecursionError):
-            raise ConfigError(f"{CARD_FILE}: not JSON") from None
-        return ModelCard.from_json(value)
+        return ModelCard.from_json(self.read_card())
 
 
 def pack(estimator: Any, card: ModelCard) -> Package:

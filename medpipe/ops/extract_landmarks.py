@@ -14,13 +14,14 @@ from medpipe.ops import roi
 from medpipe.ops.normalize.foreground import foreground_of, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
+from medpipe.ops.unstandardized import Unstandardized
 from medpipe.types import Column, Geometry, Region, Volume
 from medpipe.xp import backend_of
 
 
 @register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Landmarks:
+class Landmarks(Unstandardized):
     """Percentiles of the foreground of ``zscore`` within a region: with the region ``whole``, what ``nyul`` looks at.
 
     ``medpipe fit`` makes a standard of them.
@@ -52,16 +53,6 @@ class Landmarks:
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in the order of the percentiles."""
         return tuple(f"landmark_{repr(share).removesuffix('.0').replace('.', '_')}" for share in self.percentiles)
-
-    @property
-    def discretisation(self) -> str:
-        """Empty: percentiles are of intensities as they are."""
-        return ""
-
-    @property
-    def compliance(self) -> str:
-        """``none``: not a family of IBSI."""
-        return "none"
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of the foreground's search, of a mask as large as the volume, and of the values."""

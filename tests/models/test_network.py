@@ -25,7 +25,7 @@ from medpipe.models.network import (
     proven_card,
 )
 from medpipe.models.network_card import NetworkCard
-from medpipe.models.package import CARD_FILE
+from medpipe.models.packed import CARD_FILE
 from tests.models.networks import (
     FREE,
     PATCH,

@@ -17,7 +17,8 @@ from sklearn.ensemble import RandomForestClassifier
 from medpipe.errors import ConfigError, IntegrityError, SecurityError
 from medpipe.keys import canonical
 from medpipe.models.card import Proof
-from medpipe.models.package import CARD_FILE, MODEL_FILE, Package, load, pack, read_package, write_package
+from medpipe.models.package import MODEL_FILE, Package, load, pack, read_package, write_package
+from medpipe.models.packed import CARD_FILE
 from medpipe.models.train import train
 
 from .cohort import feature_row, make_cohort, make_spec

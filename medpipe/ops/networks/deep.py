@@ -17,6 +17,7 @@ from medpipe.ops import roi
 from medpipe.ops.networks.asking import opened, ready, refuse_other, scale_of
 from medpipe.ops.parameters import bound, by_digest, parameter
 from medpipe.ops.register import register
+from medpipe.ops.unstandardized import Unstandardized
 from medpipe.types import Column, Geometry, Region, Volume
 from medpipe.xp import to_numpy
 
@@ -25,7 +26,7 @@ Value = TypeVar("Value", np.bool_, np.float32)
 
 @register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deep:
+class Deep(Unstandardized):
     """Mean of what a registered encoder (ONNX) gives for the slices or blocks of a region.
 
     Tiles of the network's size lie on a lattice over the region's box, or, where the box is smaller than a tile, around
@@ -62,16 +63,6 @@ class Deep:
     def columns(self) -> tuple[Column, ...]:
         """One for each number; none until a lock states how many there are."""
         return tuple(Column(name=name, family="deep") for name in self.names)
-
-    @property
-    def discretisation(self) -> str:
-        """Empty: a network is given intensities."""
-        return ""
-
-    @property
-    def compliance(self) -> str:
-        """``none``: not a family of IBSI."""
-        return "none"
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume: its mask, twice while it is unpacked; some planes."""
