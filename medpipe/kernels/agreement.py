@@ -52,7 +52,7 @@ class Agreement:
         values = np.where(defined, values, 0.0)
         self.count += defined
         count = np.maximum(self.count, 1)
-        mean = values.mean(axis=0)
+        mean = _mean_of(values)
         step = np.where(defined, mean - self._mean, 0.0)
         self._mean += step / count
         self._between += step * (mean - self._mean) * defined
@@ -100,9 +100,15 @@ class Agreement:
             return (np.full(self.quantities, np.nan),) * 4
         n[n < 2] = np.nan
         between = k * self._between / (n - 1)
-        of_repeats = n * ((self._of_repeat - self._of_repeat.mean(axis=0)) ** 2).sum(axis=0)
+        of_repeats = n * ((self._of_repeat - _mean_of(self._of_repeat)) ** 2).sum(axis=0)
         left = np.maximum(self._within - of_repeats, 0.0) / ((n - 1) * (k - 1))
         return between, self._within / (n * (k - 1)), of_repeats / (k - 1), left
+
+
+def _mean_of(values: Floats) -> Floats:
+    """Return the mean along the first axis; that of equal values is what they are, to the last bit."""
+    found: Floats = values[0] + (values - values[0]).mean(axis=0)
+    return found
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:

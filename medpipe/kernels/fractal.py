@@ -45,7 +45,8 @@ def box_dimension(mask: Array, /) -> float:
     for _ in sizes[1:]:
         halved = _halved(halved, xp)
         counts.append(int(halved.sum()))
-    return _slope(sizes, counts)
+    # boxes hold one to eight of half their side, but the slope of a solid may be rounded up
+    return min(max(_slope(sizes, counts), 0.0), float(mask.ndim))
 
 
 def border(mask: Array, /) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,8 @@ def binary_patterns(
     """Return how many pixels of a region show each local binary pattern.
 
     A pixel is compared with points on a circle around it, interpolated linearly from the pixels
-    there, in the region or not; outside the image is 0.
+    there, in the region or not; outside the image is 0. One that is missing (NaN), or that would be
+    compared with a missing one, does not count.
 
     Parameters
     ----------
@@ -84,8 +85,25 @@ def binary_patterns(
     counts = np.zeros(bins_of(patterns, neighbours), dtype=np.int64)
     for plane, inside in zip(image, mask, strict=True):
         padded = np.pad(np.asarray(plane, dtype=np.float64), reach)
-        _count(padded, np.ascontiguousarray(inside), rows, columns, origin, reach, table, counts)
+        missing = np.isnan(padded)
+        counted = _without(missing, inside, rows, columns) if missing.any() else np.ascontiguousarray(inside)
+        _count(padded, counted, rows, columns, origin, reach, table, counts)
     return counts
+
+
+def _without(
+    missing: NDArray[np.bool_], inside: NDArray[np.bool_], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return which pixels of a plane's region need no missing one; `missing` is padded by the reach."""
+    (reach, _), (height, width) = (np.array(missing.shape) - inside.shape) // 2, inside.shape
+    used = {(0, 0)}
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        used |= set(product((math.floor(row), math.ceil(row)), (math.floor(column), math.ceil(column))))
+    found = inside.copy()
+    for down, along in used:
+        top, left = reach + down, reach + along
+        found &= ~missing[top : top + height, left : left + width]
+    return found
 
 
 @cache

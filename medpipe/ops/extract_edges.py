@@ -62,7 +62,7 @@ class EdgeDensity(Unstandardized):
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume: its mask, gradients, and what is sorted of them."""
         z, y, x = geometry.spatial_shape
-        return 13 * z * y * x + 120 * y * x + 2**19
+        return 13 * z * y * x + 120 * y * x + 2**20
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN where no voxel of the region is finite.

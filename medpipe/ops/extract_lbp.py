@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from medpipe.errors import ConfigError
 from medpipe.kernels.lbp import TABLED, Patterns, binary_patterns, bins_of, reach_of
 from medpipe.ops import roi
@@ -23,7 +25,8 @@ class Lbp(Unstandardized):
     """Share of each local binary pattern among a region's pixels: uniform (8 neighbours, radius 1) if not said.
 
     Patterns are found slice by slice; a pixel's neighbours count whether they are in the region
-    or not. A volume on a GPU is measured on the host: the region's box is copied.
+    or not. A missing pixel does not count, nor one that is compared with it. A volume on a GPU is
+    measured on the host: the region's box is copied.
 
     Notes
     -----
@@ -66,7 +69,7 @@ class Lbp(Unstandardized):
         return 2 * z * y * x + 24 * (y + around) * (x + around) + 2**19
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
-        """Return a value for every column; all NaN for an empty region.
+        """Return a value for every column; all NaN where no pixel of the region counts.
 
         Raises
         ------
@@ -89,4 +92,5 @@ class Lbp(Unstandardized):
             radius=self.radius,
         )
         total = int(counts.sum())
-        return {name: int(count) / total for name, count in zip(self._names, counts, strict=True)}
+        shares = counts / total if total else np.full(counts.size, math.nan)
+        return dict(zip(self._names, shares.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,8 @@ class Perturbed:
         ----------
         volume : Volume
         regions : tuple of Region
-            Those of which nothing could be drawn stay as they are.
+            One that is all of the image stays that: nobody drew it. Those of which nothing could be drawn
+            are left out.
         content : str
             Digest of the volume as it was read. Draws come from it, from the steps so far and the
             number, and from nothing else: another extraction sees the same images, and another run too.
@@ -67,11 +69,17 @@ class Perturbed:
         Rejected
             With the code of a step that cannot use the image.
         """
-        drawn = tuple(region for region in regions if not region.code)
+        found = tuple(region for region in regions if not region.code)
+        drawn = tuple(region for region in found if not _is_all(region))
         for place, step in enumerate(self.steps):
             done = [spec_of(before) for before in self.steps[: place + 1]]
             volume, drawn = step(volume, drawn, seed=digest(["perturb", content, done, number]))
-        return volume, drawn
+        redrawn = iter(drawn)
+        return volume, tuple(region if _is_all(region) else next(redrawn) for region in found)
+
+
+def _is_all(region: Region) -> bool:
+    return region.bits.n_voxels == math.prod(region.bits.shape)
 
 
 def parse_perturbed(

@@ -82,7 +82,9 @@ def test_perfect_agreement_is_1_and_of_nothing_there_is_none():
     sums = agreement(same)
     assert {float(value[0]) for value in sums.coefficients().values()} == {1.0}
     assert {float(end[0]) for ends in sums.intervals().values() for end in ends} == {1.0}
-    for values in (same * 0, same[:1], same[:, :1], np.full((4, 3, 1), np.nan)):
+    # the sum of three or seven times 0.1, and of seven times 7.7, over their number is not what they are
+    alike = [np.full((4, repeats, 1), value) for repeats in (3, 7) for value in (0.1, 7.7, -1e9 / 7)]
+    for values in (same * 0, same[:1], same[:, :1], np.full((4, 3, 1), np.nan), *alike):
         empty = agreement(values)
         assert all(math.isnan(value[0]) for value in empty.coefficients().values())
         assert all(math.isnan(end[0]) for ends in empty.intervals().values() for end in ends)

@@ -36,6 +36,11 @@ def test_the_dimension_of_a_shape_is_its_own(mask, dimension):
     assert box_dimension(mask) == pytest.approx(dimension, abs=1e-9)
 
 
+@pytest.mark.parametrize("side", [4, 8, 16, 24, 48])
+def test_no_dimension_is_above_that_of_space_by_rounding(side):
+    assert box_dimension(np.ones((side, side, side), bool)) <= 3.0
+
+
 def test_counts_are_those_of_boxes_laid_from_the_first_voxel():
     mask = np.random.default_rng(2).random((9, 17, 21)) < 0.1
     sizes = [1, 2, 4, 8]

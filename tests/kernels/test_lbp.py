@@ -50,6 +50,16 @@ def test_a_crop_with_one_pixel_of_context_changes_nothing(name: str) -> None:
     assert binary_patterns(image[crop], mask[crop], origin=(10, 6)).tolist() == _expected(image, mask)
 
 
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_missing_pixel_and_what_is_compared_with_it_do_not_count(kind: str) -> None:
+    image = _images()["fractions"]
+    mask = np.ones(image.shape, dtype=bool)
+    holed, compared = image.copy(), mask.copy()
+    holed[0, 20, 10] = holed[1, 0, 0] = np.nan
+    compared[0, 19:22, 9:12] = compared[1, :2, :2] = False
+    assert binary_patterns(holed, mask, origin=(0, 0), patterns=kind).tolist() == _expected(image, compared, kind)
+
+
 def test_a_peak_and_a_pit_by_hand() -> None:
     image = np.zeros((2, 3, 3), dtype=np.float32)
     image[0, 1, 1], image[1, 1, 1] = 5.0, -5.0

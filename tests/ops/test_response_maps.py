@@ -261,6 +261,25 @@ def test_a_filter_stays_within_its_projected_memory(one):
     assert one.memory(given.geometry) <= 3 * peak
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        LaplacianOfGaussian(sigma_mm=90.0),
+        Gabor(sigma_mm=20.0, wavelength_mm=6.0),
+        Gabor(sigma_mm=20.0, wavelength_mm=6.0, by_slice=True),
+    ],
+    ids=lambda one: one.tag,
+)
+def test_a_kernel_larger_than_the_image_is_in_the_projected_memory(one):
+    given = volume(shape=(2, 20, 22))
+    one(given)
+    tracemalloc.start()
+    one(given)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= one.memory(given.geometry) <= 3 * peak
+
+
 @pytest.mark.parametrize("filters", [(Mean(size=3),), (Simoncelli(), Laws(kernels="L5E5E5", delta=2))])
 def test_an_extraction_with_filters_stays_within_its_projected_memory(filters):
     given = volume(shape=(32, 64, 64))

@@ -111,6 +111,26 @@ def test_a_region_that_is_turned_out_of_the_image_is_empty():
     assert {(row["status"], row["code"]) for row in corner} == {("empty", "EMPTY_ROI")}
 
 
+def test_all_of_an_image_is_no_outline_that_could_be_drawn_otherwise():
+    steps = 'steps = [ { op = "rotate" }, { op = "noise" }, { op = "grow" } ]'
+    turned = (
+        'steps = [ { op = "rotate", degrees = [30, 30] }, { op = "grow", share = [-0.5, -0.5] }, { op = "contour" } ]'
+    )
+    extra = 'features = [ { name = "shape", op = "fractal" }, { name = "quality", op = "quality" },'
+    result, _ = measured(room_of(("features = [", extra), (steps, turned)))
+    plain, again = (
+        [row["values"] for row in rows(result, kind) if row["region"] == "whole"] for kind in ("features", "perturbed")
+    )
+    shape = next(values for values in plain if "fractal_region" in values)
+    quality = [values for values in again if "qc_missing" in values]
+    for values in again:
+        if "fractal_region" in values:
+            assert values["fractal_region"] == shape["fractal_region"]
+    # what was turned out of the image is missing, and the foreground is found as in any image
+    assert all(0.0 < values["qc_missing"] < 0.5 and values["qc_fg_share"] < 0.9 for values in quality)
+    assert len(quality) == 2
+
+
 def test_padding_is_in_the_keys_of_a_case_whose_quality_is_measured():
     padded = replace(a_volume(), padding=(-1000.0, -900.0))
     extra = ("features = [", 'features = [ { name = "quality", op = "quality" },')

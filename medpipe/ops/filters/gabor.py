@@ -23,7 +23,7 @@ class Gabor:
     """Gives the modulus of the response to waves under a Gaussian, in one direction or in all (IBSI 2, Q88H).
 
     Filters are two-dimensional; in space, responses in the three planes of the axes are averaged. Missing voxels stay
-    missing and count as the mean of their plane. Refuses a volume without spacing.
+    missing and count as the mean of their plane, as far as it is filtered. Refuses a volume without spacing.
     """
 
     name: ClassVar[str] = "gabor"
@@ -100,7 +100,14 @@ class Gabor:
         ]
         planes = [wide[1] * wide[2]] if self.by_slice else [math.prod(wide) // side for side in wide]
         kernels = len({angle % 180.0 for angle in self._wave.angles_deg})
-        return result_bytes(geometry, beside=0) + max(planes) * (4 * kernels + 48) + 2**16
+        rows, columns = (2 * self._wave.reach(step) + 1 for step in self._finest(geometry.spacing_mm))
+        made = max(planes) * (4 * kernels + 48) + 24 * rows * columns
+        return result_bytes(geometry, beside=0) + made + 2**16
+
+    def _finest(self, spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
+        """Return the two steps of the plane with the largest kernel."""
+        first, second = spacing_mm[1:] if self.by_slice else sorted(spacing_mm)[:2]
+        return first, second
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the response map.

@@ -73,7 +73,8 @@ class LaplacianOfGaussian:
         if geometry.spacing_mm is None:
             return 0
         reach = self._reach(geometry.spacing_mm)
-        taken = result_bytes(geometry, beside=0) + plane_bytes(geometry, reach=max(reach))
+        # the kernels along the axes are made as Python's numbers
+        taken = result_bytes(geometry, beside=0) + plane_bytes(geometry, reach=max(reach)) + 160 * sum(reach)
         if self.riesz is None:
             return taken
         by = riesz_margin(reach, boundary=self.boundary, by_slice=self.by_slice)

@@ -103,11 +103,11 @@ def _moved(volume: Volume, regions: tuple[Region, ...], matrix: Matrix) -> tuple
     x = backend.xp.asarray(volume.data, dtype=backend.xp.float32)
     z, y, columns = x.shape
     moved = affine_sample(x, matrix=matrix, shape=(z, y, columns))
-    found = []
-    for region in regions:
-        if region.bits.box is None:
-            found.append(region)
-            continue
-        inside = affine_sample(region.mask.astype(np.float32), matrix=matrix, shape=(z, y, columns))
-        found.append(replace(region, bits=Bits.of(inside >= _HALF)))
-    return volume.with_data(moved), tuple(found)
+    return volume.with_data(moved), tuple(_moved_region(region, matrix) for region in regions)
+
+
+def _moved_region(region: Region, matrix: Matrix) -> Region:
+    if region.bits.box is None:
+        return region
+    inside = affine_sample(region.mask.astype(np.float32), matrix=matrix, shape=region.bits.shape)
+    return replace(region, bits=Bits.of(inside >= _HALF))
