@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from medpipe.kernels.canny import TRUNCATE, canny, steepness
 from medpipe.kernels.classes import otsu_threshold
-from medpipe.kernels.edges import SPREAD_REACH, gradient_size, smoothed_gradient_size, thin_edges
+from medpipe.kernels.edges import gradient_size
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.ops.unstandardized import Unstandardized, slices_of
@@ -23,6 +24,13 @@ _COLUMNS = (
     ("sobel", "1", 1.0),
     ("canny", "1", 1.0),
 )
+
+
+_PIXELS = (1.0, 1.0, 1.0)
+"""Of slices as they are: steps are pixels."""
+
+_WEAK = 0.4
+"""An edge goes on where there is at least so much of what it begins with."""
 
 
 @register("features")
@@ -73,7 +81,7 @@ class EdgeDensity(Unstandardized):
             ``E_AXES`` for a volume with a time or channel axis, ``E_GRID`` for a mask of another
             shape.
         """
-        reach = math.ceil(SPREAD_REACH * self.sigma) + 2
+        reach = math.ceil(TRUNCATE * self.sigma) + 2
         slices = [(to_numpy(plane), to_numpy(inside)) for plane, inside in slices_of(volume, region, reach=reach)]
         sizes = [gradient_size(plane)[inside].astype(np.float32) for plane, inside in slices]
         steep = np.concatenate(sizes) if sizes else np.zeros(0, np.float32)
@@ -100,7 +108,7 @@ class EdgeDensity(Unstandardized):
     def _canny(self, slices: Sequence[tuple[Array, Array, Array]]) -> float:
         """Return the share of the region's known pixels that are thin edges."""
         smooth = [
-            smoothed_gradient_size(plane, sigma=self.sigma)[inside].astype(np.float32) for plane, inside, _ in slices
+            steepness(plane[None], sigma_mm=self.sigma, spacing_mm=_PIXELS)[0][inside] for plane, inside, _ in slices
         ]
         threshold = self._from(np.concatenate(smooth))
         del smooth
@@ -109,14 +117,17 @@ class EdgeDensity(Unstandardized):
             counted = inside & finite
             known += int(counted.sum())
             if threshold > 0.0:
-                edges += int(thin_edges(plane, sigma=self.sigma, threshold=threshold)[counted].sum())
+                lines = canny(
+                    plane[None], sigma_mm=self.sigma, spacing_mm=_PIXELS, low=_WEAK * threshold, high=threshold
+                )
+                edges += int(lines[0][counted].sum())
         return edges / known if known else math.nan
 
 
 def _filled(plane: Array) -> Array:
-    """Return a slice whose missing pixels have the mean of the others."""
-    finite = np.isfinite(plane)
-    if finite.all():
-        return plane
-    mean = plane[finite].mean(dtype=np.float64) if finite.any() else 0.0
-    return np.where(finite, plane, np.float32(mean))
+    """Return a slice in float64 whose missing pixels have the mean of the others."""
+    wide = plane.astype(np.float64)
+    finite = np.isfinite(wide)
+    if not finite.all():
+        wide[~finite] = wide[finite].mean() if finite.any() else 0.0
+    return wide

@@ -79,3 +79,33 @@ def test_what_closed_lines_enclose_is_kept_and_open_lines_are_not():
     # a step across a corner closes a line
     diamond = np.abs(np.indices((1, 9, 9))[1:] - 4).sum(axis=0) == 3
     assert enclosed(diamond).sum() == (np.abs(np.indices((9, 9)) - 4).sum(axis=0) <= 3).sum()
+
+
+def square():
+    plane = np.zeros((1, 40, 40))
+    plane[0, 10:30, 10:30] = 100.0
+    return plane
+
+
+def test_the_edges_of_a_square_are_its_outline():
+    given = {"sigma_mm": 1.0, "spacing_mm": (1.0, 1.0, 1.0)}
+    (edges,) = canny(square(), low=6.0, high=15.0, **given)
+    outline = np.zeros(edges.shape, bool)
+    outline[9:31, 9:31] = True
+    outline[11:29, 11:29] = False
+    assert not (edges & ~outline).any()
+    assert edges.sum() == pytest.approx(4 * 19, abs=5)
+    assert not canny(square(), low=24.0, high=60.0, **given).any()
+
+
+def test_weak_edges_go_on_where_a_strong_one_begins():
+    given = {"sigma_mm": 1.0, "spacing_mm": (1.0, 1.0, 1.0)}
+    plane = np.zeros((1, 30, 60))
+    plane[0, 15:, :30], plane[0, 15:, 30:] = 100.0, 60.0
+    steep = float(steepness(plane, **given)[0, :, 10].max())
+    assert steepness(plane, **given)[0, :, 50].max() < 0.9 * steep
+    (edges,) = canny(plane, low=0.36 * steep, high=0.9 * steep, **given)
+    assert edges[:, 10].any()
+    assert edges[:, 50].any()
+    plane[0, 15:, :30] = 60.0
+    assert not canny(plane, low=0.36 * steep, high=0.9 * steep, **given).any()
