@@ -12,6 +12,7 @@ from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.ops import roi
 from medpipe.ops.filters.response import ResponseFilter
+from medpipe.ops.sound import applied
 from medpipe.types import Column, Geometry, Volume
 
 MapFamily = Literal[
@@ -96,7 +97,7 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     Raises
     ------
     Rejected
-        ``E_SPACING`` for a filter of a length in mm without spacing.
+        ``E_SPACING`` for a filter of a length in mm without spacing, ``E_OP_NONFINITE`` where the map leaves float32.
     """
     assert isinstance(one, ResponseFilter)
     shape = measured.around.shape
@@ -108,7 +109,7 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     z, y, x = (
         slice(side.start - wide.start, side.stop - wide.start) for side, wide in zip(measured.box, part, strict=True)
     )
-    response = one(whole).data[z, y, x].astype(np.float64)
+    response = applied(one, whole).data[z, y, x].astype(np.float64)
     intensity = measured.intensity & np.isfinite(response)
     if not intensity.any():
         return None
