@@ -113,6 +113,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot put a {type(value).__name__} into a key")
 
 
+def as_float(value: int) -> float:
+    """Return a whole number as a float; an infinity where no float is that large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def finite_or_none(value: float) -> float | None:
     """Return a float, or None for NaN and the infinities (JSON has neither)."""
     return float(value) if math.isfinite(value) else None

@@ -58,6 +58,24 @@ def put_package(lake: Lake, package: Package, *, shipped_model: bool = False) ->
     put_model(lake, package.digest, package.files, name=None if shipped_model else package.card.name)
 
 
+def refuse_other_kind(lake: Lake, name: str, *, network: bool) -> None:
+    """Refuse a name that means a model of the other kind, network or not: recipes that name it would cease to run.
+
+    Raises
+    ------
+    ConfigError
+        If it does.
+    """
+    try:
+        found = resolve(name, lake_models(lake))
+    except ConfigError:
+        return
+    is_one = found.folder is None and is_network(model_files(lake, found.digest))
+    if is_one != network:
+        what = "network" if is_one else "model for scores"
+        raise ConfigError(f"model {name}: there is a {what} of this name; choose another name")
+
+
 def package_of(lake: Lake, digest: str) -> Package:
     """Return a package of the lake by its digest.
 

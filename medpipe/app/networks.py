@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.models import refuse_other_kind
 from medpipe.contracts.networks import NetworkFacts, NetworkPin
 from medpipe.engine.replies import Death, Reply
 from medpipe.engine.sandbox import Sandbox, SandboxSpec
@@ -87,7 +88,8 @@ def register_network(request: RegisterRequest) -> Brought:
     Raises
     ------
     ConfigError
-        If a file cannot be read, the card is wrong or does not fit the network, or the trial failed; says why.
+        If a file cannot be read, the card is wrong or does not fit the network, the trial failed, or a model for scores
+        has the name; says why.
     SecurityError
         If the network holds what is refused.
     """
@@ -95,6 +97,7 @@ def register_network(request: RegisterRequest) -> Brought:
     data = read_file(request.network, most=MAX_BYTES)
     check_file(data)
     package = package_network(data, _tried(request))
+    refuse_other_kind(lake, package.card.name, network=True)
     put_model(lake, package.digest, package.files, name=package.card.name)
     return Brought(package=package)
 

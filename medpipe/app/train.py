@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medpipe.app.models import put_package
+from medpipe.app.models import put_package, refuse_other_kind
 from medpipe.contracts.protocols import ScoreInput
 from medpipe.errors import ConfigError
 from medpipe.lake.lake import Lake
@@ -94,9 +94,10 @@ def train_model(request: TrainRequest) -> Trained:
     Raises
     ------
     ConfigError
-        If labels or features do not fit each other, or there are too few patients.
+        If labels or features do not fit each other, there are too few patients, or a network has the name.
     """
     lake = Lake.open(request.lake, secret=load_secret(request.key))
+    refuse_other_kind(lake, request.name, network=False)
     labels = _labels(request, Pseudonyms(load_secret(request.key)))
     tables = open_tables(lake)
     series = tables.read("series", columns=["series_key", "patient_key"]).to_pylist()

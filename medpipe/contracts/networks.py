@@ -24,6 +24,9 @@ MAX_NUMBERS = 4096
 
 MAX_OVERLAP = 0.9
 
+_LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+"""Tiles are scaled in float32: beyond these, every one of them would be refused for what becomes of it."""
+
 Tile = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -111,6 +114,9 @@ class NetworkFacts:
         """Shape of what it has to give."""
         return (1, self.numbers) if self.kind == "encoder" else (1, 1, *self.tile_shape[2:])
 
+    def _places(self) -> tuple[tuple[str, float], ...]:
+        return ("fill", self.fill), ("center", self.center), ("result_center", self.result_center)
+
     def _rules(self) -> list[tuple[str, bool, str]]:
         is_encoder = self.kind == "encoder"
         planes = self.layout == "NCZYX" or self.patch[:1] == (1,)
@@ -125,8 +131,9 @@ class NetworkFacts:
             ("spacing_mm", spacing, "three lengths along (z, y, x), 0 for any, or none"),
             ("spacing_tolerance", 0 <= self.spacing_tolerance <= 1, "a share from 0 to 1"),
             ("limits", limits, "two values, the first below the second, or none"),
-            ("width", self.width > 0, "must be above 0"),
-            ("result_width", self.result_width != 0, "must not be 0"),
+            ("width", _LEAST <= self.width <= _LARGEST, "must be above 0, and a number of float32"),
+            ("result_width", _LEAST <= abs(self.result_width) <= _LARGEST, "must not be 0, and a number of float32"),
+            *((name, abs(value) <= _LARGEST, "must be a number of float32") for name, value in self._places()),
             ("result_unit", not (is_encoder and self.result_unit), "an encoder gives numbers without a unit"),
             ("numbers", (1 <= self.numbers <= MAX_NUMBERS) == is_encoder, f"1 to {MAX_NUMBERS} of an encoder"),
         ]

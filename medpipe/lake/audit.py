@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from medpipe.errors import IntegrityError
 from medpipe.lake.audit_derived import index_checks, results_checks, snapshot_checks, tables_checks
 from medpipe.lake.audit_moving import listed
 from medpipe.lake.audit_runs import run_checks
@@ -21,6 +20,7 @@ from medpipe.lake.lake import Lake
 from medpipe.lake.layout import FORMAT_VERSION, LAYOUT
 from medpipe.lake.manifest import verify_folder
 from medpipe.lake.models import model_files
+from medpipe.lake.named import check_entry
 from medpipe.lake.segments import list_segments, read_segment
 from medpipe.lake.sums import read_with_sum
 
@@ -132,16 +132,8 @@ def _model_checks(lake: Lake) -> Checks:
 
 
 def _check_model_entry(lake: Lake, path: str) -> None:
-    data = lake.store.get(path)
-    try:
-        entry = json.loads(data)
-        right = json.dumps(entry, sort_keys=True).encode() == data
-        right = right and LAYOUT.model_entry(entry["name"], entry["order"]) == path
-        right = right and lake.store.exists(LAYOUT.model(entry["digest"]))
-    except (ValueError, KeyError, TypeError):
-        right = False
-    if not right:
-        raise IntegrityError(f"{path}: the entry is altered, or its model is gone; remove it and add the model again")
+    remedy = "its model is gone; remove it and add the model again"
+    check_entry(lake, path, LAYOUT.model_entry, LAYOUT.model, remedy=remedy)
 
 
 def _private_checks(lake: Lake, *, is_keyed: bool) -> Checks:

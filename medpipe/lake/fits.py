@@ -10,6 +10,7 @@ from medpipe.errors import IntegrityError
 from medpipe.keys import canonical, digest
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.named import check_entry, make_latest, named
 
 
 def put_fit(lake: Lake, value: Mapping[str, Any], *, name: str) -> bool:
@@ -25,16 +26,7 @@ def put_fit(lake: Lake, value: Mapping[str, Any], *, name: str) -> bool:
     found = digest(value)
     lake.store.put_if_absent(LAYOUT.fit(found), canonical(value).encode())
     read_fit(lake, found)
-    while True:
-        entries = [(order, other) for known, other, order in lake_fits(lake) if known == name]
-        latest, newest = max(entries, default=(0, ""))
-        if newest == found:
-            return False
-        entry = {"name": name, "digest": found, "order": latest + 1}
-        place = LAYOUT.fit_entry(name, latest + 1)
-        if lake.store.put_if_absent(place, json.dumps(entry, sort_keys=True).encode()):
-            return True
-        # somebody else took the place at the same time: this one comes after that one
+    return make_latest(lake, LAYOUT.fit_register(), LAYOUT.fit_entry, name=name, digest=found)
 
 
 def read_fit(lake: Lake, fit_digest: str) -> dict[str, Any]:
@@ -58,8 +50,7 @@ def read_fit(lake: Lake, fit_digest: str) -> dict[str, Any]:
 
 def lake_fits(lake: Lake) -> list[tuple[str, str, int]]:
     """Return (name, digest, order) of every fit that has a name; the highest order is the latest."""
-    entries = [json.loads(lake.store.get(path)) for path in lake.store.list(LAYOUT.fit_register())]
-    return sorted((entry["name"], entry["digest"], entry["order"]) for entry in entries)
+    return named(lake, LAYOUT.fit_register())
 
 
 def check_fit(lake: Lake, path: str) -> None:
@@ -73,13 +64,4 @@ def check_fit(lake: Lake, path: str) -> None:
     if not path.startswith(f"{LAYOUT.fit_register()}/"):
         read_fit(lake, path.rpartition("/")[2].partition(".")[0])
         return
-    data = lake.store.get(path)
-    try:
-        entry = json.loads(data)
-        right = json.dumps(entry, sort_keys=True).encode() == data
-        right = right and LAYOUT.fit_entry(entry["name"], entry["order"]) == path
-        right = right and lake.store.exists(LAYOUT.fit(entry["digest"]))
-    except (ValueError, KeyError, TypeError):
-        right = False
-    if not right:
-        raise IntegrityError(f"{path}: the entry is altered, or its fit is gone; remove it and fit again")
+    check_entry(lake, path, LAYOUT.fit_entry, LAYOUT.fit, remedy="its fit is gone; remove it and fit again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from medpipe.errors import IntegrityError
@@ -10,6 +9,7 @@ from medpipe.keys import bytes_digest, digest
 from medpipe.lake.durable import ensure_folder, storage_faults, write_file
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.named import make_latest, named
 
 
 def put_model(lake: Lake, package_digest: str, files: Mapping[str, bytes], *, name: str | None) -> None:
@@ -27,13 +27,7 @@ def put_model(lake: Lake, package_digest: str, files: Mapping[str, bytes], *, na
     model_files(lake, package_digest)
     if name is None:
         return
-    known = lake_models(lake)
-    latest = max((order for found, _, order in known if found == name), default=0)
-    newest = next((found for other, found, order in known if other == name and order == latest), None)
-    if newest == package_digest:
-        return
-    entry = {"name": name, "digest": package_digest, "order": latest + 1}
-    lake.store.put_if_absent(LAYOUT.model_entry(name, latest + 1), json.dumps(entry, sort_keys=True).encode())
+    make_latest(lake, LAYOUT.model_register(), LAYOUT.model_entry, name=name, digest=package_digest)
 
 
 def _publish(lake: Lake, package_digest: str, files: Mapping[str, bytes]) -> None:
@@ -48,8 +42,7 @@ def _publish(lake: Lake, package_digest: str, files: Mapping[str, bytes]) -> Non
 
 def lake_models(lake: Lake) -> list[tuple[str, str, int]]:
     """Return (name, digest, order) of every registered model; the highest order is the latest."""
-    entries = [json.loads(lake.store.get(path)) for path in lake.store.list(LAYOUT.model_register())]
-    return sorted((entry["name"], entry["digest"], entry["order"]) for entry in entries)
+    return named(lake, LAYOUT.model_register())
 
 
 def model_files(lake: Lake, package_digest: str) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from medpipe.contracts.protocols import ScoreInput
 from medpipe.errors import ConfigError
+from medpipe.keys import as_float
 
 FORMAT = 1
 """Version of the card's fields."""
@@ -250,7 +251,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
 
 def _read_plain(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = as_float(value)
     if type(value) is not hint:
         raise ConfigError(f"{where}: expected {hint.__name__}, found {type(value).__name__}")
     if hint is float and not math.isfinite(value):

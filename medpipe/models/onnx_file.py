@@ -19,6 +19,7 @@ MAX_BYTES = 2**30
 
 MAX_NODES = 20_000
 _MAX_FIELDS = 2_000_000
+_MAX_KEY = 2**32 - 1
 _DOMAINS: Final = frozenset({"", "ai.onnx"})
 _DRAWING: Final = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -130,6 +131,9 @@ class _Check:
             if self._left < 0:
                 raise SecurityError("network: its parts are too many to be gone through")
             key, at = _varint(data, at)
+            # libraries drop the bits beyond: they would read another field than the one seen here
+            if key > _MAX_KEY:
+                raise _no_file()
             number, kind = key >> 3, key & 7
             if kind == 0:
                 value, at = _varint(data, at)

@@ -258,7 +258,8 @@ class Ibsi:
         Rejected
             ``E_AXES``, ``E_GRID``, ``NO_SPACING`` or ``W_UNEVEN`` (see
             :func:`medpipe.ops.roi.prepare`), ``E_LEVELS`` for more grey levels than a texture
-            matrix can hold, or ``E_SPACING`` for a filter of a length in mm without spacing.
+            matrix can hold, ``E_SPACING`` for a filter of a length in mm without spacing, or
+            ``E_OP_NONFINITE`` for one whose map leaves float32.
         """
         names = [column.name for column in self.columns]
         values = dict.fromkeys(names, math.nan)

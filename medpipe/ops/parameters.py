@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
+from medpipe.keys import as_float
 from medpipe.ops.register import REGISTERED
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ def _checked(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -
     if origin is tuple:
         return _checked_items(value, arguments, field, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = as_float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where}: expected {_word(hint)}, found {type(value).__name__}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):

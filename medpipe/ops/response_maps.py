@@ -12,6 +12,7 @@ from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.ops import roi
 from medpipe.ops.filters.response import ResponseFilter
+from medpipe.ops.sound import applied
 from medpipe.types import Column, Geometry, Volume
 
 MapFamily = Literal[
@@ -96,7 +97,7 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     Raises
     ------
     Rejected
-        ``E_SPACING`` for a filter of a length in mm without spacing.
+        ``E_SPACING`` for a filter of a length in mm without spacing, ``E_OP_NONFINITE`` where the map leaves float32.
     """
     assert isinstance(one, ResponseFilter)
     shape = measured.around.shape
@@ -105,7 +106,7 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     part = roi.widened(measured.box, (max(shape),) * 3 if context is None else context, shape)
     data = measured.around[part].astype(np.float32, copy=False)
     whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
-    response = one(whole).data[roi.shifted(measured.box, part)]
+    response = applied(one, whole).data[roi.shifted(measured.box, part)]
     intensity = measured.intensity & np.isfinite(response)
     if not intensity.any():
         return None

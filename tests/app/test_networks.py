@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from medpipe.app import networks
 from medpipe.app.models import list_models
 from medpipe.app.networks import RegisterRequest, register_network
+from medpipe.app.train import TrainRequest, train_model
 from medpipe.app.verify import verify_lake
 from medpipe.cli import main
 from medpipe.errors import ConfigError, SecurityError
@@ -188,6 +190,16 @@ def test_what_cannot_be_registered_is_one_clear_error(place, tmp_path, data, tex
     with pytest.raises(error, match=message):
         register(made.lake, tmp_path, data, text)
     assert len(list_models(made.lake)) == before
+
+
+def test_a_name_means_networks_or_models_for_scores_and_never_both(place, tmp_path):
+    made, _, _ = place
+    shipped = next(row["name"] for row in list_models(made.lake) if row["from"] == "shipped")
+    with pytest.raises(ConfigError, match=f"model {shipped}: there is a model for scores of this name"):
+        register(made.lake, tmp_path, smoothing(), CARD, name=shipped)
+    request = TrainRequest(lake=made.lake, labels=tmp_path / "labels.csv", target="t", name="code", region="whole")
+    with pytest.raises(ConfigError, match="model code: there is a network of this name"):
+        train_model(replace(request, key=made.key))
 
 
 def test_a_network_that_takes_too_much_memory_costs_only_its_sandbox(place, tmp_path, monkeypatch):

@@ -169,6 +169,12 @@ def test_a_file_that_could_be_of_the_runtimes_own_format_is_taken_for_what_was_l
         ({"spacing_mm": (1.0,)}, "spacing_mm: three lengths"),
         ({"limits": (1.0, 1.0)}, "limits: two values"),
         ({"width": 0.0}, "width: must be above 0"),
+        ({"width": 1e-40}, "width: must be above 0"),
+        ({"width": 1e39}, "width: must be above 0"),
+        ({"result_width": 1e-60}, "result_width: must not be 0"),
+        ({"fill": -4e38}, "fill: must be a number of float32"),
+        ({"center": 1e300}, "center: must be a number"),
+        ({"result_center": 1e39}, "result_center: must be a number"),
         ({"numbers": 3}, "numbers: 1 to"),
         ({"kind": "encoder"}, "numbers: 1 to"),
         ({"kind": "encoder", "numbers": 3, "result_unit": "HU"}, "result_unit: an encoder"),
@@ -190,6 +196,7 @@ def test_facts_that_contradict_each_other_are_refused(said, message):
         ({"name": "../n", "kind": "image", "patch": [1, 8, 8]}, "model name"),
         ({"name": "n", "kind": "image", "patch": [1, 8, 8], "memory_mb": -1}, "memory_mb must be"),
         ({"name": "n", "kind": "image", "patch": [1, 8, 8], "center": float("nan")}, "not a finite number"),
+        ({"name": "n", "kind": "image", "patch": [1, 8, 8], "center": 10**400}, "center: not a finite number"),
     ],
 )
 def test_a_card_that_a_person_wrote_is_read_strictly(table, message):

@@ -62,6 +62,22 @@ def sparse(model):
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [9]))
 
 
+def long_key(field, content):
+    """Return a field whose key has a bit beyond 32, which protobuf drops when it reads."""
+    key = field << 3 | 2
+    return bytes([0x80 | key & 0x7F, 0x80 | key >> 7, 0x80, 0x80, 0x10, len(content)]) + content
+
+
+def behind_a_long_key(field, content):
+    """Return a network whose operator has another field that is seen only by who drops the bit."""
+    one = node("Relu").SerializeToString() + long_key(field, content)
+    model = onnx.ModelProto.FromString(network([node("Relu")]))
+    del model.graph.node[:]
+    graph = bytes([0x0A, len(one)]) + one + model.graph.SerializeToString()
+    model.ClearField("graph")
+    return model.SerializeToString() + bytes([0x3A, len(graph)]) + graph
+
+
 HOSTILE = {
     "custom operator": (network([node("Foo", domain="evil")], domains=[("evil", 1)]), "operators of 'evil'"),
     "operator of the runtime's own": (network([node("FusedConv", domain="com.microsoft")]), "'com.microsoft'"),
@@ -85,6 +101,8 @@ HOSTILE = {
     "text": (b"import os; os.system('true')\n" * 20, "not an ONNX file|cut short"),
     "endless number": (b"\xff" * 64, "cut short"),
     "group of the old kind": (b"\x0b\x0c", "cut short"),
+    "random numbers behind a long key": (behind_a_long_key(4, b"RandomNormalLike"), "not an ONNX file"),
+    "an operator of others behind a long key": (behind_a_long_key(7, b"com.microsoft"), "not an ONNX file"),
     "two graphs": (identity() + identity(), "not an ONNX file"),
 }
 

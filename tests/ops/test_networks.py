@@ -152,6 +152,10 @@ def test_the_result_says_that_it_is_synthetic_and_repeats_its_bytes():
         ({"unit": "SUV"}, {}, "E_NETWORK_INPUT"),
         ({"spacing_mm": (2.0, 0.9, 1.0)}, {}, "E_NETWORK_INPUT"),
         ({"spacing_mm": (2.0, 0.96, 1.0)}, {}, None),
+        # 1.05 - 1 is more than 0.05 in binary, and 0.1 * 3 more than 0.3
+        ({"spacing_mm": (2.0, 1.0, 1.0)}, {"spacing_mm": (2.0, 1.05, 0.95)}, None),
+        ({"spacing_mm": (0.0, 0.3, 0.0), "spacing_tolerance": 0.0}, {"spacing_mm": (2.0, 0.1 * 3, 1.0)}, None),
+        ({"spacing_mm": (2.0, 1.0, 1.0)}, {"spacing_mm": (2.0, 1.051, 1.0)}, "E_NETWORK_INPUT"),
         ({"spacing_mm": (0.0, 1.0, 1.0)}, {"slice_positions_mm": (0, 2, 4, 6, 8, 10, 13)}, None),
         ({"spacing_mm": (2.0, 1.0, 1.0)}, {"slice_positions_mm": (0, 2, 4, 6, 8, 10, 13)}, "E_NETWORK_INPUT"),
         ({"spacing_mm": (0.0, 1.0, 1.0)}, {"spacing_mm": None}, "E_SPACING"),

@@ -36,6 +36,8 @@ def test_a_spec_builds_the_same_op():
         ({}, r"r\.0\.width: required"),
         ({"width": 0.0}, r"r\.0\.width: 0.0 is not above"),
         ({"width": float("nan")}, r"r\.0\.width: nan is no finite"),
+        ({"width": 10**400}, r"r\.0\.width: inf is no finite"),
+        ({"width": -(10**400)}, r"r\.0\.width: -inf is no finite"),
         ({"width": "1"}, r"r\.0\.width: expected a number"),
         ({"width": 1.0, "size": 10}, r"r\.0\.size: 10 is above 9"),
         ({"width": 1.0, "size": True}, r"r\.0\.size: expected a whole number"),

@@ -226,6 +226,15 @@ def test_voxels_that_a_missing_one_leaves_without_response_do_not_count():
     assert all(math.isnan(value) for value in nothing.values())
 
 
+@pytest.mark.filterwarnings("ignore:.*(overflow|invalid value)")
+def test_a_map_that_leaves_float32_is_refused_and_not_measured_without_the_voxels_that_do():
+    given = volume()
+    data = given.data.copy()
+    data[8, 20, 19] = 3e38
+    with pytest.raises(Rejected, match="E_OP_NONFINITE"):
+        measured(BY_PLANES[1:], given.with_data(data), region())
+
+
 def test_the_dictionary_says_filter_code_and_whether_levels_keep_to_the_standard():
     table = {
         "name": "x",

@@ -15,6 +15,10 @@ from medpipe.types import Volume
 Floats = NDArray[np.float32]
 
 
+_ROUNDING = 1e-6
+"""Share by which a spacing may differ because it was written as a decimal number."""
+
+
 class Scale(NamedTuple):
     """A network is given (value - center) / width."""
 
@@ -56,7 +60,7 @@ def refuse_other(volume: Volume, facts: NetworkFacts) -> None:
     if geometry.spacing_mm is None:
         raise Rejected("E_SPACING")
     differs = any(
-        wanted and abs(found - wanted) > facts.spacing_tolerance * wanted
+        wanted and abs(found - wanted) > (facts.spacing_tolerance + _ROUNDING) * wanted
         for wanted, found in zip(facts.spacing_mm, geometry.spacing_mm, strict=True)
     )
     if differs or (facts.spacing_mm[0] and geometry.slice_positions_mm is not None):
