@@ -13,12 +13,14 @@ from medpipe.app.site import Site
 from medpipe.archive.alike import Hearer
 from medpipe.archive.encoding import path_order
 from medpipe.archive.facts import KINDS
+from medpipe.archive.frames import check_plane
 from medpipe.archive.header import Header
 from medpipe.contracts.protocols import Item
 from medpipe.engine.pool import SandboxPool
 from medpipe.engine.replies import Death
 from medpipe.engine.sandbox import SandboxSpec
 from medpipe.keys import bytes_digest
+from medpipe.reasons import REASONS
 from medpipe.work.scan_session import QUICK
 
 Asked = tuple[Item, Header | None]
@@ -163,7 +165,8 @@ def _header_of(item: Item, answer: Any, hearer: Hearer) -> Header:
         code = _code_of(answer)
     else:
         try:
-            header = hearer.header(answer)
+            # of a mapping, a part is asked for by its key from Python 3.12 on
+            header = hearer.header(answer) if isinstance(answer, str) else None
         except (ValueError, TypeError, RecursionError):
             header = None
         # what a sandbox says of one file must not change others
@@ -180,9 +183,15 @@ def _checked(header: Header) -> Header:
     ValueError
         If a value is one that no reading gives: files of others must not suffer by it.
     """
-    counts = (header.size, header.rows, header.columns, header.samples, header.bits_allocated, header.n_frames)
+    sides = (header.rows, header.columns, header.samples, header.bits_allocated, header.n_frames)
     kinds = all(type(value) is KINDS.get(name) for name, value in header.facts.items())
-    if not kinds or len(header.padding) not in {0, 2} or not all(0 <= count < _MOST_COUNTED for count in counts):
+    is_counted = all(0 <= count < _MOST_COUNTED for count in (header.size, *sides))
+    # what has no voxel is no image, or it has a code
+    is_settled = bool(header.code or header.format or not header.has_pixels or all(sides))
+    are_known = {header.code, *header.notes} <= REASONS.keys() | {""}
+    if header.mosaic is not None:
+        is_settled &= len(header.mosaic.position) == len(header.mosaic.step_mm) == 3 and not check_plane(header.top)
+    if not (kinds and is_counted and is_settled and are_known) or len(header.padding) not in {0, 2}:
         raise ValueError("no header")
     return header
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from medpipe.archive.header import Header
+from medpipe.archive.integers import Integer
 from medpipe.keys import bytes_digest
 
 TIME: Final = "acquisition_time"
@@ -34,15 +35,15 @@ class Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     path: str
-    size: int
+    size: Integer
     version: str
     head_digest: str
-    head_bytes: int
+    head_bytes: Integer
     sop_instance_uid: str
-    instance_number: int | None
-    pixel_bytes: int
-    pixel_offset: int
-    n_fragments: int
+    instance_number: Integer | None
+    pixel_bytes: Integer
+    pixel_offset: Integer
+    n_fragments: Integer
     position: tuple[float, ...]
     acquisition_time: str
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from medpipe.archive.elements import integer, items, text
+from medpipe.archive.integers import Integer
 from medpipe.bits import Bits
 from medpipe.types import Shares
 
@@ -61,7 +62,7 @@ class Named(NamedTuple):
         Frame of reference of a structure, or an empty string.
     """
 
-    number: int
+    number: Integer
     name: str
     codes: tuple[str, ...] = ()
     frame_uid: str = ""

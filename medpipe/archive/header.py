@@ -19,6 +19,7 @@ from medpipe.archive.elements import integer, items, numbers, parse, quiet, text
 from medpipe.archive.facts import read_facts
 from medpipe.archive.frames import Plane, frame_planes, top_plane
 from medpipe.archive.gate import Layout, inspect
+from medpipe.archive.integers import Integer
 from medpipe.archive.limits import NATIVE, RLE, check_pixels, colours_of, decoded_bytes
 from medpipe.archive.lossy import is_lossy
 from medpipe.archive.mapped import has_maps
@@ -93,11 +94,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """
 
     path: str
-    size: int
+    size: Integer
     version: str
     code: str = ""
     head_digest: str = ""
-    head_bytes: int = 0
+    head_bytes: Integer = 0
     transfer_syntax: str = ""
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
@@ -106,28 +107,28 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     patient_id: str = ""
     frame_of_reference_uid: str = ""
     modality: str = ""
-    rows: int = 0
-    columns: int = 0
-    samples: int = 1
-    bits_allocated: int = 0
-    bits_stored: int = 0
-    high_bit: int = 0
+    rows: Integer = 0
+    columns: Integer = 0
+    samples: Integer = 1
+    bits_allocated: Integer = 0
+    bits_stored: Integer = 0
+    high_bit: Integer = 0
     signed: bool = False
     photometric: str = ""
-    n_frames: int = 1
+    n_frames: Integer = 1
     pixel_keyword: str = ""
-    pixel_bytes: int = 0
-    pixel_offset: int = -1
-    n_fragments: int = -1
+    pixel_bytes: Integer = 0
+    pixel_offset: Integer = -1
+    n_fragments: Integer = -1
     lossy: bool = False
-    instance_number: int | None = None
-    acquisition_number: int | None = None
+    instance_number: Integer | None = None
+    acquisition_number: Integer | None = None
     units: str = ""
     rescale_type: str = ""
     top: Plane = Plane()
     frames: tuple[Plane, ...] = ()
-    n_groups: int = 0
-    n_slices: int | None = None
+    n_groups: Integer = 0
+    n_slices: Integer | None = None
     padding: tuple[float, ...] = ()
     has_table: bool = False
     has_real_world_map: bool = False

@@ -7,6 +7,7 @@ import re
 from typing import Any, Final, NamedTuple
 
 from medpipe.archive.elements import Tag, text
+from medpipe.archive.integers import Integer
 
 DAY_S: Final = 86_400.0
 
@@ -27,7 +28,7 @@ class Instant(NamedTuple):
         Seconds since midnight.
     """
 
-    day: int | None
+    day: Integer | None
     clock_s: float
 
 

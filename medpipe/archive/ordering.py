@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from medpipe.archive.frames import Plane, Vector, normal_of
+from medpipe.archive.nearby import Nearby
 from medpipe.archive.phases import COUNTED, MEASURED, agreement, telling
 from medpipe.archive.stacks import Slice
 
@@ -27,6 +28,9 @@ _FAR_MM: Final = 1e6
 _EVEN_PART: Final = 0.01
 _DRIFT_PART: Final = 0.1
 _WHOLE_STEP_TOLERANCE: Final = 0.05
+_MOST_MISSING: Final = 10_000
+"""Places without a slice that are told one by one: more do not fit into a body, a position is wrong."""
+
 _SIDEWAYS_PIXELS: Final = 0.5
 _SIDEWAYS_MM: Final = 0.05
 
@@ -73,14 +77,22 @@ def by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
         x, y, z = one.plane.position
         return a * x + b * y + c * z, *_stable(one)
 
-    ordered = sorted(slices, key=order)
     places: list[list[Slice]] = []
-    for one in ordered:
-        place = _place_of(one, places, (a, b, c))
-        if place is None:
-            places.append([one])
-        else:
+    level = Nearby[list[Slice]](SAME_PLACE_MM)
+    for one in sorted(slices, key=order):
+        beside = _beside(one, places[-1], (a, b, c)) if places else "beyond"
+        if beside == "beyond":
+            level = Nearby(SAME_PLACE_MM)
+        elif beside == "same":
+            places[-1].append(one)
+            continue
+        around = level.around(one.plane.position) if beside == "level" else []
+        place = next((place for place in around if _beside(one, place, (a, b, c)) == "same"), None)
+        if place is not None:
             place.append(one)
+            continue
+        places.append([one])
+        level.add(one.plane.position, places[-1])
     return places
 
 
@@ -97,18 +109,16 @@ def _apart(slices: Sequence[Slice], normal: tuple[float, float, float]) -> list[
     return [[slices[place]] for place in order.tolist()]
 
 
-def _place_of(one: Slice, places: list[list[Slice]], normal: tuple[float, float, float]) -> list[Slice] | None:
+def _beside(one: Slice, place: list[Slice], normal: tuple[float, float, float]) -> Literal["beyond", "level", "same"]:
+    """Tell whether a slice is beyond a place along the normal, as far as it, or at it."""
     # plain numbers: arrays of three take ten times as long, and there are millions of slices
     a, b, c = normal
     x, y, z = one.plane.position
-    for place in reversed(places):
-        there = place[0].plane.position
-        u, v, w = x - there[0], y - there[1], z - there[2]
-        if abs(u * a + v * b + w * c) > SAME_PLACE_MM:
-            return None
-        if math.hypot(u, v, w) <= SAME_PLACE_MM:
-            return place
-    return None
+    there = place[0].plane.position
+    u, v, w = x - there[0], y - there[1], z - there[2]
+    if abs(u * a + v * b + w * c) > SAME_PLACE_MM:
+        return "beyond"
+    return "same" if math.hypot(u, v, w) <= SAME_PLACE_MM else "level"
 
 
 def by_time(places: list[list[Slice]]) -> list[list[Slice]] | None:
@@ -286,7 +296,8 @@ def _missing(
     # of few slices the median step may be a gap; the least step is one step then
     for step in (median, gaps.min()):
         whole = np.round(gaps / step)
-        if whole.min() >= 1 and whole.max() >= 2 and np.abs(gaps / step - whole).max() <= _WHOLE_STEP_TOLERANCE:
+        is_whole = np.abs(gaps / step - whole).max() <= _WHOLE_STEP_TOLERANCE
+        if is_whole and whole.min() >= 1 and 0 < whole.sum() - len(gaps) <= _MOST_MISSING:
             places = [
                 low + gap * k / n for low, gap, n in zip(along[:-1], gaps, whole, strict=True) for k in range(1, int(n))
             ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from operator import sub
 from typing import Any, Final, NamedTuple
 
+from medpipe.archive.nearby import Nearby
 from medpipe.archive.ordering import by_position
 from medpipe.archive.stacks import Slice
 
@@ -95,14 +96,17 @@ def _clustered(
     slices: Sequence[Slice], vector_of: Callable[[Slice], tuple[float, ...]]
 ) -> list[tuple[tuple[float, ...], list[Slice]]]:
     clusters: list[tuple[tuple[float, ...], list[Slice]]] = []
+    known = Nearby[tuple[tuple[float, ...], list[Slice]]](_SAME)
     for one in sorted(slices, key=vector_of):
         vector = vector_of(one)
-        for centre, cluster in reversed(clusters):
+        around = clusters[-1:] if clusters and clusters[-1][0] == vector else known.around(vector)
+        for centre, cluster in around:
             if centre == vector or max(map(abs, map(sub, centre, vector))) <= _SAME:
                 cluster.append(one)
                 break
         else:
             clusters.append((vector, [one]))
+            known.add(vector, clusters[-1])
     return clusters
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from medpipe.archive.elements import items, number, numbers, text, value
 from medpipe.archive.frames import Plane, check_plane, normal_of
+from medpipe.archive.integers import Integer
 
 _TILE_SIZE = re.compile(r"^(\d+)[a-zA-Z]?\*(\d+)[a-zA-Z]?")
 _CSA_NAME_BYTES = 64
@@ -38,10 +39,10 @@ class Mosaic:
         Tiles run against the normal.
     """
 
-    n_tiles: int
-    tile_rows: int
-    tile_columns: int
-    grid_columns: int
+    n_tiles: Integer
+    tile_rows: Integer
+    tile_columns: Integer
+    grid_columns: Integer
     position: tuple[float, ...]
     step_mm: tuple[float, ...]
     reverse: bool = False

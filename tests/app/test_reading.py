@@ -10,7 +10,7 @@ import pytest
 
 from medpipe.app.reading import Reader, _checked, _header_of
 from medpipe.app.site import Site
-from medpipe.archive.alike import Hearer, alike
+from medpipe.archive.alike import Hearer, alike, common_of, own_line, own_of
 from medpipe.archive.header import Header, read_header
 from medpipe.archive.source import FolderSource
 from medpipe.contracts.protocols import Item
@@ -20,6 +20,15 @@ from tests.archive.conftest import make_slice, to_bytes
 
 ITEM = Item(path="a", size=8, version="1")
 SOUND = {"path": "a", "size": 8, "version": "1"}
+TILES = {
+    "n_tiles": 4,
+    "tile_rows": 2,
+    "tile_columns": 2,
+    "grid_columns": 2,
+    "position": [0.0, 0.0, 0.0],
+    "step_mm": [0.0, 0.0, 1.0],
+}
+PLANE = {"orientation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "spacing_mm": [1.0, 1.0]}
 
 
 def test_a_header_comes_as_it_was_sent():
@@ -50,6 +59,13 @@ def test_a_header_comes_as_it_was_sent():
                 {"facts": {"kernels": "y"}},
                 {"facts": {"reconstruction_mm": {}}},
                 {"facts": {"unheard of": "x"}},
+                {"instance_number": 10**320},
+                {"pet": {"series": [10**320, 0.0]}},
+                {"code": "E_UNHEARD_OF"},
+                {"notes": ["W_UNHEARD_OF"]},
+                {"pixel_keyword": "PixelData", "rows": 0, "columns": 8, "bits_allocated": 8},
+                {"is_mosaic": True, "mosaic": {**TILES, "position": [0.0, 0.0]}, "top": PLANE},
+                {"is_mosaic": True, "mosaic": TILES, "top": {**PLANE, "spacing_mm": [1.0]}},
             )
         ),
     ],
@@ -58,6 +74,38 @@ def test_a_header_comes_as_it_was_sent():
 def test_what_is_no_header_of_the_file_costs_that_file_alone(reply):
     found = _header_of(ITEM, reply, Hearer(_checked))
     assert (found.path, found.size, found.version, found.code) == ("a", 8, "1", "E_HEADER")
+
+
+def test_a_sheet_of_tiles_comes_as_it_was_sent():
+    sent = json.dumps({**SOUND, "is_mosaic": True, "mosaic": TILES, "top": PLANE})
+    assert _header_of(ITEM, sent, Hearer(_checked)) == Header.from_line(sent)
+
+
+class Later(dict):
+    """A mapping as of Python 3.12, whose keys may be slices."""
+
+    def __getitem__(self, key):
+        raise KeyError(key)
+
+
+def test_a_mapping_in_the_place_of_a_text_costs_that_file_alone():
+    assert _header_of(ITEM, Later(SOUND), Hearer(_checked)).code == "E_HEADER"
+
+
+@pytest.mark.parametrize("place", [3, 4, 6, 7, 8, 9])
+def test_a_number_of_a_slice_that_no_file_holds_costs_that_file_alone(place):
+    header = header_of()
+    item = Item(path=header.path, size=header.size, version=header.version)
+    like, common, own = common_of(header).like, common_of(header).line.decode(), json.loads(own_line(own_of(header)))
+    sound = f"{like}{common}\n{json.dumps(own)}"
+    assert _header_of(item, sound, Hearer(_checked)) == alike(header)
+    own[place] = 10**320
+    assert _header_of(item, f"{like}{common}\n{json.dumps(own)}", Hearer(_checked)).code == "E_HEADER"
+
+
+def header_of():
+    data = to_bytes(make_slice(np.zeros((4, 4), np.int16), InstanceNumber=1))
+    return read_header(data, path="a", size=len(data), version="1")
 
 
 def test_a_death_is_told():

@@ -122,6 +122,15 @@ def test_the_least_step_is_one_step_where_most_are_gaps(stack_of, archive_of, go
     assert stack.missing_mm == pytest.approx([30 + 2.5 * place for place in missing])
 
 
+@pytest.mark.parametrize("far_mm", [2e4, 1e12, 1e300])
+def test_a_slice_far_from_all_others_is_no_list_of_missing_ones(slice_of, archive_of, far_mm):
+    places = [*map(float, range(250)), far_mm]
+    files = {f"{place}": slice_of(np.zeros((4, 4), np.uint16), position=(0, 0, place)) for place in places}
+    stack = only(archive_of(files.values()))
+    assert stack.verdict in {"uneven", "refused"}
+    assert stack.missing_mm is None
+
+
 def test_thick_slices_after_thin_ones_are_no_gap(stack_of, archive_of):
     slices = stack_of(9)
     kept = [*slices[:5], slices[6], slices[8]]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from medpipe.archive.integers import Integer
 from medpipe.archive.limits import MAX_DECODED_BYTES, MAX_SIDE
 from medpipe.errors import Rejected
 
@@ -55,11 +56,11 @@ class Block:
         Along (z, y, x), where the file gives steps but no place.
     """
 
-    start: int
+    start: Integer
     packing: str = ""
-    skip: int = 0
+    skip: Integer = 0
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Integer, ...]
     axes: str
     reverse: bool = False
     affine_lps: tuple[float, ...] = ()
