@@ -25,7 +25,7 @@ def assert_engines_agree(folder: Path, archive: Path, recipe: str, *, engines: S
         medpipe(command([archive], folder / name, recipe, *ENGINES[name]), folder, exit_code=2)
         assert_whole(folder / name)
         assert_same_computed(folder / name, folder / engines[0])
-    assert len({path.split("/")[0] for path in tables_of(folder / engines[0])}) == 11
+    assert len({path.split("/")[0] for path in tables_of(folder / engines[0])}) == 12
 
 
 def assert_same_computed(lake: Path, other: Path) -> None:

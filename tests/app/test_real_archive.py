@@ -137,7 +137,7 @@ def test_the_serial_engine_gives_the_same_bytes(ended, data_root, tmp_path):
     medpipe(command([data_root / "archive"], serial, *SHIPPED, *ENGINES["serial"]), home, exit_code=2)
     assert_whole(serial)
     assert_same_computed(serial, lake)
-    assert len({path.split("/")[0] for path in tables_of(serial)}) == 11
+    assert len({path.split("/")[0] for path in tables_of(serial)}) == 12
 
 
 def test_a_second_run_has_nothing_to_do(ended):
