@@ -37,6 +37,8 @@ class Heads:
     after : int
         Files to read before the quick reader is loaded: its compiled code costs a process about
         half a second.
+    splits : bool
+        Whether :meth:`told` gives headers in two where they are like others.
 
     Attributes
     ----------
@@ -44,8 +46,9 @@ class Heads:
         Files that were read as a whole.
     """
 
-    def __init__(self, *, after: int = 0) -> None:
+    def __init__(self, *, after: int = 0, splits: bool = False) -> None:
         self._after = after
+        self._splits = splits
         self._quick: QuickReader | None = None
         self._count = 0
         self.read_whole = 0
@@ -68,7 +71,7 @@ class Heads:
             from medpipe.archive.quick.reader import FIRST_BYTES, QuickReader
 
             if self._quick is None:
-                self._quick = QuickReader()
+                self._quick = QuickReader(splits=self._splits)
             told = self._quick.told(file.head(FIRST_BYTES), path=path, size=size, version=version, more=file.at)
             if told is not None:
                 return told

@@ -116,13 +116,9 @@ def load_volume(
         real_world=_joined(said.maps),
         quantity=quantity_of(said.kinds, modality=stack.modality, unit=stack.unit),
         display=_shown(said.displays),
-        stored_reversed=any(_is_reversed(headers[path]) for path in stack.paths),
+        stored_reversed=said.is_reversed,
     )
     return volume, filling.scales.pop() if len(filling.scales) == 1 else None
-
-
-def _is_reversed(header: Header) -> bool:
-    return header.block is not None and header.block.reverse
 
 
 def _repeats(array: Any) -> bool:
@@ -157,11 +153,13 @@ class _Said:
         self.kinds: set[tuple[str, tuple[str, ...]]] = set()
         self.maps: dict[int, tuple[RealWorldValues, ...]] = {}
         self.displays: dict[int, Display] = {}
+        self.is_reversed = False
         self._with_maps, self._with_display = with_maps, with_display
 
     def add(self, header: Header, places: list[tuple[int, int]], data: bytes | memoryview) -> None:
         """Take in a file: the class and image type of its frames, and what was asked for beside."""
         self.kinds |= _kinds(header, places)
+        self.is_reversed |= header.block is not None and header.block.reverse
         if self._with_maps:
             self.maps |= _by_place(places, header, read_maps, bytes(data))
         if self._with_display:

@@ -42,7 +42,7 @@ class ScanSession:
         self._source = source
         self._teller = Teller()
         self._file_bytes = min(file_bytes, MAX_FILE_BYTES)
-        self._heads = Heads(after=0 if QUICK in sys.modules else QUICK_AFTER)
+        self._heads = Heads(after=0 if QUICK in sys.modules else QUICK_AFTER, splits=True)
 
     def call(self, kind: str, payload: Json, mark: Mark) -> Json:
         """Work through ``payload["items"]``: kind ``headers``, ``members``, ``whole`` or ``pixels``."""

@@ -158,3 +158,18 @@ def test_pixels_are_refused_where_it_is_not_said_how_they_are_stored(change, sli
     change(one)
     archive = archive_of([one])
     assert [outcome.code for outcome in archive.assembly.outcomes.values()] == ["E_DIMENSIONS"]
+
+
+def test_each_file_of_a_stack_is_asked_for_once(slice_of, archive_of):
+    # asked for again after another one, a file is opened and read again
+    archive = archive_of(files_of(slice_of, np.int16, {}))
+    (stack,) = archive.assembly.stacks
+    asked = []
+
+    class Asked(dict):
+        def __getitem__(self, path):
+            asked.append(path)
+            return super().__getitem__(path)
+
+    voxels.load_volume(stack, Asked(archive.headers), archive.files.__getitem__, with_maps=True, with_display=True)
+    assert sorted(asked) == sorted(archive.headers)

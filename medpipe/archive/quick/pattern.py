@@ -8,7 +8,9 @@ zero, a position of two numbers), there is no pattern and no use of one.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -29,7 +31,8 @@ _SELDOM_FACTS: Final = tuple((name, keyword) for keyword, name in _FACTS.items()
 _SCALE: Final = ("RescaleSlope", "RescaleIntercept")
 
 
-class Pattern(NamedTuple):
+@dataclass(frozen=True)
+class Pattern:
     """The header of a slice, and how those of others are made of it.
 
     Attributes
@@ -39,15 +42,17 @@ class Pattern(NamedTuple):
         Of the varying elements that are there: keyword, type and place in the result of a pass.
     dataset : HeadDataset
         Of the encoding of the slice; holds what varies of one slice at a time.
-    common : Common or None
-        The header without what is a slice's own; None where slices like it are told whole.
     """
 
     header: Header
     own: tuple[tuple[str, str, int], ...]
     seldom: tuple[tuple[str, str, int], ...]
     dataset: HeadDataset
-    common: Common | None
+
+    @cached_property
+    def common(self) -> Common | None:
+        """The header without what is a slice's own; None where slices like it are told whole."""
+        return common_of(self.header)
 
 
 def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
@@ -75,7 +80,6 @@ def pattern_of(header: Header, dataset: HeadDataset) -> Pattern | None:
         own=tuple([kind for kind in kinds if kind[0] in OWN]),
         seldom=tuple([kind for kind in kinds if kind[0] in SELDOM]),
         dataset=dataset.alike(),
-        common=common_of(header),
     )
 
 
@@ -97,7 +101,7 @@ def variant_of(pattern: Pattern, seldom: HeadDataset) -> Pattern | None:
     if pet is not None:
         pet = read_again(pet, seldom, facts)
     header = replace(pattern.header, top=plane, acquisition_number=number_of, facts=facts, pet=pet)
-    return pattern._replace(header=header, common=common_of(header))
+    return Pattern(header, pattern.own, pattern.seldom, pattern.dataset)
 
 
 def own_of_slice(

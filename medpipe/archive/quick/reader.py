@@ -73,9 +73,16 @@ class _Head(NamedTuple):
 
 
 class QuickReader:
-    """Reads headers one after the other; remembers values and slices alike, so keep it for an archive."""
+    """Reads headers one after the other; remembers values and slices alike, so keep it for an archive.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    splits : bool
+        Whether :meth:`told` gives headers in two where they are like others.
+    """
+
+    def __init__(self, *, splits: bool = False) -> None:
+        self._splits = splits
         self._walk = walk.HeadWalk(NUMBERED, tuple(ROLES.values()), KNOWN_SEQUENCES)
         self._known = Known()
         self._patterns: dict[tuple[object, ...], dict[bytes, Pattern]] = {}
@@ -180,7 +187,7 @@ class QuickReader:
         if pattern is not None:
             own = _varying(head, pattern.dataset, pattern.own)
             known = {**given, "pixel_offset": _pixel_offset(head, extent)}
-            if pattern.common is not None and extent.n_fragments < 0:
+            if self._splits and pattern.common is not None and extent.n_fragments < 0:
                 found_own = own_of_slice(pattern, own, **known)
                 if found_own is not None and found_own.sop_instance_uid:
                     return Sliced(pattern.common, found_own)
