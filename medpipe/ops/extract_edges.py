@@ -14,7 +14,7 @@ from medpipe.kernels.classes import otsu_threshold
 from medpipe.kernels.edges import gradient_size
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.ops.unstandardized import Unstandardized, slices_of
+from medpipe.ops.unstandardized import Unstandardized, slices_of, without_missing
 from medpipe.types import Array, Column, Geometry, Region, Volume
 from medpipe.xp import to_numpy
 
@@ -95,7 +95,7 @@ class EdgeDensity(Unstandardized):
         values["edge_threshold"] = threshold
         values["edge_sobel"] = float((steep > threshold).mean())
         del steep
-        values["edge_canny"] = self._canny([(_filled(plane), inside, np.isfinite(plane)) for plane, inside in slices])
+        values["edge_canny"] = self._canny([(*without_missing(plane), inside) for plane, inside in slices])
         return values
 
     def _from(self, gradients: Array) -> float:
@@ -108,26 +108,22 @@ class EdgeDensity(Unstandardized):
     def _canny(self, slices: Sequence[tuple[Array, Array, Array]]) -> float:
         """Return the share of the region's known pixels that are thin edges."""
         smooth = [
-            steepness(plane[None], sigma_mm=self.sigma, spacing_mm=_PIXELS)[0][inside] for plane, inside, _ in slices
+            steepness(plane[None].astype(np.float64), sigma_mm=self.sigma, spacing_mm=_PIXELS)[0][inside]
+            for plane, _, inside in slices
         ]
         threshold = self._from(np.concatenate(smooth))
         del smooth
         edges = known = 0
-        for plane, inside, finite in slices:
+        for plane, finite, inside in slices:
             counted = inside & finite
             known += int(counted.sum())
             if threshold > 0.0:
                 lines = canny(
-                    plane[None], sigma_mm=self.sigma, spacing_mm=_PIXELS, low=_WEAK * threshold, high=threshold
+                    plane[None].astype(np.float64),
+                    sigma_mm=self.sigma,
+                    spacing_mm=_PIXELS,
+                    low=_WEAK * threshold,
+                    high=threshold,
                 )
                 edges += int(lines[0][counted].sum())
         return edges / known if known else math.nan
-
-
-def _filled(plane: Array) -> Array:
-    """Return a slice in float64 whose missing pixels have the mean of the others."""
-    wide = plane.astype(np.float64)
-    finite = np.isfinite(wide)
-    if not finite.all():
-        wide[~finite] = wide[finite].mean() if finite.any() else 0.0
-    return wide

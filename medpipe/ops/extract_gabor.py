@@ -11,9 +11,8 @@ from medpipe.errors import ConfigError
 from medpipe.kernels.gabor import gabor_size, reach_of
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.ops.unstandardized import Unstandardized, slices_of, word
+from medpipe.ops.unstandardized import Unstandardized, slices_of, without_missing, word
 from medpipe.types import Array, Column, Geometry, Region, Volume
-from medpipe.xp import backend_of
 
 _STATISTICS = (("mean", "image"), ("var", "image^2"), ("energy", "image^2"))
 
@@ -84,7 +83,8 @@ class GaborBank(Unstandardized):
         """
         sums = {prefix: (0, 0.0, 0.0) for prefix, _, _ in self._filters}
         for plane, inside in slices_of(volume, region, reach=self._reach()):
-            filled, known = _filled(plane, inside)
+            filled, finite = without_missing(plane)
+            known = inside & finite
             for prefix, frequency, turn in self._filters:
                 size = gabor_size(filled, frequency=frequency, angle=math.radians(turn), bandwidth=self.bandwidth)
                 sums[prefix] = _merged(sums[prefix], size[known])
@@ -94,16 +94,6 @@ class GaborBank(Unstandardized):
                 found = (mean, spread / count, mean**2 + spread / count)
                 values |= {f"{prefix}_{name}": value for (name, _), value in zip(_STATISTICS, found, strict=True)}
         return values
-
-
-def _filled(plane: Array, inside: Array) -> tuple[Array, Array]:
-    """Return a slice without missing pixels, and where the region was measured."""
-    xp = backend_of(plane).xp
-    finite = xp.isfinite(plane)
-    if bool(finite.all()):
-        return plane, inside
-    mean = float(plane[finite].mean()) if bool(finite.any()) else 0.0
-    return xp.where(finite, plane, xp.float32(mean)), inside & finite
 
 
 def _merged(before: tuple[int, float, float], values: Array) -> tuple[int, float, float]:

@@ -55,3 +55,13 @@ def slices_of(volume: Volume, region: Region, *, reach: int) -> Iterator[tuple[A
     for place, plane in enumerate(volume.data[outer]):
         if inside[place].any():
             yield plane, xp.asarray(inside[place])
+
+
+def without_missing(plane: Array) -> tuple[Array, Array]:
+    """Return a slice whose missing pixels have the mean of the others, 0 where all are missing; and which are there."""
+    xp = backend_of(plane).xp
+    finite = xp.isfinite(plane)
+    if bool(finite.all()):
+        return plane, finite
+    mean = float(plane[finite].mean(dtype=xp.float64)) if bool(finite.any()) else 0.0
+    return xp.where(finite, plane, plane.dtype.type(mean)), finite
