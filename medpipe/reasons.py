@@ -366,6 +366,14 @@ REASONS: dict[str, Reason] = {
     "E_REG_INVERSE": _error(
         "registering the images the other way round gives another result", "look at both images; they may not match"
     ),
+    "W_ALIGNED": _warning(
+        "measured on a companion image between its voxels, on the grid of the image",
+        "nothing to do, if the recipe means it; grid = 'companion' measures its own voxels",
+    ),
+    "W_BEYOND": _warning(
+        "the region, or a part of it, lies where the companion image shows nothing",
+        "check that the companion image covers the region; only what it shows is measured",
+    ),
     "S_NO_REGION": _info("no region of the case is one that a view shows", "nothing to do, unless there should be one"),
     # scores
     "MISSING_FEATURE": _warning("an input of the model is missing", "add the extraction the model was trained on"),

@@ -72,11 +72,13 @@ def _feature_rows(one: Ended, shapes: Shapes, keys: _RegionKeys, kind: ProductKi
             "extraction": wanted.extraction.name,
             "extraction_digest": shapes.extraction_digest(one.case.route, wanted.extraction),
         }
+        # slices of the volume say nothing of voxels of another one
+        flags = one.flags if wanted.extraction.grid == "image" else ()
         for row in product.rows:
             values = row["values"]
             if None in values.values():
                 values = {name: math.nan if value is None else value for name, value in values.items()}
-            what = {"region": row["region"], **_told(row, one.flags)}
+            what = {"region": row["region"], **_told(row, flags)}
             what |= {name: row[name] for name in ("perturbation", "number") if name in row}
             yield {**measured, "region_key": keys.of(row), **what, **values}
 

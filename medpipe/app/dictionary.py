@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from medpipe.contracts.protocols import Extractor
 from medpipe.ops.pyradiomics_columns import ALIASES
+from medpipe.recipe.companion import CompanionImage
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Column
 
@@ -27,7 +29,7 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
                     "alias": _alias(column),
                     "family": column.family,
                     "ibsi": column.ibsi or None,
-                    "unit": column.unit,
+                    "unit": _unit(column, extraction.beside),
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
                     "discretisation": _discretisation(op, column),
@@ -38,6 +40,14 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
                     "filter_ibsi": column.filter_ibsi or None,
                 }
     return list(rows.values())
+
+
+def _unit(column: Column, beside: CompanionImage | None) -> str:
+    """Return the unit of a column: no row of ``volumes`` has that of a companion image after its ops."""
+    if beside is None or beside.unit is None:
+        return column.unit
+    unit = beside.unit
+    return re.sub(r"\bimage\b(\^\d)?", lambda found: f"({unit}){found[1]}" if found[1] else unit, column.unit)
 
 
 def _measured_by(extractor: Extractor, column: Column) -> Extractor:

@@ -101,7 +101,7 @@ def _features(tables: OpenTables, region: Row, column: str | None) -> dict[str, 
         names = [name for digest, name in dictionary if digest == row["extraction_digest"]]
         if column is not None and column not in names:
             continue
-        entry = {"image": row["image"], "status": row["status"], "extraction_digest": row["extraction_digest"]}
+        entry = {name: row[name] for name in ("image", "status", "code", "extraction_digest") if row[name] is not None}
         if column is None:
             entry["columns"] = len(names)
         else:
@@ -183,12 +183,14 @@ def _pairs(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     pairs = tables.rows("registrations", {"volume_key": volume["volume_key"]})
     if pairs:
-        specs = {one["name"]: one for one in _published(lake, tables)[1]["resolved"][volume["route"]]["companions"]}
+        route = _published(lake, tables)[1]["resolved"][volume["route"]]
+        specs = {one["name"]: one for one in route["companions"]}
         views = tables.rows("views", {"volume_key": volume["volume_key"]}, columns=["view", "image"])
         facts["companion images"] = {
             pair["companion"]: {
                 **_pair(tables, pair, specs[pair["companion"]]),
                 "shown by": sorted({view["view"] for view in views if view["image"] == pair["companion"]}),
+                **_looked_at_by(route, pair["companion"]),
             }
             for pair in sorted(pairs, key=lambda pair: str(pair["companion"]))
         }
@@ -196,6 +198,13 @@ def _pairs(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
     if beside:
         facts["companion image of"] = {pair["volume_key"]: pair["companion"] for pair in beside}
     return facts
+
+
+def _looked_at_by(route: Row, name: str) -> dict[str, list[str]]:
+    """Return the extractions and region sources of a route that a companion image is for, where there are any."""
+    measures = [one["name"] for one in route["features"] if one.get("companion", {}).get("name") == name]
+    sources = [one.get("name", one["op"]) for one in route["regions"] if one.get("image") == name]
+    return {what: found for what, found in (("measured by", measures), ("regions found on it", sources)) if found}
 
 
 def _pair(tables: OpenTables, pair: Row, spec: Row) -> dict[str, Any]:

@@ -151,7 +151,12 @@ def _observing(lake: Lake, request: FitRequest) -> tuple[Route, Extraction]:
         raise ConfigError(f"recipe {request.recipe} has no extraction {request.extraction!r} by landmarks ({there})")
     if len({route.extraction_digest(one) for route, one in named}) > 1:
         raise ConfigError(f"extraction {request.extraction}: routes of {request.recipe} observe it in different ways")
-    for route, _ in named:
+    for route, one in named:
+        if one.beside is not None:
+            raise ConfigError(
+                f"extraction {request.extraction}: it observes the companion image {one.image!r}; fit a route whose own "
+                "images these are"
+            )
         for spec in (spec_of(source) for source in route.regions if source.name == REGION):
             if spec["op"] != REGION or "then" in spec:
                 raise ConfigError(

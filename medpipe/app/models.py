@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.named import known_of, refuse_unknown
 from medpipe.errors import ConfigError
-from medpipe.lake.lake import Lake, is_lake
+from medpipe.lake.lake import Lake
 from medpipe.lake.models import lake_models, model_files, put_model
 from medpipe.models.network import NetworkPackage, is_network
 from medpipe.models.package import Package
@@ -44,13 +45,13 @@ def check_models(recipe: Recipe, root: Path) -> None:
     ConfigError
         If a model is unknown; names those there are.
     """
-    known = lake_models(Lake.open(root)) if is_lake(root) else []
-    for place, route in enumerate(recipe.routes):
-        for number, reference in enumerate(route.models):
-            try:
-                resolve(reference, known)
-            except ConfigError as error:
-                raise ConfigError(f"route.{place}.models.{number}: {error}") from None
+    known = known_of(root, lake_models)
+    named = (
+        (f"route.{place}.models.{number}", reference)
+        for place, route in enumerate(recipe.routes)
+        for number, reference in enumerate(route.models)
+    )
+    refuse_unknown(named, lambda reference: resolve(reference, known))
 
 
 def put_package(lake: Lake, package: Package, *, shipped_model: bool = False) -> None:

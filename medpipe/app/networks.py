@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.app.models import refuse_other_kind
+from medpipe.app.named import known_of, refuse_unknown
 from medpipe.contracts.networks import NetworkFacts, NetworkPin
 from medpipe.engine.replies import Death, Reply
 from medpipe.engine.sandbox import Sandbox, SandboxSpec
 from medpipe.errors import ConfigError
-from medpipe.lake.lake import Lake, is_lake
+from medpipe.lake.lake import Lake
 from medpipe.lake.models import lake_models, model_files, put_model
 from medpipe.models.network import NetworkPackage, check_runtime, is_network, package_network
 from medpipe.models.network_card import NetworkCard
@@ -131,12 +132,11 @@ def check_networks(recipe: Recipe, root: Path) -> None:
     ConfigError
         If a network is unknown; names those there are.
     """
-    known = lake_models(Lake.open(root)) if is_lake(root) else []
-    for named in named_networks(recipe):
-        try:
-            resolve(named.op.model, known, also=())
-        except ConfigError as error:
-            raise ConfigError(f"{named.where}: {error}; medpipe register brings networks") from None
+    known = known_of(root, lake_models)
+    named = ((one.where, one.op.model) for one in named_networks(recipe))
+    refuse_unknown(
+        named, lambda reference: resolve(reference, known, also=()), remedy="; medpipe register brings networks"
+    )
 
 
 def _tried(request: RegisterRequest) -> NetworkCard:

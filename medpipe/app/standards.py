@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from medpipe.app.named import known_of, refuse_unknown
 from medpipe.errors import ConfigError
 from medpipe.lake.fits import lake_fits, read_fit
-from medpipe.lake.lake import Lake, is_lake
+from medpipe.lake.lake import Lake
 from medpipe.recipe.recipe import Recipe
 from medpipe.recipe.standards import Resolve, Standard, named_standards
 
@@ -49,12 +50,9 @@ def check_standards(recipe: Recipe, root: Path) -> None:
     ConfigError
         If a standard is unknown; names those there are.
     """
-    known = lake_fits(Lake.open(root)) if is_lake(root) else []
-    for named in named_standards(recipe):
-        try:
-            found_fit(named.reference, known)
-        except ConfigError as error:
-            raise ConfigError(f"{named.where}: {error}") from None
+    known = known_of(root, lake_fits)
+    named = ((one.where, one.reference) for one in named_standards(recipe))
+    refuse_unknown(named, lambda reference: found_fit(reference, known))
 
 
 def found_fit(reference: str, known: list[tuple[str, str, int]]) -> tuple[str, str]:

@@ -172,7 +172,7 @@ FEATURE_KEYS = (
     Field("volume_key", "string", "the volume"),
     Field("region_key", "string", "the region"),
     Field("region", "string", "name of the region"),
-    Field("image", "string", "image measured: original or final"),
+    Field("image", "string", "image measured: original, final or a companion's name"),
     Field("extraction", "string", "name of the extraction in the recipe"),
     Field("extraction_digest", "string", "digest of op, version, parameters and image chain"),
     Field("status", "string", "ok or flagged or empty"),

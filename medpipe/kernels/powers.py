@@ -46,17 +46,27 @@ def _powers(x: Floats, exponent: float, made: Any) -> Floats:
 
 
 @njit(cache=True, nogil=True)
+def _halves(x: float) -> tuple[float, float]:
+    scaled = _SPLIT * x
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+@njit(cache=True, nogil=True)
+def _squared(x: float) -> tuple[float, float]:
+    """Return the rounded square of a number, and what it lacks."""
+    high, low = _halves(x)
+    square = x * x
+    return square, ((high * high - square) + 2.0 * (high * low)) + low * low
+
+
+@njit(cache=True, nogil=True)
 def _third(x: Floats, found: Floats, rest: Floats) -> None:
     """Fill in rounded third powers, and what they lack. One formula after the other: so it is many at a time."""
     for i in range(x.size):
-        scaled = _SPLIT * x[i]
-        high = scaled - (scaled - x[i])
-        low = x[i] - high
-        square = x[i] * x[i]
-        of_square = ((high * high - square) + 2.0 * (high * low)) + low * low
-        scaled = _SPLIT * square
-        square_high = scaled - (scaled - square)
-        square_low = square - square_high
+        high, low = _halves(x[i])
+        square, of_square = _squared(x[i])
+        square_high, square_low = _halves(square)
         cube = square * x[i]
         of_cube = ((square_high * high - cube) + square_high * low + square_low * high) + square_low * low
         below = of_cube + of_square * x[i]
@@ -67,16 +77,9 @@ def _third(x: Floats, found: Floats, rest: Floats) -> None:
 @njit(cache=True, nogil=True)
 def _fourth(x: Floats, found: Floats, rest: Floats) -> None:
     for i in range(x.size):
-        scaled = _SPLIT * x[i]
-        high = scaled - (scaled - x[i])
-        low = x[i] - high
-        square = x[i] * x[i]
-        of_square = ((high * high - square) + 2.0 * (high * low)) + low * low
-        scaled = _SPLIT * square
-        high = scaled - (scaled - square)
-        low = square - high
-        fourth = square * square
-        below = (((high * high - fourth) + 2.0 * (high * low)) + low * low) + 2.0 * (square * of_square)
+        square, of_square = _squared(x[i])
+        fourth, of_fourth = _squared(square)
+        below = of_fourth + 2.0 * (square * of_square)
         found[i] = fourth + below
         rest[i] = below - (found[i] - fourth)
 

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from medpipe.errors import ConfigError
 from medpipe.kernels.fractal import border, box_dimension, surface_dimension
 from medpipe.ops import roi
 from medpipe.ops.parameters import parameter
@@ -45,10 +44,7 @@ class Fractal(Unstandardized):
 
     def __post_init__(self) -> None:
         """Refuse a grid without a spacing and a range without a width."""
-        if self.resample_mm is not None and not any(self.resample_mm):
-            raise ConfigError("fractal.resample_mm: at least one axis must be above 0")
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ConfigError("fractal.range: its lower end must be below its upper end")
+        roi.check_settings("fractal", resample_mm=self.resample_mm, limits=self.range)
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -59,10 +59,7 @@ class Haralick:
                 raise ConfigError(f"haralick.{field}: names at least one, and none twice")
         if (self.bin_width is None) == (self.bins is None):
             raise ConfigError("haralick: either bin_width or bins, and not both")
-        if self.resample_mm is not None and not any(self.resample_mm):
-            raise ConfigError("haralick.resample_mm: at least one axis must be above 0")
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ConfigError("haralick.range: its lower end must be below its upper end")
+        roi.check_settings("haralick", resample_mm=self.resample_mm, limits=self.range)
 
     @property
     def columns(self) -> tuple[Column, ...]:

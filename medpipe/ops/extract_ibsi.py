@@ -120,10 +120,7 @@ class Ibsi:
             if not given or len(set(given)) < len(given):
                 raise ConfigError(f"ibsi.{field}: names at least one, and none twice")
         response_maps.check_filters(self.filters)
-        if self.resample_mm is not None and not any(self.resample_mm):
-            raise ConfigError("ibsi.resample_mm: at least one axis must be above 0")
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ConfigError("ibsi.range: its lower end must be below its upper end")
+        roi.check_settings("ibsi", resample_mm=self.resample_mm, limits=self.range)
         if self.bin_width is not None and self.bins is not None:
             raise ConfigError("ibsi: either bin_width or bins, and not both")
         binned = [family for family in FAMILIES if family in BINNED_FAMILIES and family in self.families]

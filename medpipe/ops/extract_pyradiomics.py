@@ -136,8 +136,7 @@ class Pyradiomics:
         for feature in self.features:
             if feature not in known:
                 raise ConfigError(f"pyradiomics.features: {feature!r} is no feature of {', '.join(self.families)}")
-        if self.resample_mm is not None and not any(self.resample_mm):
-            raise ConfigError("pyradiomics.resample_mm: at least one axis must be above 0")
+        roi.check_settings("pyradiomics", resample_mm=self.resample_mm, limits=None)
         if len(self.range) > 2:
             raise ConfigError("pyradiomics.range: one or two thresholds")
         if "shape2D" in self.families and self.force_2d is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medpipe.errors import Rejected
+from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels import resample
 from medpipe.kernels.grid import GridAxis
 from medpipe.kernels.sums import mean_and_deviation
@@ -173,6 +173,20 @@ def shifted(box: Box, outer: Box) -> Box:
     """Return where a box lies within one around it."""
     z, y, x = (slice(side.start - other.start, side.stop - other.start) for side, other in zip(box, outer, strict=True))
     return z, y, x
+
+
+def check_settings(op: str, *, resample_mm: Spacing | None, limits: tuple[float, float] | None) -> None:
+    """Refuse a grid without a spacing and a range without a width.
+
+    Raises
+    ------
+    ConfigError
+        With the op and its parameter, ``resample_mm`` or ``range``.
+    """
+    if resample_mm is not None and not any(resample_mm):
+        raise ConfigError(f"{op}.resample_mm: at least one axis must be above 0")
+    if limits is not None and not limits[0] < limits[1]:
+        raise ConfigError(f"{op}.range: its lower end must be below its upper end")
 
 
 def check_grid(volume: Volume, region: Region) -> None:

@@ -41,6 +41,11 @@ class Suv:
         ),
     )
 
+    @property
+    def unit(self) -> str:
+        """Unit of the result."""
+        return "cm2/mL" if self.kind == "bsa" else "g/mL"
+
     def halo(self, geometry: Geometry) -> Halo | None:  # noqa: ARG002  # voxel by voxel
         """Return no context."""
         return 0, 0, 0
@@ -71,4 +76,4 @@ class Suv:
             data = scale_planes(xp.asarray(volume.data, dtype=xp.float32), factors=factors)
         if any(bool(xp.isinf(plane).any()) for plane in data):
             raise Rejected("E_NONFINITE")
-        return volume.with_data(data, unit="cm2/mL" if self.kind == "bsa" else "g/mL")
+        return volume.with_data(data, unit=self.unit)

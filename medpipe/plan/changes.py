@@ -50,10 +50,10 @@ def _route_changes(old: Spec, new: Spec) -> Iterator[str]:
     )
     extractions = ({entry["name"]: entry["op"] for entry in side["features"]} for side in (old, new))
     yield from _named_changes("features", *extractions)
-    images = [{entry["name"]: bool(entry["image"]) for entry in side["features"]} for side in (old, new)]
+    images = [{entry["name"]: _image(entry) for entry in side["features"]} for side in (old, new)]
     for name in sorted(set(images[0]) & set(images[1])):
         if images[0][name] != images[1][name]:
-            yield f"features {name}: image {_image(images[0][name])} -> {_image(images[1][name])}"
+            yield f"features {name}: image {images[0][name]} -> {images[1][name]}"
     if old["keep"] != new["keep"]:
         yield f"keep: {_shown(old['keep'])} -> {_shown(new['keep'])}"
     yield from _companion_changes(*(_by_name(side, "companions") for side in (old, new)))
@@ -157,5 +157,9 @@ def _shown(value: Any) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
-def _image(is_final: bool) -> str:  # noqa: FBT001  # the value of a column, not a switch
-    return "final" if is_final else "original"
+def _image(extraction: Spec) -> str:
+    """Return which image an extraction measures, and of a companion image on which grid if not that of the volume."""
+    beside = extraction.get("companion")
+    if beside is None:
+        return "final" if extraction["image"] else "original"
+    return str(beside["name"]) + (" on its own grid" if beside["grid"] == "companion" else "")

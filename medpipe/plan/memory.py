@@ -17,7 +17,8 @@ from medpipe.contracts.protocols import ImageOp
 from medpipe.kernels.slabs import planes_of
 from medpipe.lake.volumes import SHARD_BYTES
 from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
-from medpipe.recipe.recipe import Route
+from medpipe.recipe.companion import FINAL
+from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Geometry
 
 SESSION_BYTES = 230 << 20
@@ -79,7 +80,7 @@ def projected_bytes(
     if goes_in_slabs(route, volume["kind"], geometry):
         return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
     steps = _steps(route, volume["kind"], geometry, companion_bytes=volume.get("companion_bytes", 0))
-    with_images = [*steps, *_looking_beside(route, geometry, images)]
+    with_images = [*steps, *_looking_beside(route, geometry, images), *_measuring_beside(route, geometry, images)]
     return min(base + max(with_images) + _held_images(geometry, images), MOST_BYTES)
 
 
@@ -137,7 +138,7 @@ def context_planes(ops: Sequence[ImageOp], geometry: Geometry) -> int:
 def _steps(route: Route, kind: str, geometry: Geometry, *, companion_bytes: int) -> list[int]:
     """Return what each step of a case holds in all, the whole volume in memory."""
     image = 4 * prod(geometry.shape)
-    kept = image if "final" in route.keep and route.image else 0
+    kept = image if FINAL in route.keep and route.image else 0
     return [
         image + _reading(kind, geometry),
         image + kept + _storing(geometry),
@@ -161,7 +162,7 @@ def _in_slabs(route: Route, kind: str, geometry: Geometry) -> int:
 
 def _needs_final(route: Route) -> bool:
     shown = {entry.image for entry in route.features} | {view.image for view in route.views}
-    return bool(route.image) and ("final" in route.keep or "final" in shown)
+    return bool(route.image) and (FINAL in route.keep or FINAL in shown)
 
 
 def _finding(route: Route, geometry: Geometry, companion_bytes: int) -> Iterator[int]:
@@ -184,18 +185,40 @@ def _measuring(route: Route, geometry: Geometry) -> Iterator[int]:
     """Yield what each extraction holds: images, all regions, and its own need."""
     image = 4 * prod(geometry.shape)
     held = image + _held_regions(route, geometry)
-    has_final = "final" in route.keep and bool(route.image)
+    has_final = FINAL in route.keep and bool(route.image)
     for entry in route.features:
         # the filtered image is made when the first one asks for it
-        has_final |= entry.image == "final" and bool(route.image)
-        here = held + has_final * image
-        yield here + entry.op.memory(geometry)
-        for perturbation in route.perturb:
-            if perturbation.takes(entry.name):
-                # the image and regions as they might have been, beside those that are
-                moved = here + image + _held_regions(route, geometry)
-                yield max(moved + step.memory(geometry) for step in perturbation.steps)
-                yield moved + entry.op.memory(geometry)
+        has_final |= entry.image == FINAL and bool(route.image)
+        if entry.beside is None:
+            yield from _measuring_one(route, entry, geometry, held + has_final * image)
+
+
+def _measuring_one(route: Route, entry: Extraction, measured: Geometry, held: int) -> Iterator[int]:
+    """Yield what an extraction holds on the grid that it measures: what is held, and its own need."""
+    yield held + entry.op.memory(measured)
+    for perturbation in route.perturb:
+        if perturbation.takes(entry.name):
+            # the image and regions as they might have been, beside those that are
+            moved = held + 4 * prod(measured.shape) + _held_regions(route, measured)
+            yield max(moved + step.memory(measured) for step in perturbation.steps)
+            yield moved + entry.op.memory(measured)
+
+
+def _measuring_beside(route: Route, geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:
+    """Yield what each extraction of a companion image holds beside what is held of all of them."""
+    rows = dict(zip((one.name for one in route.companions), images, strict=False))
+    held = 4 * prod(geometry.shape) * (2 if _needs_final(route) else 1) + _held_regions(route, geometry)
+    for entry in route.features:
+        row = rows.get(entry.image)
+        if row is None:
+            continue
+        own = geometry_of(row)
+        measured, carried = geometry, 0
+        if entry.grid == "companion":
+            # a region, a number for each voxel, on both grids; then all of them on its own
+            yield held + 6 * prod(geometry.spatial_shape) + 5 * prod(own.spatial_shape) + _held_regions(route, own)
+            measured, carried = own, _held_regions(route, own)
+        yield from _measuring_one(route, entry, measured, held + carried)
 
 
 def _held_images(geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> int:

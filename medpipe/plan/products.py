@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from medpipe.contracts.records import ProductKind
 from medpipe.keys import product_key, rendered
 from medpipe.ops.registry import spec_of
-from medpipe.recipe.companion import Shown
+from medpipe.recipe.companion import FINAL, Shown
 from medpipe.recipe.lock import LockedRecipe, ModelPin
 from medpipe.recipe.perturbed import Perturbed
 from medpipe.recipe.recipe import Extraction, Route
@@ -101,6 +102,7 @@ class Products:
         self._keep = rendered(sorted(route.keep))
         self._regions = [rendered(spec_of(op)) for op in route.regions]
         self._companions = [rendered(one.spec()) for one in route.companions]
+        self._seen = {one.name: (place, rendered(one.seen_spec())) for place, one in enumerate(route.companions)}
         self._views = [rendered(one.spec(route.chain)) for one in route.views]
         self._extractions = [rendered(entry.spec(route.measured_chain)) for entry in route.features]
         self._perturbed = [rendered(one.spec()) for one in route.perturb]
@@ -138,6 +140,18 @@ class Products:
             return {}
         return {"suv": content.region_suv[place] if content.region_suv else ""}
 
+    def _beside(self, content: Content, image: str) -> dict[str, Any]:
+        """Return what is made of a companion image depends on beside both images' ops: its content, and how it lies."""
+        if image not in self._seen:
+            return {}
+        place, spec = self._seen[image]
+        return {"companion": content.images[place] if content.images else "", "seen": spec}
+
+    def _measured(self, content: Content, extraction: Extraction) -> dict[str, Any]:
+        """Return what an extraction's image depends on beside the voxels and the extraction's spec."""
+        factors = self._factors(content, is_final=extraction.image == FINAL)
+        return {**factors, **self._beside(content, extraction.image)}
+
     def _wanted_registrations(self, content: Content) -> Iterator[Wanted]:
         for place, spec in enumerate(self._companions):
             key = product_key(
@@ -162,7 +176,7 @@ class Products:
                 companion=of_image.get(view.image, ""),
                 view=spec,
                 numeric_class=content.numeric_class,
-                **self._factors(content, is_final=view.image == "final"),
+                **self._factors(content, is_final=view.image == FINAL),
             )
             yield Wanted(kind="views", key=key, view=view)
 
@@ -182,6 +196,7 @@ class Products:
                 op=self._regions[place],
                 numeric_class=content.numeric_class,
                 **self._region_factors(content, place),
+                **self._beside(content, getattr(op, "image", "")),
             )
             yield Wanted(kind="regions", key=key, region_source=place)
 
@@ -194,7 +209,7 @@ class Products:
                     regions=found.key,
                     extraction=spec,
                     numeric_class=content.numeric_class,
-                    **self._factors(content, is_final=extraction.image == "final"),
+                    **self._measured(content, extraction),
                 )
                 yield Wanted(kind="features", key=key, region_source=found.region_source, extraction=extraction)
 
@@ -211,7 +226,7 @@ class Products:
                         extraction=spec,
                         perturbation=how,
                         numeric_class=content.numeric_class,
-                        **self._factors(content, is_final=extraction.image == "final"),
+                        **self._measured(content, extraction),
                     )
                     yield Wanted(
                         kind="perturbed",

@@ -9,13 +9,18 @@ from typing import Any
 from medpipe.contracts.images import Aligner, View
 from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
+from medpipe.ops.denoise import Gaussian, Median
 from medpipe.ops.registry import make, spec_of
+from medpipe.ops.straighten import Straighten
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
 from medpipe.recipe.selection import Selection, selection_in_study
 from medpipe.recipe.shape import CompanionTable, ViewTable
 
-OWN_IMAGES = ("original", "final")
+_KEEP_UNITS = (Straighten, Gaussian, Median)
+
+ORIGINAL, FINAL = "original", "final"
+OWN_IMAGES = (ORIGINAL, FINAL)
 """Images of the case itself."""
 
 
@@ -46,10 +51,19 @@ class CompanionImage:
         """The op that turns its values into uptake, if there is one: it is the first."""
         return next((op for op in self.image if isinstance(op, Suv)), None)
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of its values where the recipe says it: of uptake that no op goes over which may make another of it."""
+        keep_it = all(isinstance(op, (Suv, *_KEEP_UNITS)) for op in self.image)
+        return self.suv.unit if self.suv is not None and keep_it else None
+
     def spec(self) -> dict[str, Any]:
         """Return what its rows depend on beside both images."""
-        chain = [spec_of(op) for op in self.image]
-        return {"name": self.name, "image": chain, "align": spec_of(self.align), "fuse": self.fuse}
+        return {**self.seen_spec(), "fuse": self.fuse}
+
+    def seen_spec(self) -> dict[str, Any]:
+        """Return what is measured and found on it depends on beside both images."""
+        return {"name": self.name, "image": [spec_of(op) for op in self.image], "align": spec_of(self.align)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +84,7 @@ class Shown:
 
     def spec(self, chain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what its files depend on beside images and regions."""
-        shown = list(chain) if self.image == "final" else []
+        shown = list(chain) if self.image == FINAL else []
         return {"name": self.name, "of": self.image, "op": spec_of(self.op), "image": shown}
 
 
@@ -118,17 +132,26 @@ def parse_views(
     names = [one.name for one in found]
     if len(set(names)) != len(names):
         raise ConfigError(f"{where}: two views bear one name")
-    known = {"original", *companions, *(["final"] if has_final else [])}
+    known = {ORIGINAL, *companions, *([FINAL] if has_final else [])}
     for place, one in enumerate(found):
         if one.op.uses_regions and not has_regions:
             raise ConfigError(f"{where}.{place}: {one.op.name} shows regions, and the route has none")
-        if one.op.uses_regions and one.image != "original":
+        if one.op.uses_regions and one.image != ORIGINAL:
             raise ConfigError(f"{where}.{place}.image: {one.op.name} shows regions of the original image")
-        if one.image not in known:
-            raise ConfigError(
-                f"{where}.{place}.image: the route has no image {one.image!r} ({', '.join(sorted(known))})"
-            )
+        check_image(one.image, known, f"{where}.{place}")
     return found
+
+
+def check_image(image: str, known: Collection[str], where: str) -> None:
+    """Refuse the name of an image that a route does not have.
+
+    Raises
+    ------
+    ConfigError
+        With the path of the field.
+    """
+    if image not in known:
+        raise ConfigError(f"{where}.image: the route has no image {image!r} ({', '.join(sorted(known))})")
 
 
 def _companion(table: CompanionTable, where: str) -> CompanionImage:

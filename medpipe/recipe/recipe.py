@@ -7,7 +7,7 @@ site's business and never enters a key.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +20,19 @@ from medpipe.ops.regions import composed
 from medpipe.ops.registry import make, spec_of
 from medpipe.ops.suv import Suv
 from medpipe.recipe.checking import checked
-from medpipe.recipe.companion import CompanionImage, Shown, image_ops, parse_companions, parse_views
+from medpipe.recipe.companion import (
+    FINAL,
+    ORIGINAL,
+    CompanionImage,
+    Shown,
+    check_image,
+    image_ops,
+    parse_companions,
+    parse_views,
+)
 from medpipe.recipe.perturbed import Perturbed, parse_perturbed
 from medpipe.recipe.selection import Selection, parse_selections
-from medpipe.recipe.shape import ExtractionTable, RecipeTable, RegionTable, RouteTable
+from medpipe.recipe.shape import ExtractionTable, Grid, RecipeTable, RegionTable, RouteTable
 from medpipe.recipe.where import Where, parse_where
 
 
@@ -35,17 +44,27 @@ class Extraction:
     ----------
     name : str
         Value of ``features.extraction``.
-    image : {"original", "final"}
+    image : str
+        ``original``, ``final``, or the name of a companion image.
     op : Extractor
+    beside : CompanionImage or None
+        The companion image, if it is one.
+    grid : {"image", "companion"}
+        Of a companion image: the grid it is measured on.
     """
 
     name: str
     image: str
     op: Extractor
+    beside: CompanionImage | None = None
+    grid: Grid = "image"
 
     def spec(self, chain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return what the numbers depend on beside image and region: op and image chain."""
-        return {"op": spec_of(self.op), "image": list(chain) if self.image == "final" else []}
+        """Return what the numbers depend on beside image and region: op, image chain, companion image."""
+        found: dict[str, Any] = {"op": spec_of(self.op), "image": list(chain) if self.image == FINAL else []}
+        if self.beside is not None:
+            found["companion"] = {**self.beside.seen_spec(), "grid": self.grid}
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,25 +212,21 @@ def _text(reference: str | Path) -> tuple[str, str]:
 
 
 def _route(table: RouteTable, where: str) -> Route:
-    features = tuple(_extraction(entry, f"{where}.features.{place}") for place, entry in enumerate(table.features))
+    companions = parse_companions(table.companions, f"{where}.companions")
+    features = _extractions(table, companions, where)
     names = [entry.name for entry in features]
-    if len(set(names)) != len(names):
-        raise ConfigError(f"{where}.features: two extractions bear one name")
-    for place, entry in enumerate(features):
-        if entry.image == "final" and not table.image:
-            raise ConfigError(
-                f"{where}.features.{place}.image: 'final' is the image after the route's ops, and it has none"
-            )
     if features and not table.regions:
         raise ConfigError(f"{where}.regions: features need at least one region source")
     if "original" not in table.keep:
         raise ConfigError(f"{where}.keep: 'original' is always stored; name it")
-    regions = tuple(_region_source(entry, f"{where}.regions.{place}") for place, entry in enumerate(table.regions))
+    known = {ORIGINAL, *(one.name for one in companions)}
+    regions = tuple(
+        _region_source(entry, f"{where}.regions.{place}", known) for place, entry in enumerate(table.regions)
+    )
     if len({op.name for op in regions}) != len(regions):
         raise ConfigError(
             f"{where}.regions: one op is there twice, and its regions would bear one name; give it a name"
         )
-    companions = parse_companions(table.companions, f"{where}.companions")
     views = parse_views(
         table.views,
         f"{where}.views",
@@ -233,14 +248,16 @@ def _route(table: RouteTable, where: str) -> Route:
     )
 
 
-def _region_source(entry: Mapping[str, Any], where: str) -> RegionSource:
+def _region_source(entry: Mapping[str, Any], where: str, images: Collection[str]) -> RegionSource:
     frame = checked(RegionTable, entry, where)
-    given = {name: value for name, value in entry.items() if name not in ("name", "after", "then")}
+    check_image(frame.image, images, where)
+    given = {name: value for name, value in entry.items() if name not in ("name", "after", "then", "image")}
     source = make("regions", given, where)
     after = image_ops(frame.after, f"{where}.after")
     then = tuple(make("steps", step, f"{where}.then.{place}") for place, step in enumerate(frame.then))
     try:
-        return composed(source, called=frame.name, after=after, then=then)
+        image = "" if frame.image == ORIGINAL else frame.image
+        return composed(source, called=frame.name, after=after, then=then, image=image)
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from None
 
@@ -250,7 +267,25 @@ def _carrying(op: ImageOp) -> dict[str, Any]:
     return {} if version is None else {"carry": version}
 
 
-def _extraction(entry: Mapping[str, Any], where: str) -> Extraction:
+def _extractions(table: RouteTable, companions: Sequence[CompanionImage], where: str) -> tuple[Extraction, ...]:
+    beside = {one.name: one for one in companions}
+    found = tuple(_extraction(entry, f"{where}.features.{place}", beside) for place, entry in enumerate(table.features))
+    if len({entry.name for entry in found}) != len(found):
+        raise ConfigError(f"{where}.features: two extractions bear one name")
+    for place, entry in enumerate(found):
+        if entry.image == FINAL and not table.image:
+            raise ConfigError(
+                f"{where}.features.{place}.image: 'final' is the image after the route's ops, and it has none"
+            )
+        known = {ORIGINAL, *beside, *([FINAL] if table.image else [])}
+        check_image(entry.image, known, f"{where}.features.{place}")
+        if entry.grid == "companion" and entry.beside is None:
+            raise ConfigError(f"{where}.features.{place}.grid: {entry.image!r} is no companion image")
+    return found
+
+
+def _extraction(entry: Mapping[str, Any], where: str, beside: Mapping[str, CompanionImage]) -> Extraction:
     frame = checked(ExtractionTable, entry, where)
-    given = {name: value for name, value in entry.items() if name not in ("name", "image")}
-    return Extraction(name=frame.name, image=frame.image, op=make("features", given, where))
+    given = {name: value for name, value in entry.items() if name not in ("name", "image", "grid")}
+    op = make("features", given, where)
+    return Extraction(name=frame.name, image=frame.image, op=op, beside=beside.get(frame.image), grid=frame.grid)

@@ -52,7 +52,7 @@ def _op_schema(family: Family, name: str) -> dict[str, Any]:
     schema["required"] = ["op", *schema["required"]]
     if family in _FRAMES:
         frame = _FRAMES[family].model_json_schema()["properties"]
-        schema["properties"] = {"name": frame["name"], "image": frame["image"], **schema["properties"]}
+        schema["properties"] = {name: frame[name] for name in frame if name != "op"} | schema["properties"]
         schema["required"] = ["name", *schema["required"]]
     if family == "regions":
         schema["properties"] |= _around(is_of_image=not op_type.uses_companions)
@@ -66,5 +66,6 @@ def _around(*, is_of_image: bool) -> dict[str, Any]:
     frame = RegionTable.model_json_schema()["properties"]
     found = {"then": {**frame["then"], "items": {"$ref": "#/$defs/steps_op"}}}
     if is_of_image:
-        found |= {"name": frame["name"], "after": {**frame["after"], "items": {"$ref": "#/$defs/image_op"}}}
+        after = {**frame["after"], "items": {"$ref": "#/$defs/image_op"}}
+        found |= {"name": frame["name"], "image": frame["image"], "after": after}
     return found

@@ -30,6 +30,7 @@ Words = Annotated[list[str], BeforeValidator(_as_list), WithJsonSchema(_WORDS)]
 
 Group = Literal["study", "patient", "modality", "route"]
 KernelClass = Literal["soft", "sharp", "unknown"]
+Grid = Literal["image", "companion"]
 
 
 def _one_or_more(words: Any, *, least: int) -> dict[str, Any]:
@@ -152,9 +153,13 @@ class RegionTable(BaseModel):
     op: str
     name: str = Field(default="", description="name of its regions; that of the op if not given")
     after: list[dict[str, Any]] = Field(
-        default=[], description="image ops: the source looks at the original image after these, on its own grid"
+        default=[], description="image ops: the source looks at its image after these, on the grid of the original"
     )
     then: list[dict[str, Any]] = Field(default=[], description="steps on each of its regions, in order")
+    image: Name = Field(
+        default="original",
+        description="image it looks at: original, or the name of a companion, on the grid of the original",
+    )
 
 
 class ExtractionTable(BaseModel):
@@ -164,7 +169,11 @@ class ExtractionTable(BaseModel):
 
     name: Name
     op: str
-    image: Literal["original", "final"] = "original"
+    image: Name = Field(default="original", description="image measured: original, final, or the name of a companion")
+    grid: Grid = Field(
+        default="image",
+        description="of a companion: measured on the grid of the original image, or on its own, to which regions are carried",
+    )
 
 
 class ViewTable(BaseModel):

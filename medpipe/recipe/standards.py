@@ -112,7 +112,7 @@ def named_standards(recipe: Recipe) -> Iterator[Named]:
         for place, op in enumerate(ops):
             reference = getattr(op, "standard", None)
             if reference is not None:
-                yield Named(op, ops[:place], reference, (*path, place, "standard"))
+                yield Named(op, (*_before(recipe, path), *ops[:place]), reference, (*path, place, "standard"))
 
 
 def pin_standards(recipe: Recipe, resolve: Resolve) -> Recipe:
@@ -151,6 +151,15 @@ def chains_of(recipe: Recipe) -> Iterator[tuple[Path, tuple[ImageOp, ...]]]:
             yield ("route", number, "regions", place, "after"), getattr(source, "after", ())
         for place, companion in enumerate(route.companions):
             yield ("route", number, "companions", place, "image"), companion.image
+
+
+def _before(recipe: Recipe, path: Path) -> tuple[ImageOp, ...]:
+    """Return the ops that an image went through before a chain: those of a companion image that a source looks at."""
+    if "after" not in path:
+        return ()
+    route = next(recipe.routes[place] for place in path[1:2] if isinstance(place, int))
+    source = next(route.regions[place] for place in path[3:4] if isinstance(place, int))
+    return next((one.image for one in route.companions if one.name == getattr(source, "image", "")), ())
 
 
 def table_at(tables: Any, path: Path) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from medpipe.bits import Bits
 from medpipe.contracts.images import ViewFile
-from medpipe.contracts.protocols import Carrier, ImageOp, UsesPadding
+from medpipe.contracts.protocols import Carrier, ImageOp
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
 from medpipe.errors import Rejected
 from medpipe.keys import digest, finite_or_none
@@ -25,7 +25,8 @@ from medpipe.lake.scratch import Spool
 from medpipe.ops.suv import Suv
 from medpipe.plan.cases import PASSING
 from medpipe.plan.products import Content, Wanted, wanted_products
-from medpipe.recipe.companion import Shown
+from medpipe.recipe.asked import asked_of_case
+from medpipe.recipe.companion import FINAL, ORIGINAL, Shown
 from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Array, Companions, Region, Volume
 from medpipe.work.blocks import apply_in_slabs
@@ -89,7 +90,8 @@ class _Work:
         self._regions: dict[int, tuple[Region, ...]] = {}
         self._digests: dict[Bits, str] = {}
         self._carriers: list[Callable[[Array], Array]] = []
-        self._images = CompanionImages(route.companions, room, self.step)
+        self._images = CompanionImages(route, room, self.step)
+        self._asked = asked_of_case(route)
 
     # what is read ---------------------------------------------------------------------------
 
@@ -119,11 +121,11 @@ class _Work:
             volume=volume_digest(
                 self.reading.volume,
                 quantization=self.reading.quantization,
-                padding=self.reading.volume.padding if self._uses_padding else None,
+                padding=self.reading.volume.padding if self._asked.padding else None,
                 real_world=self.reading.volume.real_world,
                 display=self.reading.volume.display,
                 quantity=self._quantity,
-                stored_reversed=self.reading.volume.stored_reversed and self._uses_file_order,
+                stored_reversed=self.reading.volume.stored_reversed and self._asked.file_order,
             ),
             companions=self._companions_digest() if uses_companions else "",
             numeric_class=self.order.numeric_class,
@@ -151,19 +153,9 @@ class _Work:
         return self._digests[bits]
 
     @property
-    def _uses_padding(self) -> bool:
-        ops = (*self.route.image, *self.route.regions, *(entry.op for entry in self.route.features))
-        return any(isinstance(op, UsesPadding) and op.uses_padding for op in ops)
-
-    @property
-    def _uses_file_order(self) -> bool:
-        return any(getattr(entry.op, "uses_file_order", False) for entry in self.route.features)
-
-    @property
     def _quantity(self) -> str:
         """What the values measure, where an op of the route asks: as they were read, or as the route makes them."""
-        measures = (entry.op for entry in self.route.features)
-        if not any(getattr(op, "uses_quantity", False) for op in (*self.route.image, *self.route.regions, *measures)):
+        if not self._asked.quantity:
             return ""
         return self.reading.volume.quantity or ("UPTAKE" if self.route.suv is not None else "")
 
@@ -233,7 +225,7 @@ class _Work:
         return tuple(one.key for one in wanted)
 
     def _volume(self, one: Wanted) -> ProductRecord:
-        final = self.final if "final" in self.route.keep and self.route.image else None
+        final = self.final if FINAL in self.route.keep and self.route.image else None
         self.step("store")
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
@@ -259,9 +251,9 @@ class _Work:
 
     def _image(self, name: str) -> Volume:
         """Return an image by the name a recipe gives it; raises ``Rejected`` if there is none."""
-        if name == "original":
+        if name == ORIGINAL:
             return self.original
-        image = self.final if name == "final" else self._images.aligned(name, self.original)
+        image = self.final if name == FINAL else self._images.aligned(name, self.original)
         if isinstance(image, Rejected):
             raise image.kept()
         return image
@@ -283,8 +275,9 @@ class _Work:
                 if isinstance(self.companions, Rejected):
                     raise self.companions.kept()
                 companions = self.companions
+            looked_at = self._image(getattr(op, "image", "") or ORIGINAL)
             self.step("regions")
-            self._regions[place] = op(self.original, companions)
+            self._regions[place] = op(looked_at, companions)
         return self._regions[place]
 
     def _find_regions(self, one: Wanted) -> ProductRecord:
@@ -333,15 +326,23 @@ class _Work:
             regions = self._regions_of(one.region_source)
         except Rejected:
             return ProductRecord(key=one.key, kind=one.kind, rows=())  # the regions' record says why
-        image = self.final if extraction.image == "final" else self.original
-        if isinstance(image, Rejected):
-            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=image.code)
+        try:
+            image, regions = self._on_image(extraction, regions)
+        except Rejected as rejected:
+            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=rejected.code)
         self.step(one.kind)
-        if extraction.image == "final":
+        return ProductRecord(key=one.key, kind=one.kind, rows=tuple(rows(extraction, image, regions)))
+
+    def _on_image(self, extraction: Extraction, regions: tuple[Region, ...]) -> tuple[Volume, tuple[Region, ...]]:
+        """Return an extraction's image, and regions where they lie on it; raises ``Rejected`` if there is none."""
+        if extraction.beside is not None:
+            return self._images.measured(extraction, self.original, regions)
+        image = self._image(extraction.image)
+        if extraction.image == FINAL:
             regions = tuple(self._on_final(region) for region in regions)
             # what a header calls padding are values as they were read
             image = replace(image, padding=None)
-        return ProductRecord(key=one.key, kind=one.kind, rows=tuple(rows(extraction, image, regions)))
+        return image, regions
 
     @staticmethod
     def _measured(extraction: Extraction, image: Volume, region: Region) -> dict[str, Any]:

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.contracts.images import Alignment
-from medpipe.contracts.protocols import UsesPadding
 from medpipe.errors import Rejected
 from medpipe.kernels.affine import affine_sample
 from medpipe.kernels.placement import voxel_to_voxel
 from medpipe.keys import digest, finite_or_none
 from medpipe.ops.align.frame import matrix_of
 from medpipe.plan.cases import PASSING
+from medpipe.recipe.asked import asked_of_companion
 from medpipe.recipe.companion import CompanionImage
-from medpipe.types import Volume
+from medpipe.recipe.recipe import Extraction, Route
+from medpipe.types import Region, Volume
+from medpipe.work.carried import carried, flag_of, seen
 from medpipe.work.content import volume_digest
 from medpipe.work.fused import apply_chain
 from medpipe.xp import to_device, to_numpy
@@ -45,14 +47,15 @@ class CompanionImages:
 
     Parameters
     ----------
-    companions : tuple of CompanionImage
+    route : Route
     room : ImageRoom
     step : callable
         Told of each step by name.
     """
 
-    def __init__(self, companions: tuple[CompanionImage, ...], room: ImageRoom, step: Callable[[str], None]) -> None:
-        self._companions = companions
+    def __init__(self, route: Route, room: ImageRoom, step: Callable[[str], None]) -> None:
+        self._companions: tuple[CompanionImage, ...] = route.companions
+        self._asked = [asked_of_companion(route, one) for one in route.companions]
         self._room = room
         self._step = step
         self._read: dict[int, Volume | Rejected] = {}
@@ -92,8 +95,34 @@ class CompanionImages:
         Rejected
             Why it cannot be used.
         """
-        place = next(place for place, one in enumerate(self._companions) if one.name == name)
-        return self._on_grid(place, original)
+        return self._on_grid(self._place(name), original)
+
+    def measured(
+        self, extraction: Extraction, original: Volume, regions: tuple[Region, ...]
+    ) -> tuple[Volume, tuple[Region, ...]]:
+        """Return a companion image on the grid that an extraction names, and the regions on it.
+
+        A region is flagged where the image does not show all of it, or where values are not voxels of the image; one
+        of which it shows nothing has a code.
+
+        Raises
+        ------
+        Rejected
+            Why the image cannot be used.
+        """
+        place = self._place(extraction.image)
+        image = self._on_grid(place, original)
+        matrix = np.array(self._alignment(place, original).matrix).reshape(4, 4)
+        own = self._ready(place)
+        flag = flag_of(own, original, matrix, on_own_grid=extraction.grid == "companion")
+        told = tuple(seen(image, region, flag=flag) for region in regions)
+        if extraction.grid == "image":
+            return image, told
+        # what a header calls padding are values as they were read
+        return replace(own, padding=None), tuple(carried(region, original, own, matrix) for region in told)
+
+    def _place(self, name: str) -> int:
+        return next(place for place, one in enumerate(self._companions) if one.name == name)
 
     def _image(self, place: int) -> Volume:
         """Return a companion image as it was read, until its ops were worked."""
@@ -113,16 +142,16 @@ class CompanionImages:
                 raise
             return digest({"code": rejected.code})
         frames = [one.geometry.frame_of_reference_key for one in (original, image)]
-        is_padded = any(isinstance(op, UsesPadding) and op.uses_padding for op in companion.image)
-        asks = any(getattr(op, "uses_quantity", False) for op in companion.image)
+        asked = self._asked[place]
         return digest(
             {
                 "image": volume_digest(
                     image,
-                    padding=image.padding if is_padded else None,
+                    padding=image.padding if asked.padding else None,
                     real_world=image.real_world,
                     display=image.display,
-                    quantity=image.quantity if asks else "",
+                    quantity=image.quantity if asked.quantity else "",
+                    stored_reversed=image.stored_reversed and asked.file_order,
                 ),
                 "suv": None if companion.suv is None else companion.suv.found(image),
                 "frame": "unnamed" if frames == [None, None] else frames[0] == frames[1],

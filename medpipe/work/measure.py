@@ -17,6 +17,10 @@ SMALL_VOXELS = 64
 """A region of fewer voxels is flagged: texture values mean little there."""
 
 
+BEYOND = "W_BEYOND"
+"""The code of a region of which a companion image shows nothing, or a part alone."""
+
+
 def region_row(region: Region, geometry: Geometry, *, digest: str | None = None) -> dict[str, Any]:
     """Return the ``regions`` fields of a region; `digest` is that of its mask, where it is known."""
     voxels = region.bits.n_voxels
@@ -61,6 +65,9 @@ def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str
     elif image.synthetic:
         # the others can be told from other columns
         status, code = "flagged", "W_SYNTHETIC"
+    elif region.flag == BEYOND:
+        # few voxels may be the part that is seen
+        status, code = "flagged", BEYOND
     elif voxels < SMALL_VOXELS:
         status, code = "flagged", "SMALL_ROI"
     elif image.verdict == STRAIGHTENED or image.interpolated:

@@ -63,3 +63,19 @@ def test_features_have_the_names_that_pyradiomics_gives_them() -> None:
     }
     assert rows["theirs", "original_firstorder_Mean"]["discretisation"] is None
     assert rows["theirs", "original_firstorder_Entropy"]["discretisation"] == "fixed bin number 32"
+
+
+def test_the_unit_of_a_companion_image_is_told_where_the_recipe_makes_it() -> None:
+    pet = {"name": "pet", "image": [{"op": "suv"}]}
+    body = {"op": "ibsi", "families": ["statistics", "morphology"], "image": "pet"}
+    features = [{"name": "uptake", **body}, {"name": "plain", **body, "image": "mr"}]
+    route = {"name": "all", "regions": [{"op": "body"}], "companions": [pet, {"name": "mr"}], "features": features}
+    recipe = parse_recipe({"name": "test", "route": [route]})
+    rows = dictionary_rows(lock_recipe(recipe, lambda name: None))  # type: ignore[arg-type, return-value]  # no model is named
+    told = {(row["extraction"], row["name"]): (row["image"], row["unit"]) for row in rows}
+    assert {told["uptake", name] for name in ("stat_mean", "stat_max")} == {("pet", "g/mL")}
+    assert told["uptake", "stat_var"] == ("pet", "(g/mL)^2")
+    assert told["uptake", "morph_integ_int"] == ("pet", "g/mL*mm3")
+    assert told["uptake", "stat_skew"] == ("pet", "1")
+    assert told["uptake", "morph_volume"] == ("pet", "mm3")
+    assert told["plain", "stat_mean"] == ("mr", "image")

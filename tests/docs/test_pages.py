@@ -45,9 +45,9 @@ def test_the_recipe_of_the_page_on_quality_parses_and_its_columns_are_there():
 
 
 def test_the_recipe_of_the_page_on_uptake_parses():
-    (text,) = blocks("docs/suv.md", "toml")
-    (route,) = parse_recipe(tomllib.loads(text)).routes
-    assert route.suv is not None
+    alone, beside = (parse_recipe(tomllib.loads(text)).routes[0] for text in blocks("docs/suv.md", "toml"))
+    assert alone.suv is not None
+    assert [one.image for one in beside.features] == ["original", "pet", "pet"]
 
 
 def test_the_recipe_of_the_page_on_filters_parses():

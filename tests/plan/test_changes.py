@@ -89,3 +89,18 @@ def test_companions_and_views_that_come_and_go_are_named():
     assert told(*paired) == [f"route ct, {line}" for line in come]
     gone = recipe_changes(spec(locked(*paired)), spec(locked()))
     assert gone == [f"route ct, {line.replace('new', 'gone')}" for line in come]
+
+
+def test_another_image_that_is_measured_or_looked_at_is_named():
+    paired = ('name = "ct"\n', PAIRED), ('[[route]]\nname = "thick"\n', COMPANION)
+    measured = ("bins = 32 }", 'bins = 32, image = "pet" }')
+    looked = ('{ op = "body" }', '{ op = "body", image = "pet" }')
+    before = spec(locked(*paired))
+    assert recipe_changes(before, spec(locked(*paired, measured, looked))) == [
+        "route ct, regions body: body image default -> pet",
+        "route ct, features radiomics: image original -> pet",
+    ]
+    own_grid = (measured[0], 'bins = 32, image = "pet", grid = "companion" }')
+    assert recipe_changes(spec(locked(*paired, measured)), spec(locked(*paired, own_grid))) == [
+        "route ct, features radiomics: image pet -> pet on its own grid"
+    ]

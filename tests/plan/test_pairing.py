@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
 from dataclasses import replace
@@ -217,3 +218,32 @@ def test_a_wrong_field_is_named_by_its_path(before, after, path):
     with pytest.raises(ConfigError) as refused:
         parsed((before, after))
     assert str(refused.value).startswith(path)
+
+
+ON_PET = '{ name = "uptake", op = "ibsi", image = "pet", bins = 32 }'
+MEASURED = (
+    'views = [ { name = "mip", op = "projection", image = "pet" } ]',
+    f'regions = [ {{ op = "body" }}, {{ op = "hot", image = "pet" }} ]\nfeatures = [ {ON_PET} ]',
+)
+
+
+def test_what_is_measured_of_a_companion_is_planned_for_on_the_grid_it_is_measured_on():
+    own, pet = row("ct", "CT", shape=(40, 256, 256)), row("pet", shape=(60, 128, 128))
+    on_ct = parsed(MEASURED).routes[0]
+    on_pet = parsed((MEASURED[0], MEASURED[1].replace('"pet", bins', '"pet", grid = "companion", bins'))).routes[0]
+    original = parsed((MEASURED[0], MEASURED[1].replace('image = "pet", bins', "bins"))).routes[0]
+    voxels = math.prod(own["shape"])
+    needs = [projected_bytes(one, own, beside=(), images=[pet, None]) for one in (original, on_ct, on_pet)]
+    # both images are held from when they are read, whoever measures them
+    assert needs[0] == needs[1] > needs[2] > held_bytes([on_pet]) + 4 * (2 * voxels + math.prod(pet["shape"]))
+    assert projected_bytes(on_ct, own, beside=(), images=[None, None]) < needs[1]
+    larger = row("pet", shape=(120, 256, 256))
+    assert projected_bytes(on_pet, own, beside=(), images=[larger, None]) > needs[1]
+
+
+def test_what_a_companion_is_measured_for_is_counted():
+    extraction = ON_PET.replace('"uptake"', '"own"').replace('image = "pet", ', "")
+    lock = lock_recipe(parsed((MEASURED[0], MEASURED[1].replace(ON_PET, f"{ON_PET}, {extraction}"))), pin)
+    rows = [row("ct", "CT"), row("pet", shape=(30, 64, 64))]
+    plan = Planner(lock, TERMS).plan(rows, {"ct": "1", "pet": "1"}, Known())
+    assert plan.counts() == {"features": 4, "regions": 2, "registrations": 2, "volume": 1}

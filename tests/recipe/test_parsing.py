@@ -64,7 +64,7 @@ def test_a_recipe_becomes_ops_in_the_order_of_its_tables():
         ({"regions": []}, "route.0.regions", "at least one"),
         ({"features": [{"op": "lbp"}]}, "route.0.features.0.name", "required"),
         ({"features": [{"name": "a", "op": "glrlm"}]}, "route.0.features.0.op", "no features op"),
-        ({"features": [{"name": "a", "op": "lbp", "image": "last"}]}, "route.0.features.0.image", "'original' or"),
+        ({"features": [{"name": "a", "op": "lbp", "image": "last"}]}, "route.0.features.0.image", "no image 'last'"),
         ({"features": [{"name": "A b", "op": "lbp"}]}, "route.0.features.0.name", "pattern"),
         ({"features": [{"name": "a", "op": "lbp"}, {"name": "a", "op": "lbp"}]}, "route.0.features", "one name"),
         ({"features": [{"name": "a", "op": "ibsi"}]}, "route.0.features.0", "bin_width or bins"),

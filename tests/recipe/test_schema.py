@@ -45,7 +45,7 @@ WRONG = [
     (("route", 0, "image", 1, "preset"), "soft"),
     (("route", 0, "regions", 0, "op"), "median"),
     (("route", 0, "features", 0, "bin_width"), 0),
-    (("route", 0, "features", 0, "image"), "last"),
+    (("route", 0, "features", 0, "image"), "Last"),
     (("route", 0, "features", 0, "range"), [1, 2, 3]),
     (("route", 0, "features", 0, "families"), ["zones"]),
     (("route", 0, "name"), "A b"),

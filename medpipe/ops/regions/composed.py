@@ -32,15 +32,18 @@ class Composed:
     called : str
         Name of its regions, or an empty string for that of the source.
     after : tuple of ImageOp
-        What the source looks at is the original image after these.
+        What the source looks at is the image it is given after these.
     then : tuple of RegionStep
         What is done to each of its regions.
+    image : str
+        Name of the companion image it is given, on the grid of the original, or an empty string for the original.
     """
 
     source: RegionSource
     called: str = ""
     after: tuple[ImageOp, ...] = ()
     then: tuple[RegionStep, ...] = ()
+    image: str = ""
 
     @property
     def name(self) -> str:
@@ -92,7 +95,8 @@ class Composed:
 
     def spec(self) -> dict[str, Any]:
         """Return what goes into keys: that of the source, and what there is around it."""
-        around: dict[str, Any] = {"name": self.called} if self.called else {}
+        said = {"name": self.called, "image": self.image}
+        around: dict[str, Any] = {name: value for name, value in said.items() if value}
         for place in ("after", "then"):
             ops = [named_spec(op) for op in getattr(self, place)]
             around |= {place: ops} if ops else {}
@@ -163,9 +167,14 @@ def _part(geometry: Geometry, window: Box) -> Geometry:
 
 
 def composed(
-    source: RegionSource, *, called: str = "", after: Sequence[ImageOp] = (), then: Sequence[RegionStep] = ()
+    source: RegionSource,
+    *,
+    called: str = "",
+    after: Sequence[ImageOp] = (),
+    then: Sequence[RegionStep] = (),
+    image: str = "",
 ) -> RegionSource:
-    """Return a region source with ops before it, steps after it and a name; itself where there are none.
+    """Return a region source with ops before it, steps after it, a name and an image; itself where there are none.
 
     Parameters
     ----------
@@ -173,8 +182,11 @@ def composed(
     called : str
         Name of its regions: at most 64 lower-case letters, digits and _, not ``roi_N``.
     after : sequence of ImageOp
-        Applied to the original image; none may move voxels to another grid.
+        Applied to the image; none may move voxels to another grid, and none of a companion image may look at what
+        is known of an image as it was read alone.
     then : sequence of RegionStep
+    image : str
+        Name of a companion image, or an empty string for the original.
 
     Raises
     ------
@@ -183,16 +195,24 @@ def composed(
     """
     if called and (not _NAME.fullmatch(called) or _OWN_NAME.fullmatch(called)):
         raise ConfigError(f"name: {called!r} is no name (at most 64 lower-case letters, digits and _, not roi_N)")
-    if source.uses_companions and (called or after):
-        what = "name" if called else "after"
+    if source.uses_companions and (called or after or image):
+        what = "name" if called else "after" if after else "image"
         raise ConfigError(f"{what}: {source.name} takes regions and their names from objects, not from the image")
     for place, op in enumerate(after):
         if isinstance(op, Carrier):
             raise ConfigError(
                 f"after.{place}: {op.name} moves voxels to another grid; regions lie on that of the original"
             )
+        if image and getattr(op, "must_be_first", False):
+            raise ConfigError(
+                f"after.{place}: {op.name} goes by values as they were read: it comes first in the image of the companion"
+            )
+    if image and isinstance(source, UsesPadding) and source.uses_padding:
+        raise ConfigError(
+            "padding: it is known by values as they were read; put fill_padding first in the image of the companion"
+        )
     if after and isinstance(source, UsesPadding) and source.uses_padding:
         raise ConfigError("padding: it is known by values as they were read; put fill_padding first in after instead")
-    if not (called or after or then):
+    if not (called or after or then or image):
         return source
-    return Composed(source=source, called=called, after=tuple(after), then=tuple(then))
+    return Composed(source=source, called=called, after=tuple(after), then=tuple(then), image=image)
