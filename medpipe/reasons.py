@@ -315,13 +315,18 @@ REASONS: dict[str, Reason] = {
     "S_NO_AREA": _info("the structure is made of points or open contours", "nothing to do: it encloses no voxel"),
     "EMPTY_ROI": _warning("the region is empty", "check the threshold or the contours"),
     "SMALL_ROI": _warning("the region is very small", "take texture values with care"),
+    "W_UNDEFINED": _warning(
+        "nothing that the extraction measures is defined for the region",
+        "see whether the spacing is known, and the region large enough for it",
+    ),
     "E_CONSTANT": _warning("the image is constant where it should vary", "check the series"),
     "E_NEGATIVE": _error(
         "values below 0, where the op takes magnitudes or intensities", "leave the op out of the route for such images"
     ),
     "E_WINDOW": _error("a filter's window holds too many voxels", "lower its sigma_mm, or resample the image first"),
     "E_LEVELS": _error(
-        "too many grey levels in the region for a texture matrix", "set a range and a wider bin, or a number of bins"
+        "too many grey levels in the region for a texture matrix or a histogram",
+        "set a range and a wider bin, or a number of bins",
     ),
     "E_REAL_WORLD": _error(
         "no one real-world value map for every value", "name the unit of the map, or use modality values"

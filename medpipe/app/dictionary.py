@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Final
 
 from medpipe.contracts.protocols import Extractor
+from medpipe.ops.filters.response import ResponseFilter
+from medpipe.ops.ibsi_columns import BINNED_FAMILIES, columns_of
 from medpipe.ops.pyradiomics_columns import ALIASES
 from medpipe.recipe.companion import CompanionImage
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Column
+
+_BEFORE_FILTERS: Final = ("resample_mm", "round", "range", "outlier_sigma")
+"""Parameters of steps that come before a filter where the standard has one."""
+
+_OF_INTENSITIES: Final = frozenset({"morph_com", "morph_integ_int", "morph_moran_i", "morph_geary_c"})
+_SHAPES: Final = (
+    frozenset(column.name for family in ("morphology", "enclosing") for column in columns_of(family, ()))
+    - _OF_INTENSITIES
+)
+"""Columns that no intensity goes into."""
 
 
 def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
@@ -19,6 +31,7 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
     for route in lock.recipe.routes:
         for extraction in route.features:
             extraction_digest = route.extraction_digest(extraction)
+            is_of_map = extraction.image == "final" and any(isinstance(op, ResponseFilter) for op in route.image)
             for column in extraction.op.columns:
                 op = _measured_by(extraction.op, column)
                 low, high = _limits(op, column)
@@ -33,7 +46,7 @@ def dictionary_rows(lock: LockedRecipe) -> list[dict[str, Any]]:
                     "aggregation": column.aggregation or None,
                     "image": extraction.image,
                     "discretisation": _discretisation(op, column),
-                    "compliance": _compliance(op, column),
+                    "compliance": _compliance(op, column, is_of_map=is_of_map),
                     "low": None if math.isnan(low) else low,
                     "high": None if math.isnan(high) else high,
                     "filter": column.filter or None,
@@ -65,10 +78,19 @@ def _discretisation(extractor: Extractor, column: Column) -> str | None:
     return (extractor.discretisation if of_family is None else of_family(column.family)) or None
 
 
-def _compliance(extractor: Extractor, column: Column) -> str:
-    """Return whether a column keeps to the standard, where an extractor tells columns apart."""
+def _compliance(extractor: Extractor, column: Column, *, is_of_map: bool) -> str:
+    """Return whether a column keeps to the standard, where an extractor tells columns apart.
+
+    A filter of the chain comes before what the standard does first: on its map, intensities that
+    an extraction interpolates, rounds, re-segments or puts into bins of one width are none of it.
+    """
     of_column = getattr(extractor, "compliance_of", None)
-    return str(extractor.compliance if of_column is None else of_column(column))
+    told = str(extractor.compliance if of_column is None else of_column(column))
+    if told != "ibsi" or not is_of_map or column.name in _SHAPES:
+        return told
+    is_changed = any(getattr(extractor, step, None) for step in _BEFORE_FILTERS)
+    has_width = getattr(extractor, "bins", None) is None and column.family in BINNED_FAMILIES
+    return "deviates" if is_changed or has_width else told
 
 
 def _limits(extractor: Extractor, column: Column) -> tuple[float, float]:

@@ -46,7 +46,8 @@ _ROWS = """
     FROM features f JOIN regions r USING (region_key)
     ORDER BY f.volume_key, f.extraction, r.source, r.label, r.name
 """
-_REFUSALS = "SELECT DISTINCT code FROM quarantine WHERE severity = 'error' ORDER BY code"
+_DICTIONARY = "SELECT * FROM feature_dictionary ORDER BY extraction, name"
+_REFUSALS = "SELECT DISTINCT code, severity FROM quarantine WHERE severity IN ('error', 'warning') ORDER BY code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,12 @@ class Question:
 
 
 def measure_files(question: Question, site: Site, say: Callable[[str], None]) -> Any:
-    """Return the features of the regions of one image.
+    """Return the features of the regions of one image: the first of :func:`measure_and_describe`."""
+    return measure_and_describe(question, site, say)[0]
+
+
+def measure_and_describe(question: Question, site: Site, say: Callable[[str], None]) -> tuple[Any, Any]:
+    """Return the features of the regions of one image, and what each of their columns means.
 
     Parameters
     ----------
@@ -93,6 +99,8 @@ def measure_files(question: Question, site: Site, say: Callable[[str], None]) ->
     pyarrow.Table
         A row for each region and extraction: ``region``, its ``number`` in the order of the mask's
         values, ``n_voxels``, then the columns of ``features`` without its keys.
+    pyarrow.Table
+        The table ``feature_dictionary`` of the recipe.
 
     Raises
     ------
@@ -112,13 +120,15 @@ def measure_files(question: Question, site: Site, say: Callable[[str], None]) ->
         request = RunRequest(recipe=question.recipe, archives=(cases,), lake=lake, site=site.model_copy(update=own))
         run_archive(request, Silent())
         opened = Lake.open(lake)
-        found = sql(opened, _ROWS)
-        problems = [_told(row["code"]) for row in sql(opened, _REFUSALS).to_pylist()]
+        found, described = sql(opened, _ROWS), sql(opened, _DICTIONARY)
+        refusals = sql(opened, _REFUSALS).to_pylist()
+    problems = [_told(row["code"]) for row in refusals if row["severity"] == "error"]
     if not found.num_rows:
-        raise ConfigError(f"nothing was measured: {'; '.join(problems) or _NOT_TAKEN}")
+        doubts = [_told(row["code"]) for row in refusals if row["severity"] == "warning"]
+        raise ConfigError(f"nothing was measured: {'; '.join(problems or doubts) or _NOT_TAKEN}")
     for problem in problems:
         say(f"not all could be used: {problem}")
-    return found
+    return found, described
 
 
 def values_of(found: Any) -> dict[str, float]:
@@ -166,6 +176,8 @@ def _rows(question: Question) -> Iterator[tuple[str, ...]]:
             raise ConfigError(f"{path}: no such file")
     if not mask.is_file():
         raise ConfigError(f"{mask}: a mask is one file")
+    if question.label == 0:
+        raise ConfigError("label: 0 is what lies outside every region of a mask; name another value")
     label = "" if question.label is None else str(question.label)
     is_drawn = _header(mask).format == ""
     if is_drawn and label:

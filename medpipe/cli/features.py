@@ -28,6 +28,9 @@ def features(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="file for the table: .csv, .parquet or .xlsx")
     ] = None,
+    dictionary: Annotated[
+        Path | None, typer.Option(help="file for what each column means: name, family, IBSI code, unit, range, ...")
+    ] = None,
     label: Annotated[int | None, typer.Option(help="value of the mask to measure (default: each by itself)")] = None,
     modality: Annotated[str, typer.Option(help="CT, MR, PT, ... of an image that does not say it")] = "",
     series: Annotated[str, typer.Option(help="SeriesInstanceUID, where the folder holds several")] = "",
@@ -36,19 +39,22 @@ def features(
 ) -> int:
     """Measure the regions of one image, without an archive and without a lake.
 
-    A table is printed, and written with --output: a row for each region and extraction. Many
-    cases are a case list (CSV with columns Image and Mask) for medpipe run, which resumes.
+    A table is printed, and written with --output: a row for each region and extraction; what its
+    columns mean is written with --dictionary. Many cases are a case list (CSV with columns Image
+    and Mask) for medpipe run, which resumes.
     """
-    from medpipe.app.one_image import Question, measure_files
+    from medpipe.app.one_image import Question, measure_and_describe
     from medpipe.lake.export import check_name, write_table
 
-    if output is not None:
-        check_name(output)
+    for file in (output, dictionary):
+        if file is not None:
+            check_name(file)
     question = Question(image=image, mask=mask, recipe=recipe, label=label, modality=modality, series=series)
     with make_progress() as progress:
-        found = measure_files(question, site_of(site), progress.say)
-    if output is not None:
-        write_table(found, output)
+        found, described = measure_and_describe(question, site_of(site), progress.say)
+    for file, table in ((output, found), (dictionary, described)):
+        if file is not None:
+            write_table(table, file)
     print_json(found.to_pylist()) if as_json else _print_down(found)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medpipe.errors import Rejected
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -98,6 +99,11 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     array of int64, same shape
         Levels from 1.
 
+    Raises
+    ------
+    Rejected
+        ``E_LEVELS`` if a width is nothing beside the intensities.
+
     Notes
     -----
     The bins of pyradiomics (``binWidth``). Levels mean other intensities than those of :func:`fixed_bin_size`.
@@ -106,6 +112,8 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     low = float(values.min())
     first = low - low % width
     step = (first + width) - first
+    if step == 0.0:
+        raise Rejected("E_LEVELS")
     levels = xp.floor((values - first) / step)
     # a quotient may round to the other side of an edge
     levels -= first + levels * step > values
@@ -136,6 +144,8 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
     low, high = float(values.min()), float(values.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
+        if low == high:  # too far from 0 for a half to be told
+            return xp.full(values.shape, bins // 2 + 1, dtype=xp.int64)
     edges = xp.linspace(low, high, bins + 1)
     edges[-1] += 1.0
     levels = xp.clip(((values - low) / (high - low) * bins).astype(xp.int64), 0, bins - 1)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from medpipe.errors import Rejected
 from medpipe.types import Array
 
 NAMES = (
@@ -18,6 +19,9 @@ NAMES = (
 
 _BLOCK = 1 << 20
 """Levels that are counted at a time."""
+
+MOST_LEVELS = 1 << 17
+"""Highest level of which a histogram is made: each bin takes about 75 bytes."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -36,6 +40,11 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
     -------
     dict of str to float
         One value for each of :data:`NAMES`; NaN where a denominator is 0.
+
+    Raises
+    ------
+    Rejected
+        ``E_LEVELS`` if a level is above :data:`MOST_LEVELS`.
 
     Notes
     -----
@@ -91,7 +100,10 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
 def _counted(levels: Array) -> Counts:
     """Return how many of each level from 1 to the highest there are, some at a time: counting makes them wide."""
-    counts = np.zeros(int(levels.max()) + 1, dtype=np.int64)
+    highest = int(levels.max())
+    if highest > MOST_LEVELS:
+        raise Rejected("E_LEVELS")
+    counts = np.zeros(highest + 1, dtype=np.int64)
     for at in range(0, levels.size, _BLOCK):
         counts += np.bincount(levels[at : at + _BLOCK], minlength=counts.size)
     return counts[1:]

@@ -18,7 +18,7 @@ from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.kernels.sums import mean_of
 from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
-from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels
+from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels, check_range, ends_of
 from medpipe.ops.ibsi_limits import limits_of
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -45,8 +45,8 @@ class Ibsi:
         Linear or cubic B-spline interpolation of the image; masks are always linear.
     round : bool
         Whether to round intensities to whole numbers after interpolation, as HU should be.
-    range : (float, float) or None
-        Intensities kept by re-segmentation, ends included.
+    range : (float, float), (float,) or None
+        Intensities kept by re-segmentation, ends included; of one number, all from it on.
     outlier_sigma : float or None
         Intensities farther than this many standard deviations from the region's mean go.
     bin_width, bins : float or None, int or None
@@ -87,7 +87,9 @@ class Ibsi:
     )
     order: Literal[1, 3] = parameter(1, doc="interpolation of the image: 1 linear, 3 cubic B-spline")
     round: bool = parameter(default=False, doc="round intensities to whole numbers after interpolation")
-    range: tuple[float, float] | None = parameter(None, doc="intensities kept", unit="unit of the image")
+    range: tuple[float, ...] | None = parameter(
+        None, doc="intensities kept: from one to the other, or from one on", unit="unit of the image", counts=(1, 2)
+    )
     outlier_sigma: float | None = parameter(None, doc="standard deviations beyond which intensities go", above=0.0)
     bin_width: float | None = parameter(None, doc="width of a grey-level bin", unit="unit of the image", above=0.0)
     bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=MAX_LEVELS)
@@ -120,7 +122,8 @@ class Ibsi:
             if not given or len(set(given)) < len(given):
                 raise ConfigError(f"ibsi.{field}: names at least one, and none twice")
         response_maps.check_filters(self.filters)
-        roi.check_settings("ibsi", resample_mm=self.resample_mm, limits=self.range)
+        roi.check_settings("ibsi", resample_mm=self.resample_mm)
+        check_range(self.range, "ibsi.range")
         if self.bin_width is not None and self.bins is not None:
             raise ConfigError("ibsi: either bin_width or bins, and not both")
         binned = [family for family in FAMILIES if family in BINNED_FAMILIES and family in self.families]
@@ -200,11 +203,11 @@ class Ibsi:
 
     @property
     def _grey_levels(self) -> Levels:
-        return Levels(width=self.bin_width, bins=self.bins, limits=self.range)
+        return Levels(width=self.bin_width, bins=self.bins, limits=ends_of(self.range))
 
     @property
     def _volume_levels(self) -> VolumeLevels:
-        return VolumeLevels(Levels(width=self.ivh_bin_width, bins=self.ivh_bins, limits=self.range))
+        return VolumeLevels(Levels(width=self.ivh_bin_width, bins=self.ivh_bins, limits=ends_of(self.range)))
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
@@ -264,7 +267,7 @@ class Ibsi:
             resample_mm=self.resample_mm,
             order=self.order,
             rounded=self.round,
-            limits=self.range,
+            limits=ends_of(self.range),
             outlier_sigma=self.outlier_sigma,
             around_mm=local_intensity.RADIUS_MM if "local_intensity" in self.families else 0.0,
             context=response_maps.context_of(self.filters, volume.geometry, self.resample_mm),
@@ -358,7 +361,7 @@ class Ibsi:
         if self.bins is not None:
             return self.bins
         most = min(MAX_LEVELS, voxels)
-        if self.range is not None and self.bin_width is not None:
+        if self.range is not None and len(self.range) == 2 and self.bin_width is not None:
             most = min(most, int((self.range[1] - self.range[0]) / self.bin_width) + 1)
         return most
 

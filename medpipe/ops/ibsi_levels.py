@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels import discretise, intensity_volume
 from medpipe.types import Column
 
@@ -21,6 +22,29 @@ _BLOCK = 1 << 16
 
 _SHORT = 1 << 16
 """Levels that are held in 16 bits are below this."""
+
+_MOST_BINS = 2.0**52
+"""Bins of one width from the first to the last beyond which neighbours are one number in float64."""
+
+
+def check_range(given: tuple[float, ...] | None, where: str) -> None:
+    """Refuse a range that is neither one number nor two in order.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if given is None:
+        return
+    if len(given) not in (1, 2):
+        raise ConfigError(f"{where}: one or two numbers")
+    if len(given) == 2 and not given[0] < given[1]:
+        raise ConfigError(f"{where}: its lower end must be below its upper end")
+
+
+def ends_of(given: tuple[float, ...] | None) -> tuple[float, float] | None:
+    """Return both ends of a range, of which the upper one may be left out."""
+    return None if given is None else (given[0], given[1] if len(given) == 2 else math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +58,7 @@ class Levels:
     bins : int or None
         Number of bins.
     limits : (float, float) or None
-        Range of re-segmentation; bins of one width begin at its lower end.
+        Range of re-segmentation, its upper end infinite where it has none; bins of one width begin at its lower end.
     """
 
     width: float | None
@@ -59,8 +83,16 @@ class Levels:
         return float(values.min()) if self.limits is None else self.limits[0]
 
     def of(self, values: Values) -> NDArray[np.integer[Any]]:
-        """Return the level of each value, from 1, in the narrowest integer that holds the highest."""
+        """Return the level of each value, from 1, in the narrowest integer that holds the highest.
+
+        Raises
+        ------
+        Rejected
+            ``E_LEVELS`` if bins of one width are more than can be told apart.
+        """
         made = self._made(values)
+        if self.width is not None and float(values.max()) - self.start(values) >= self.width * _MOST_BINS:
+            raise Rejected("E_LEVELS")
         highest = int(made(values.max(keepdims=True))[0])
         levels = np.empty(values.shape, dtype=np.uint16 if 0 <= highest < _SHORT else np.int64)
         for at in range(0, values.size, _BLOCK):
@@ -100,15 +132,18 @@ class VolumeLevels:
         intensities are levels. Where re-segmentation gives a range, the curve spans it.
         """
         limits = self.levels.limits
+        is_open = limits is None or math.isinf(limits[1])
         if self.levels.bins is not None:
             numbers = self.levels.of(values)
             return intensity_volume.volume_features(numbers, low=1.0, high=float(numbers.max()), step=1.0)
         if self.levels.width is None:
-            low, high = limits or (float(values.min()), float(values.max()))
+            low = float(values.min()) if limits is None else limits[0]
+            # a curve without an end goes as far as the intensities do
+            high = float(values.max()) if limits is None or is_open else limits[1]
             return intensity_volume.volume_features(values, low=low, high=high, step=1.0)
         numbers, width, start = self.levels.of(values), self.levels.width, self.levels.start(values)
         # a last bin that the range cuts is a bin
-        last = float(numbers.max()) if limits is None else math.ceil((limits[1] - limits[0]) / width - 1e-9)
+        last = float(numbers.max()) if limits is None or is_open else math.ceil((limits[1] - limits[0]) / width - 1e-9)
         found = intensity_volume.volume_features(numbers, low=1.0, high=last, step=1.0)
         middle = {name: start + (found[name] - 0.5) * width for name in ("i10", "i90")}
         return found | middle | {"diff_i10_i90": found["diff_i10_i90"] * width}

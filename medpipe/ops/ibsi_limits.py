@@ -40,7 +40,8 @@ def limits_of(column: Column, levels: Levels, volume_levels: Levels) -> Limits:
     if key in _INTENSITIES:
         # of a number of bins the levels stand for intensities
         told = levels.limits if column.family != "intensity_volume_histogram" else _of_volume(volume_levels)
-        return told or (column.low, column.high)
+        low, high = told or (column.low, column.high)
+        return low, (math.nan if math.isinf(high) else high)
     top = _highest(levels)
     if math.isnan(top):
         return column.low, column.high
@@ -58,7 +59,7 @@ def _highest(levels: Levels) -> float:
     """Return the highest grey level that can be; NaN where it depends on the region."""
     if levels.bins is not None:
         return float(levels.bins)
-    if levels.width is None or levels.limits is None:
+    if levels.width is None or levels.limits is None or math.isinf(levels.limits[1]):
         return math.nan
     return math.floor((levels.limits[1] - levels.limits[0]) / levels.width) + 1.0
 

@@ -32,6 +32,7 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    counts: tuple[int, int] | None = None,
     keyed: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare a parameter of an op.
@@ -48,10 +49,12 @@ def parameter(
         Inclusive bounds of the value, or of each item of a list.
     above : float, optional
         Exclusive lower bound.
+    counts : (int, int), optional
+        Fewest and most items of a list whose type leaves that open.
     keyed : callable, optional
         What of a value goes into keys; all of it without one.
     """
-    metadata = {"doc": doc, "unit": unit, "low": low, "high": high, "above": above, "keyed": keyed}
+    metadata = {"doc": doc, "unit": unit, "low": low, "high": high, "above": above, "counts": counts, "keyed": keyed}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -188,6 +191,9 @@ def _checked_items(
     if not isinstance(value, (list, tuple)):
         raise ConfigError(f"{where}: expected a list, found {type(value).__name__}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
+        fewest, most = field.metadata.get("counts") or (0, len(value))
+        if not fewest <= len(value) <= most:
+            raise ConfigError(f"{where}: expected {fewest} to {most} values, found {len(value)}")
         arguments = (arguments[0],) * len(value)
     if len(value) != len(arguments):
         raise ConfigError(f"{where}: expected {len(arguments)} values, found {len(value)}")
@@ -229,6 +235,8 @@ def _schema_of(hint: Any, field: dataclasses.Field[Any] | None) -> dict[str, Any
         schema = {"type": "array", "items": {key: items[key] for key in items if key not in ("description", "default")}}
         if arguments[-1] is not Ellipsis:
             schema |= {"minItems": len(arguments), "maxItems": len(arguments)}
+        elif field is not None and field.metadata.get("counts"):
+            schema |= dict(zip(("minItems", "maxItems"), field.metadata["counts"], strict=True))
     else:
         schema = {"type": {float: "number", int: "integer", str: "string", bool: "boolean"}[hint]}
         if field is not None and hint in (int, float):

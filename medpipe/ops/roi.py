@@ -175,7 +175,7 @@ def shifted(box: Box, outer: Box) -> Box:
     return z, y, x
 
 
-def check_settings(op: str, *, resample_mm: Spacing | None, limits: tuple[float, float] | None) -> None:
+def check_settings(op: str, *, resample_mm: Spacing | None, limits: tuple[float, float] | None = None) -> None:
     """Refuse a grid without a spacing and a range without a width.
 
     Raises

@@ -18,7 +18,10 @@ FEATURE_TABLES = [
 
 
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    route = {"name": "all", "regions": [{"op": "body"}], "features": FEATURE_TABLES}
+    return _rows_of({"name": "all", "regions": [{"op": "body"}], "features": FEATURE_TABLES})
+
+
+def _rows_of(route: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     recipe = parse_recipe({"name": "test", "route": [route]})
     rows = dictionary_rows(lock_recipe(recipe, lambda name: None))  # type: ignore[arg-type, return-value]  # no model is named
     return {(row["extraction"], row["name"]): row for row in rows}
@@ -79,3 +82,28 @@ def test_the_unit_of_a_companion_image_is_told_where_the_recipe_makes_it() -> No
     assert told["uptake", "stat_skew"] == ("pet", "1")
     assert told["uptake", "morph_volume"] == ("pet", "mm3")
     assert told["plain", "stat_mean"] == ("mr", "image")
+
+
+def test_compliance_is_withdrawn_where_a_filter_of_the_chain_came_too_early() -> None:
+    families = ["statistics", "morphology", "glcm"]
+    steps = {
+        "early": {"bins": 8, "resample_mm": [2, 2, 2]},
+        "ranged": {"bins": 8, "range": [0.0, 5.0]},
+        "width": {"bin_width": 2.0},
+        "plain": {"bins": 8},
+        "original": {"bins": 8, "range": [0.0, 5.0], "image": "original"},
+    }
+    features = [
+        {"name": name, "op": "ibsi", "families": families, "image": "final", **step} for name, step in steps.items()
+    ]
+    expected = {
+        "early": ("deviates", "ibsi", "deviates", "deviates"),
+        "ranged": ("deviates", "ibsi", "deviates", "deviates"),
+        "width": ("ibsi", "ibsi", "ibsi", "deviates"),
+        "plain": ("ibsi",) * 4,
+        "original": ("ibsi",) * 4,
+    }
+    names = ("stat_mean", "morph_volume", "morph_integ_int", "cm_contrast_3D_avg")
+    route = {"name": "all", "regions": [{"op": "body"}], "features": features}
+    rows = _rows_of(route | {"image": [{"op": "median", "size": 3}, {"op": "laws", "kernels": "L5E5E5"}]})
+    assert {name: tuple(rows[name, column]["compliance"] for column in names) for name in steps} == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 
 import nibabel
@@ -146,6 +147,7 @@ def test_what_cannot_be_measured_says_why(files, tmp_path):
         "E_TRUNCATED": {"image": broken},
         "no such file": {"mask": tmp_path / "none.nii"},
         "a mask is one file": {"mask": tmp_path},
+        "outside every region": {"label": 0},
         "no DICOM images": {"image": tmp_path},
         "no route measures": {"recipe": str(blind)},
     }
@@ -159,14 +161,14 @@ def test_a_dicom_folder_is_measured_with_a_mask_of_its_series(tmp_path):
     write_series(folder, "1", slices=4)
     (folder / "notes.txt").write_text("no image")
     labels = np.zeros((4, 16, 16), dtype=np.uint8)
-    labels[1:3, 4:12, 5:11] = 1
+    labels[1:4, 4:12, 5:11] = 1
     mask = tmp_path / "mask.nii"
     header = read_header((folder / "1-0").read_bytes(), path="1-0", size=0, version="")
     assert header.top.spacing_mm is not None
     row_mm, column_mm = header.top.spacing_mm
     nibabel.save(nibabel.Nifti1Image(labels.T, np.diag([-column_mm, -row_mm, 2.0, 1.0])), mask)
     rows, _ = _ask(folder, mask)
-    assert [(row["modality"], row["n_voxels"], row["status"]) for row in rows] == [("CT", 96, "ok")]
+    assert [(row["modality"], row["n_voxels"], row["status"]) for row in rows] == [("CT", 144, "ok")]
     write_series(folder, "2", slices=4)
     with pytest.raises(ConfigError, match="2 series"):
         medpipe.extract(folder, mask)
@@ -203,6 +205,13 @@ def test_contours_and_voxels_of_one_tumour_agree(data_root):
     assert drawn["stat_mean"] == pytest.approx(voxels["stat_mean"], abs=1.0)
 
 
+@pytest.mark.data
+def test_a_segmentation_of_other_images_says_so(data_root):
+    folder = data_root / "archive" / "objects" / "hd"
+    with pytest.raises(ConfigError, match="W_NO_IMAGE"):
+        _ask(folder / "ct_image.dcm", folder / "seg_image_ct_binary_fractional.dcm")
+
+
 def test_arrays_and_files_are_not_mixed_and_arrays_must_fit(files):
     image, labels = _image(), _labels()
     wrong = {
@@ -226,13 +235,20 @@ def test_the_command_prints_and_writes_a_table(files, tmp_path, monkeypatch, cap
     written, home = tmp_path / "table.csv", tmp_path / "home"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
     asked = ["features", *map(str, files), "--output"]
-    assert run([*asked, str(written)]) == 0
+    assert run([*asked, str(written), "--dictionary", str(tmp_path / "columns.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["feature", "roi_1", "1", "roi_2", "2"]
     header, *rows = written.read_text().splitlines()
     assert len(rows) == 2
     assert header.startswith('"region","number","n_voxels"')
     assert len(lines) == 2 + len(header.split(",")) + 1
+    told = {row["name"]: row for row in csv.DictReader((tmp_path / "columns.csv").open(newline=""))}
+    assert set(told) == {name.strip('"') for name in header.split(",")} - set(PLACE)
+    assert (told["stat_mean"]["ibsi"], told["stat_mean"]["unit"], told["stat_mean"]["compliance"]) == (
+        "Q4LE",
+        "image",
+        "ibsi",
+    )
     assert not home.exists()  # no key was made for the user
     assert run([*asked, str(tmp_path / "table.txt")]) == 5
     assert "must end in" in capsys.readouterr().err

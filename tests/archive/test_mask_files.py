@@ -80,6 +80,12 @@ def test_chosen_labels():
     assert not found.regions[1].mask.any()
 
 
+def test_a_mask_without_any_label_is_an_empty_region():
+    found = masks_of(nifti(np.zeros(SHAPE, np.uint8)))
+    assert found.original_names == {"roi_1": "case_mask 1"}
+    assert not found.regions[0].mask.any()
+
+
 def test_parts_of_one_count_from_a_half():
     parts = np.random.default_rng(6).uniform(0, 1, SHAPE).astype(np.float32)
     parts[0, 0, 0] = 0.5

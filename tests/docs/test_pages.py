@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from medpipe.models.network_card import NetworkCard
 from medpipe.ops import register, registry
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, Volume
+from tests.ops.test_ibsi_outliers import E
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +57,12 @@ def test_the_recipe_of_the_page_on_filters_parses():
     (route,) = parse_recipe(tomllib.loads(text)).routes
     names = {column.name for extraction in route.features for column in extraction.op.columns}
     assert {"log_3D_s1_5_stat_mean", "laws_3D_L5E5E5_inv_max_energy_7_cm_contrast_3D_avg"} <= names
+
+
+def test_the_recipe_of_the_page_on_ibsi_is_configuration_e_of_the_standard():
+    (text,) = blocks("docs/ibsi.md", "toml")
+    (extraction,) = parse_recipe(tomllib.loads(text)).routes[0].features
+    assert replace(extraction.op, families=E.families) == E
 
 
 def test_the_card_and_the_recipe_of_the_page_on_models_are_read():

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medpipe.errors import IntegrityError
-from medpipe.types import Geometry, Region
+from medpipe.ops.features import Ibsi
+from medpipe.types import Geometry, Region, Volume
 from medpipe.work.measure import feature_row, region_row, unmeasured_row
 from tests.work.rooms import Measuring, a_volume
 
@@ -51,6 +53,31 @@ def test_an_empty_region_is_named_so():
     empty = Region(mask=np.zeros((8, 24, 24), bool), name="gtv", source="seg")
     row = feature_row(Measuring(a=float("nan"), b=float("nan")), a_volume(), empty)
     assert (row["status"], row["code"]) == ("empty", "EMPTY_ROI")
+
+
+def test_a_region_of_which_nothing_is_left_or_defined_is_no_row_of_numbers():
+    beyond = Ibsi(families=("statistics",), range=(1e6, 2e6))
+    for voxels in (200, 8):
+        row = feature_row(beyond, a_volume(), a_region(voxels))
+        assert (row["status"], row["code"], set(row["values"].values())) == ("empty", "EMPTY_ROI", {None})
+    missing = a_volume().with_data(np.full((8, 24, 24), np.nan, np.float32))
+    assert feature_row(Ibsi(families=("statistics",)), missing, a_region())["code"] == "EMPTY_ROI"
+    thin = Region(mask=np.indices((8, 24, 24))[0] == 3, name="roi_1")
+    vanished = Ibsi(families=("statistics",), resample_mm=(9.0, 0.0, 0.0))
+    assert feature_row(vanished, a_volume(), thin)["code"] == "EMPTY_ROI"
+    shapeless = replace(a_volume(), geometry=Geometry(shape=(8, 24, 24)))
+    for voxels, code in ((200, "W_UNDEFINED"), (8, "SMALL_ROI")):
+        row = feature_row(Ibsi(families=("morphology",)), shapeless, a_region(voxels))
+        assert (row["status"], row["code"]) == ("empty", code)
+
+
+@pytest.mark.parametrize(("slices", "status"), [(1, "flagged"), (2, "flagged"), (3, "ok")])
+def test_a_region_of_few_slices_is_flagged_where_the_volume_has_more(slices, status):
+    mask = np.zeros((8, 24, 24), bool)
+    mask[2 : 2 + slices, 4:14, 4:14] = True
+    assert feature_row(Measuring(a=1.0, b=2.0), a_volume(), Region(mask=mask, name="body"))["status"] == status
+    plane = Volume(data=np.zeros((1, 24, 24), np.float32), geometry=Geometry(shape=(1, 24, 24)))
+    assert feature_row(Measuring(a=1.0, b=2.0), plane, Region(mask=mask[2:3], name="body"))["status"] == "ok"
 
 
 def test_a_region_that_could_not_be_measured_has_every_column_empty():

@@ -38,7 +38,8 @@ def read_masks(header: Header, data: bytes, geometry: Geometry) -> list[Drawn]:
     Parameters
     ----------
     header : Header
-        Its ``labels`` say which values count; none: all but 0. One that is not there is an empty region.
+        Its ``labels`` say which values count; none: all but 0. One that is not there is an empty region,
+        and a mask without any has an empty region of the value 1.
     data : bytes
     geometry : Geometry
         Of the image.
@@ -62,7 +63,7 @@ def read_masks(header: Header, data: bytes, geometry: Geometry) -> list[Drawn]:
     layers = values.reshape(n_layers, -1, *values.shape[1:])
     chosen = [one for one in segments if one.layer < n_layers and (not header.labels or one.label in header.labels)]
     if not segments:
-        chosen = [Segment(label, 0, "") for label in header.labels or _labels(values)]
+        chosen = [Segment(label, 0, "") for label in header.labels or _labels(values) or (1,)]
     stem = stem_of(header.path).rpartition("/")[2]
     # each label is cut out of its own box: thousands of them would else each pass over the image
     boxes = {
