@@ -401,7 +401,20 @@ REASONS: dict[str, Reason] = {
     "E_CHANGED": _error("the file changed between scan and reading", "scan again"),
     "E_VANISHED": _error("the file was gone when it was to be read", "check the archive, then scan again"),
     "E_INTERNAL": _error("medpipe made a mistake on this subject", "report it with the code and the stage"),
-    "E_GPU_MEMORY": _warning("the device ran out of memory", "run it with --device cpu"),
+    "E_GPU_MEMORY": _error(
+        "the device has too little memory for the case, also for a part of it at a time",
+        "permit the CPU for such cases (--device auto, or gpu.fallback in the site file), or give each worker more of "
+        "the device (fewer workers, gpu.memory_mb)",
+    ),
+    "W_ON_CPU": _warning(
+        "the device had too little memory for the case, which was computed on the CPU",
+        "nothing to do, if numbers of both classes may stand side by side; else run without gpu.fallback, or give each "
+        "worker more of the device, with --retry W_ON_CPU",
+    ),
+    "E_DEVICE": _error(
+        "the device failed on the case, also in another process",
+        "look at the log of its driver (dmesg, nvidia-smi), run with --retry E_DEVICE; or run with --device cpu",
+    ),
 }
 
 

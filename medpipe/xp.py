@@ -7,14 +7,37 @@ comes back as numbers.
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
-from medpipe.errors import ConfigError
+from medpipe.errors import ConfigError, StoppedError
 from medpipe.types import Array
+
+Made = TypeVar("Made")
+
+_DEVICE_SHARE: Final = 0.8
+"""Of a device's memory, what arrays may have: contexts and code of each process take some, too."""
+
+# the status, by class of error, that says that there was no memory
+_NO_MEMORY: Final = {
+    "CUDARuntimeError": ("status", 2),
+    "CUDADriverError": ("status", 2),
+    "CUFFTError": ("result", 2),
+    "CUBLASError": ("status", 3),
+    "CUSOLVERError": ("status", 2),
+}
+# arguments, launch shape, unknown function, image or PTX of another device, resources of a launch: a mistake of the
+# code or of the installation, which leaves the device as it was
+_OUR_MISTAKES: Final = frozenset({1, 9, 98, 209, 218, 222, 701})
+
+
+class DeviceMemoryError(MemoryError):
+    """The device had no memory for a step; what the step held there is let go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +90,117 @@ def to_device(array: Array, /, *, device: str) -> Array:
     return _cupy().asarray(array)
 
 
+def device_trouble(error: BaseException) -> Literal["", "memory", "lost"]:
+    """Tell what an error says of the CUDA device, without importing CuPy.
+
+    Returns
+    -------
+    {"", "memory", "lost"}
+        ``memory``: it has not enough of it. ``lost``: it failed, and this process may have no further use of it.
+        Empty for all other errors.
+    """
+    if isinstance(error, DeviceMemoryError):
+        return "memory"
+    for kind in type(error).__mro__:
+        if kind.__module__.partition(".")[0] not in {"cupy", "cupy_backends"}:
+            continue
+        if kind.__name__ == "OutOfMemoryError":
+            return "memory"
+        if kind.__name__ in _NO_MEMORY:
+            field, no_memory = _NO_MEMORY[kind.__name__]
+            status = getattr(error, field, None)
+            if status == no_memory:
+                return "memory"
+            return "" if kind.__name__.startswith("CUDA") and status in _OUR_MISTAKES else "lost"
+    return ""
+
+
+def with_device_memory(step: Callable[[], Made]) -> Made:
+    """Return what a step returns.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If the device had no memory for it. The error holds nothing of the step, so that the memory it had is free.
+    """
+    try:
+        return step()
+    except Exception as error:
+        if device_trouble(error) != "memory":
+            raise
+    free_device_memory()
+    raise DeviceMemoryError
+
+
+def free_device_memory() -> None:
+    """Give back what arrays had that nobody holds any more, and what went to them by; nothing without CuPy."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return
+    if "cupy.cuda.cufft" in sys.modules:
+        # plans of transforms keep room to work in
+        cupy.fft.config.clear_plan_cache()
+    cupy.get_default_memory_pool().free_all_blocks()
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
+def device_share(given_bytes: int | None, /, *, processes: int) -> int:
+    """Return the bytes of the current CUDA device that the arrays of one process may have.
+
+    Parameters
+    ----------
+    given_bytes : int or None
+        Of all processes together; None for four fifths of what the device has.
+    processes : int
+        How many share the device.
+
+    Raises
+    ------
+    StoppedError
+        If the device does not answer.
+    """
+    if given_bytes is None:
+        given_bytes = int(_DEVICE_SHARE * _asked(_total_bytes))
+    return max(1, given_bytes // processes)
+
+
+def limit_device_memory(limit_bytes: int, /) -> None:
+    """Let the arrays of this process have no more of the device; a case then ends the same whoever is at work beside it.
+
+    Raises
+    ------
+    StoppedError
+        If the device does not answer.
+    """
+
+    def limit(cupy: Any) -> None:
+        pool = cupy.get_default_memory_pool()
+        pool.set_limit(size=limit_bytes)
+        cupy.cuda.set_allocator(freeing(pool.malloc, cupy.cuda.memory.OutOfMemoryError))
+
+    _asked(limit)
+
+
+def freeing(malloc: Callable[[int], Made], full: type[Exception], /) -> Callable[[int], Made]:
+    """Return an allocator that gives back what nobody uses before it says that there is no memory.
+
+    A pool counts what it keeps for later against its limit, and gives it back only where the device itself is full:
+    what a case may have would depend on the cases before it.
+    """
+
+    def allocate(size: int) -> Made:
+        try:
+            return malloc(size)
+        except full:
+            pass
+        # arrays in cycles are nobody's, too
+        gc.collect()
+        free_device_memory()
+        return malloc(size)
+
+    return allocate
+
+
 def resolve_device(wanted: str) -> str:
     """Turn ``auto``, ``cpu`` or ``cuda`` into a device this host has.
 
@@ -102,6 +236,24 @@ def _why_no_cuda() -> str | None:
     except Exception as error:  # noqa: BLE001  # the driver error type needs CuPy to name
         return f"no CUDA driver answers ({type(error).__name__})"
     return None if count else "no CUDA device is visible"
+
+
+def _total_bytes(cupy: Any) -> int:
+    # asked of the driver's properties: the memory that is free would cost a context, and its memory, to know
+    runtime = cupy.cuda.runtime
+    total: int = runtime.getDeviceProperties(runtime.getDevice())["totalGlobalMem"]
+    return total
+
+
+def _asked(question: Callable[[Any], Any]) -> Any:
+    try:
+        return question(_cupy())
+    except Exception as error:
+        if not device_trouble(error):
+            raise
+        raise StoppedError(
+            f"the CUDA device does not answer ({type(error).__name__}): see to it, then give the same command again"
+        ) from None
 
 
 def _cupy() -> Any:

@@ -122,6 +122,8 @@ def _quarantine_rows(one: Ended) -> Iterator[Row]:
     }
     for stage, code in sorted({(_STAGES.get(kind, kind), code) for kind, code in found if code}):
         yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
+    if one.record.status == "done" and one.record.code:
+        yield {**quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code), **place}
     if one.record.status != "done":
         ended = quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code, severity="error")
         yield {**ended, **place}
@@ -141,6 +143,7 @@ def _case_row(one: Ended) -> Row:
         "peak_bytes": record.peak_bytes,
         "projected_bytes": record.projected_bytes,
         "numeric_class": record.numeric_class,
+        "device": record.device or None,
         "attempts": record.attempts,
         "run": record.run,
         "volumes_made": record.made.get("volume", 0),

@@ -18,7 +18,8 @@ _CODECS = (
 )
 
 
-def conditions_of(limits: Limits) -> str:
-    """Return the digest of medpipe's version, those of the codecs, and the site's limits."""
+def conditions_of(limits: Limits, *, device_bytes: int | None = None) -> str:
+    """Return the digest of medpipe's version, those of the codecs, the site's limits, and a worker's share of a device."""
     versions = {name: version(name) for name in ("medpipe", *_CODECS)}
-    return digest({"versions": versions, "limits": limits.model_dump(mode="json")})[:16]
+    device = {} if device_bytes is None else {"device_bytes": device_bytes}
+    return digest({"versions": versions, "limits": limits.model_dump(mode="json"), **device})[:16]

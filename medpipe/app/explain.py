@@ -168,6 +168,7 @@ def _computation(lake: Lake, tables: OpenTables, volume: Row) -> dict[str, Any]:
         "extractions": lock["resolved"][route]["features"],
         "models": lock["models"].get(route, []),
         "numeric class": cases[0]["numeric_class"],
+        **{name: cases[0][name] for name in ("device", "code") if cases[0].get(name) is not None},
         "libraries": Run(lake, cases[0]["run"]).info().get("versions"),
     }
 

@@ -26,6 +26,7 @@ from medpipe.lake.summaries import RangeSummary
 from medpipe.lake.tables import published_state
 from medpipe.plan.cases import PASSING, Case, Plan, Planner
 from medpipe.plan.choice import Losers, Lost
+from medpipe.plan.device import DeviceNeed
 from medpipe.plan.products import Wanted
 from medpipe.plan.shards import Full, Packer, shard_size
 from medpipe.ranges import Range, all_ranges, bits_for
@@ -52,6 +53,8 @@ class Totals:
     leaving : Counter
         Volumes with rows in the published tables that the plan leaves out, by code.
     largest_bytes : int
+    device : Counter
+        Pending cases by what they are projected to need of a device, where they run on one.
     """
 
     planned: int = 0
@@ -65,6 +68,7 @@ class Totals:
     decided: Counter[str] = field(default_factory=Counter)
     leaving: Counter[str] = field(default_factory=Counter)
     largest_bytes: int = 0
+    device: Counter[DeviceNeed] = field(default_factory=Counter)
     unchanged_ranges: int = 0
 
     def add(self, plan: Plan) -> None:
@@ -81,6 +85,8 @@ class Totals:
             self.products.update(one.kind for one in case.work.missing)
             self.named.update(_named(case.route, one) for one in case.work.missing if one.extraction is not None)
             self.largest_bytes = max(self.largest_bytes, case.work.projected_bytes)
+            if case.work.device.whole:
+                self.device[case.work.device] += 1
 
 
 def _named(route: str, one: Wanted) -> str:
@@ -220,7 +226,8 @@ class RangePlans:
         terms = self.planner.terms
         chosen = None if self.chosen is None else digest(sorted(self.chosen))
         cohort = None if self.limited is None else self.limited.cohort.digest
-        return [self.basis, terms.numeric_class, terms.conditions, chosen, cohort]
+        permitted = [terms.fallback] if terms.fallback else []
+        return [self.basis, terms.numeric_class, terms.conditions, chosen, cohort, *permitted]
 
 
 def may_pass(summary: RangeSummary) -> bool:

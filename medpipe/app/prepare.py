@@ -27,12 +27,13 @@ from medpipe.app.lakes import open_or_create
 from medpipe.app.listing import Settled
 from medpipe.app.models import check_models, resolver
 from medpipe.app.networks import check_networks, network_resolver
-from medpipe.app.planning import PlanWriter, RangePlans
+from medpipe.app.planning import PlanWriter, RangePlans, Totals
 from medpipe.app.progress import Progress
 from medpipe.app.scan import ScanReport, scan_into
 from medpipe.app.select import Wish, check_condition, chosen_volumes, patient_losers
 from medpipe.app.site import Site
 from medpipe.app.standards import check_standards, standard_resolver
+from medpipe.engine.make import cases_at_a_time
 from medpipe.engine.numeric import numeric_class, sandbox_class
 from medpipe.errors import ConfigError, LakeError
 from medpipe.lake.lake import Lake
@@ -48,7 +49,7 @@ from medpipe.privacy.secret import Secret, load_secret
 from medpipe.reasons import REASONS
 from medpipe.recipe.lock import LockedRecipe, lock_recipe
 from medpipe.recipe.recipe import load_recipe, shipped_recipes
-from medpipe.xp import cuda_class, resolve_device
+from medpipe.xp import cuda_class, device_share, resolve_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +121,28 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A lake open for a run, and where its arithmetic is done."""
+    """A lake open for a run, and where its arithmetic is done.
+
+    Attributes
+    ----------
+    lake : Lake
+    secret : Secret
+    device : str
+        ``cpu`` or ``cuda``.
+    numeric_class : str
+        Class cases are planned for.
+    fallback_class : str
+        Class of the CPU that cases may go to which the device has no memory for; empty if they may not.
+    device_bytes : int or None
+        Memory of the device that a worker of this host may have; None on the CPU.
+    """
 
     lake: Lake
     secret: Secret
     device: str
     numeric_class: str
+    fallback_class: str = ""
+    device_bytes: int | None = None
 
 
 def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prepared]:
@@ -144,9 +161,23 @@ def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prep
     check_standards(recipe, request.lake)
     lake, secret = open_or_create(request.lake, request.site, progress)
     on_cpu = sandbox_class() if request.site.engine == "dask" else numeric_class()
-    arithmetic = cuda_class() if device == "cuda" else on_cpu
     lock = lock_recipe(recipe, resolver(lake), standard_resolver(lake), network_resolver(lake))
-    return lock, Prepared(lake=lake, secret=secret, device=device, numeric_class=arithmetic)
+    if device == "cpu":
+        return lock, Prepared(lake=lake, secret=secret, device=device, numeric_class=on_cpu)
+    return lock, Prepared(
+        lake=lake,
+        secret=secret,
+        device=device,
+        numeric_class=cuda_class(),
+        fallback_class=on_cpu if request.site.permits_cpu else "",
+        device_bytes=_device_bytes(request.site),
+    )
+
+
+def _device_bytes(site: Site) -> int:
+    """Return what a worker of this host may have of the device."""
+    given_bytes = None if site.gpu.memory_mb is None else site.gpu.memory_mb << 20
+    return device_share(given_bytes, processes=cases_at_a_time(site.engine, site.workers))
 
 
 def scan(request: RunRequest, prepared: Prepared, progress: Progress) -> ScanReport:
@@ -176,8 +207,9 @@ def plans_of(
         progress.say(line)
     terms = Terms(
         numeric_class=prepared.numeric_class,
-        conditions=conditions_of(request.site.limits),
+        conditions=conditions_of(request.site.limits, device_bytes=prepared.device_bytes),
         retry=frozenset(request.retry),
+        fallback=prepared.fallback_class,
     )
     planner = Planner(lock, terms, None if limited is None else limited.cohort)
     losers = cache(partial(patient_losers, index, planner))
@@ -218,6 +250,7 @@ def plan_run(request: RunRequest, progress: Progress) -> dict[str, Any]:
         "products to compute (at most)": dict(sorted(totals.products.items())),
         "features to compute (at most)": dict(sorted(totals.named.items())),
         "largest case, MB": totals.largest_bytes >> 20,
+        **_device_facts(prepared, totals),
         "left out": dict(sorted(totals.skipped.items())),
         "not chosen, by what decided (in the ranges looked at)": dict(sorted(totals.decided.items())),
         "refused (in the ranges looked at)": dict(sorted(totals.refused.items())),
@@ -337,6 +370,24 @@ def _cohort_facts(before: Run | None, limited: Limited | None) -> dict[str, Any]
     if before is None or known.get("cohort") == facts.get("digest"):
         return facts
     return {**facts, "run before": cohort_line(known)}
+
+
+def _device_facts(prepared: Prepared, totals: Totals) -> dict[str, Any]:
+    """Return what cases are projected to need of a device, and what becomes of those it has too little for."""
+    if prepared.device_bytes is None:
+        return {}
+    needs = [(need, count) for need, count in totals.device.items() if need.whole > prepared.device_bytes]
+    return {
+        "device": {
+            "memory of a worker, MB": prepared.device_bytes >> 20,
+            "largest case, MB": max((need.whole for need in totals.device), default=0) >> 20,
+            "cases in blocks": sum(count for _, count in needs),
+            "cases that may not fit in blocks": sum(n for need, n in needs if need.least > prepared.device_bytes),
+            "those that do not fit": f"go to the CPU as {prepared.fallback_class}"
+            if prepared.fallback_class
+            else "end with E_GPU_MEMORY",
+        }
+    }
 
 
 def _changes(before: Run | None, lock: LockedRecipe) -> list[str]:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medpipe.app.planning import PlanWriter, RangePlans, ShardInfo, Totals, may_pass
@@ -182,6 +182,8 @@ class ActiveRun:
     def finish(self) -> RunReport:
         """Check that every case has ended, write the snapshot and publish the tables."""
         plans = self.plans
+        # what was to be tried again has been; from here on its results count
+        plans.planner.terms = replace(plans.planner.terms, retry=frozenset())
         if self.is_current:
             show_tables(self.prepared.lake, self.lock.name)
         else:
@@ -297,6 +299,7 @@ class ActiveRun:
             conditions=row["conditions"],
             tries=row["tries"],
             deadline_s=self.request.site.limits.case_s,
+            fallback_class=self.prepared.fallback_class,
         )
 
 
@@ -314,17 +317,22 @@ def _engine_spec(request: RunRequest, prepared: Prepared, run: Run) -> EngineSpe
             "key_file": str(prepared.secret.path),
             "run": run.name,
             "device": prepared.device,
+            "device_bytes": _bytes(site.gpu.memory_mb),
         },
         sink="medpipe.work.sink:open_sink",
         sink_init={"lake": lake, "run": run.name},
-        memory_bytes=None if limits.memory_mb is None else limits.memory_mb << 20,
+        memory_bytes=_bytes(limits.memory_mb),
         forks=prepared.device != "cuda",
-        sandbox_bytes=None if limits.sandbox_mb is None else limits.sandbox_mb << 20,
+        sandbox_bytes=_bytes(limits.sandbox_mb),
         address=None if cluster is None else cluster.address,
         tls_ca=None if cluster is None else _text(cluster.tls_ca),
         tls_cert=None if cluster is None else _text(cluster.tls_cert),
         tls_key=None if cluster is None else _text(cluster.tls_key),
     )
+
+
+def _bytes(mib: int | None) -> int | None:
+    return None if mib is None else mib << 20
 
 
 def _text(path: object) -> str | None:

@@ -29,6 +29,16 @@ class Limits(_Table):
     file_mb: int = Field(default=4096, gt=0, description="largest file that is read")
 
 
+class Gpu(_Table):
+    """What cases may have of a CUDA device, and what becomes of those it has too little memory for."""
+
+    memory_mb: int | None = Field(default=None, gt=0, description="memory of the device for cases; default 80 %")
+    fallback: bool | None = Field(
+        default=None,
+        description="whether a case it has too little memory for goes to the CPU; default with device auto only",
+    )
+
+
 class MaskRuleTable(_Table):
     """Which files are masks of which images, by their names; for files other than DICOM."""
 
@@ -95,10 +105,16 @@ class Site(_Table):
         default=0.01, ge=0, le=1, description="share of an archive's files that may be gone before a scan asks"
     )
     limits: Limits = Limits()
+    gpu: Gpu = Gpu()
     retention: RetentionTable = RetentionTable()
     cluster: Cluster | None = None
     masks: list[MaskRuleTable] = Field(default=[], description="masks beside images")
     modalities: list[ModalityTable] = Field(default=[], description="what images are that do not say so")
+
+    @property
+    def permits_cpu(self) -> bool:
+        """Whether a case may go to the CPU that a device has too little memory for."""
+        return self.device == "auto" if self.gpu.fallback is None else self.gpu.fallback
 
     def mask_rules(self) -> tuple[MaskRule, ...]:
         """Return the rules for masks; the first that fits a file counts."""

@@ -22,7 +22,10 @@ _MOST = 2**31 - 1
 
 Workers = Annotated[int | None, typer.Option(min=1, help="cases at a time (default: one per core)")]
 Engine = Annotated[str | None, typer.Option(help="serial or dask")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu (default), cuda (refused where there is none) or auto (cuda, and the CPU where it cannot)"),
+]
 Privacy = Annotated[str | None, typer.Option(help="pseudonymized (default) or identified, for a new lake")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="site file (TOML): paths, workers, limits, key")]
 Only = Annotated[str | None, typer.Option(help="SQL condition on the volumes to take, such as \"modality = 'CT'\"")]

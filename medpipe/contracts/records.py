@@ -11,6 +11,7 @@ from typing import Any, Literal
 from medpipe.keys import digest
 
 Status = Literal["done", "rejected", "failed"]
+DeviceUse = Literal["", "whole", "blocks", "left"]
 ProductKind = Literal["volume", "registrations", "regions", "features", "perturbed", "views", "scores"]
 
 STORING: frozenset[ProductKind] = frozenset({"volume", "registrations", "views"})
@@ -21,6 +22,7 @@ HAPPENED = (
     "attempts",
     "tries",
     "conditions",
+    "device",
     "made",
     "wall_s",
     "cpu_s",
@@ -111,6 +113,9 @@ class CaseRecord:
         Runs in a row that ended it with a code that may pass, this one included.
     conditions : str
         Digest of the code, codecs and limits it ran under; a failure stands while they do.
+    device : {"", "whole", "blocks", "left"}
+        How a device was used: not at all; whole volumes stayed there; a part at a time was there; it had no memory for
+        the case, which went to the CPU.
     made : dict
         Kind of product to how many this run computed; the others were there.
     wall_s, cpu_s : float
@@ -132,6 +137,7 @@ class CaseRecord:
     attempts: int = 1
     tries: int = 1
     conditions: str = ""
+    device: DeviceUse = ""
     made: dict[str, int] = field(default_factory=dict)
     wall_s: float = 0.0
     cpu_s: float = 0.0

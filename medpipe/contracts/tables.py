@@ -260,7 +260,7 @@ QUARANTINE = TableSchema(
 
 CASES = TableSchema(
     "cases",
-    2,
+    3,
     "a case of the snapshot and what it cost",
     (
         Field("case_key", "string", "identity of the work"),
@@ -275,6 +275,7 @@ CASES = TableSchema(
         Field("peak_bytes", "int64", "highest resident memory seen"),
         Field("projected_bytes", "int64", "memory planned for"),
         Field("numeric_class", "string", "cpu-x86-64-v3, cuda-cc90, ..."),
+        Field("device", "string", "whole, blocks (parts at a time), left (for the CPU); null: none was asked for"),
         Field("attempts", "int64", "times it was started"),
         Field("run", "string", "run that committed it"),
         Field("modality", "string", "DICOM modality of the volume"),

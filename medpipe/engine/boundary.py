@@ -21,10 +21,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from medpipe.engine.frames import encode
 from medpipe.errors import ConfigError, MedpipeError, Rejected, StoppedError
+from medpipe.plan.fallback import NO_ROOM
 from medpipe.reasons import REASONS
+from medpipe.xp import device_trouble
 
 MarkCall = Callable[[str, str], None]
 """``mark(stage, subject)``: say what comes next, before it is done."""
+
+DEVICE_LOST = "E_DEVICE"
+"""Code of an answer after which the process may have no further use of its device."""
 
 _FULL = "no space is left to write to: make room"
 _NO_WRITING = {
@@ -124,6 +129,9 @@ def refusal(error: BaseException, *, debug_log: str | None = None) -> dict[str, 
 
 
 def _code_of(error: BaseException) -> str:
+    trouble = device_trouble(error)
+    if trouble:
+        return NO_ROOM if trouble == "memory" else DEVICE_LOST
     if isinstance(error, MemoryError):
         return "E_OOM"
     if type(error).__module__ == "pyo3_runtime":

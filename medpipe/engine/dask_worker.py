@@ -74,7 +74,7 @@ class _Place:
         spec = self.spec
         sandbox = SandboxSpec(
             session=spec.session,
-            init=spec.init,
+            init={**spec.init, "processes": self.size},
             address_space_bytes=spec.address_space_bytes,
             start_timeout_s=spec.start_timeout_s,
             forks=spec.forks,

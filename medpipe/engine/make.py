@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from medpipe.engine.spec import Engine, EngineSpec
 from medpipe.errors import ConfigError
+
+
+def cases_at_a_time(kind: Literal["serial", "dask"], workers: int | None) -> int:
+    """Return how many cases of this host run at the same time, if ``workers`` are asked for.
+
+    Of a cluster that was started by somebody else only its own hosts know.
+    """
+    if kind == "serial":
+        return 1
+    if workers is None:
+        from dask.system import CPU_COUNT
+
+        return CPU_COUNT
+    return workers
 
 
 def make_engine(spec: EngineSpec) -> Engine:

@@ -42,6 +42,11 @@ class SandboxPool:
         """Class the sandboxes compute in on the CPU."""
         return sandbox_class()
 
+    @property
+    def is_renewed(self) -> bool:
+        """Return True: a sandbox starts anew when it has to."""
+        return True
+
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Sandbox]:
         """Lend a sandbox, waiting for one if all are lent.

@@ -102,6 +102,10 @@ class Caller(Protocol):
     def numeric_class(self) -> str:
         """Class the calls compute in on the CPU."""
 
+    @property
+    def is_renewed(self) -> bool:
+        """Whether another process takes the place of one that has lost its device."""
+
     def call(
         self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None, is_fresh: bool
     ) -> Reply | Death:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from medpipe.engine.board import Mark
+from medpipe.engine.boundary import DEVICE_LOST
 from medpipe.engine.child import IMPORTED
 from medpipe.engine.forks import Zygote
 from medpipe.engine.frames import encode
@@ -164,7 +165,11 @@ class Sandbox:
         frame = outcome.frame
         frame["peak_bytes"] = self._left_bytes = max(frame["peak_bytes"], outcome.usage.rss_bytes)
         self._answers += 1
-        self._tell_zygote(process)
+        if frame.get("code") == DEVICE_LOST:
+            # its context is dead: whatever came next would fail for it
+            self.close()
+        else:
+            self._tell_zygote(process)
         return Reply(**frame, stage=mark.stage, subject=mark.subject, wall_s=wall_s)
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-from medpipe.engine.boundary import Session, answer, open_by_name
+from medpipe.engine.boundary import DEVICE_LOST, Session, answer, open_by_name
 from medpipe.engine.frames import decode
 from medpipe.engine.ledger import Ledger
 from medpipe.engine.numeric import numeric_class
@@ -38,24 +38,40 @@ class LocalSession:
         self._debug_log = debug_log
         self._lock = threading.Lock()
         self._mark = ("", "")
+        self._has_lost_device = False
 
     @property
     def numeric_class(self) -> str:
         """Class this process computes in on the CPU."""
         return numeric_class()
 
+    @property
+    def is_renewed(self) -> bool:
+        """Return False: this is the only process there is."""
+        return False
+
     def call(
         self, kind: str, payload: dict[str, Any], *, deadline_s: float, memory_bytes: int | None, is_fresh: bool
     ) -> Reply:
-        """Ask the session; nothing in this process can enforce the limits."""
+        """Ask the session; nothing in this process can enforce the limits.
+
+        Raises
+        ------
+        StoppedError
+            If a call before lost this process its device.
+        """
         del deadline_s, memory_bytes, is_fresh
         with self._lock:
+            if self._has_lost_device:
+                raise StoppedError("the device failed in this process; give the same command again to go on")
             self._mark = ("", "")
             start_s = time.monotonic()
             frame = answer(self._session, kind, payload, self._set_mark, debug_log=self._debug_log)
             wall_s = time.monotonic() - start_s
             stage, subject = self._mark
-        return Reply(**decode(frame), stage=stage, subject=subject, wall_s=wall_s)
+        reply = Reply(**decode(frame), stage=stage, subject=subject, wall_s=wall_s)
+        self._has_lost_device = reply.code == DEVICE_LOST
+        return reply
 
     def close(self) -> None:
         """Do nothing: the session ends with the process."""

@@ -21,7 +21,7 @@ class EngineSpec:
         ``package.module:function``; called with ``init`` in each sandbox, returns the session.
     init : mapping
         JSON values, perhaps secrets; shown nowhere. ``debug_log`` names a file for the places
-        of crashes, if wanted.
+        of crashes, if wanted. A sandbox is told beside it how many ``processes`` its host has.
     sink : str
         ``package.module:function``; called with ``sink_init`` once per worker, returns the sink.
     sink_init : mapping

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from medpipe.contracts.records import CaseRecord, CaseResult, Status
+from medpipe.engine.boundary import DEVICE_LOST
 from medpipe.engine.replies import Death, Reply
 from medpipe.engine.workplace import Workplace
 from medpipe.errors import ConfigError, MedpipeError
@@ -41,6 +42,8 @@ class Task:
         1, or 2 when it is tried again.
     is_alone : bool
         Whether it gets the memory of its whole host.
+    fallback_class : str
+        Class of the CPU that a case of a device may go to; empty if it may not.
     """
 
     run: str
@@ -57,6 +60,7 @@ class Task:
     tries: int = 1
     attempt: int = 1
     is_alone: bool = False
+    fallback_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +179,12 @@ def stopped(task: Task, error: MedpipeError) -> Receipt:
 
 def _result(task: Task, workplace: Workplace) -> CaseResult | Task:
     caller = workplace.caller
-    if task.numeric_class.startswith("cpu-") and task.numeric_class != caller.numeric_class:
-        raise ConfigError(
-            f"the plan asks for {task.numeric_class}, but this host computes as {caller.numeric_class}: "
-            "plan again for this engine and host"
-        )
+    for wanted in (task.numeric_class, task.fallback_class):
+        if wanted.startswith("cpu-") and wanted != caller.numeric_class:
+            raise ConfigError(
+                f"the plan asks for {wanted}, but this host computes as {caller.numeric_class}: "
+                "plan again for this engine and host"
+            )
     if not workplace.admits(task.projected_bytes):
         return CaseResult(case=_refused(task))
     limit_bytes = workplace.memory_limit(task.projected_bytes, is_alone=task.is_alone)
@@ -207,8 +212,11 @@ def _may_be_innocent(task: Task, outcome: Reply | Death, workplace: Workplace, l
     beyond its buffer is found out when another case frees the memory. A lack of memory may be
     the neighbours', unless the process was killed for going over a limit that would be the
     same alone. A ``MemoryError`` tells nothing of the kind: where nobody watches the limit,
-    what the process holds besides the case counts in its peak.
+    what the process holds besides the case counts in its peak. A device that fails may have been
+    brought to it by the case before, unless there is no other process to try the case in.
     """
+    if outcome.code == DEVICE_LOST:
+        return workplace.caller.is_renewed
     if outcome.code == "E_OOM":
         is_over = isinstance(outcome, Death) and limit_bytes is not None and outcome.peak_bytes > limit_bytes
         return not is_over or limit_bytes != workplace.memory_limit(task.projected_bytes, is_alone=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,6 +16,8 @@ from medpipe.contracts.records import CaseRecord
 from medpipe.keys import digest
 from medpipe.plan.choice import Lost, Standing, choose_locally, stand
 from medpipe.plan.cohort import Cohort
+from medpipe.plan.device import NO_NEED, DeviceNeed, device_need
+from medpipe.plan.fallback import NO_ROOM, ON_CPU, Fallback, fallback_of
 from medpipe.plan.memory import projected_bytes
 from medpipe.plan.pairing import Paired, Pairings
 from medpipe.plan.products import Content, Products, Wanted
@@ -61,11 +63,14 @@ class Terms:
         Digest of code, codecs and limits; a failure under other ones is tried again.
     retry : frozenset of str
         Codes whose cases run again although they ended so before.
+    fallback : str
+        Class of the CPU that cases may go to which a device has no memory for; empty if they may not.
     """
 
     numeric_class: str
     conditions: str = ""
     retry: frozenset[str] = frozenset()
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +119,10 @@ class Work:
     tries : int
         Runs in a row, this one included, if it ends with a code that may pass.
     conditions : str
+    device : DeviceNeed
+        Memory of a device planned for.
+    fallback : Fallback or None
+        Where it may go if a device has no memory for it.
     """
 
     projected_bytes: int
@@ -122,6 +131,8 @@ class Work:
     why: Why
     tries: int
     conditions: str
+    device: DeviceNeed = NO_NEED
+    fallback: Fallback | None = None
 
     @property
     def opens_files(self) -> bool:
@@ -320,35 +331,38 @@ class Planner:
             ]
         key = digest(identity)
         record = history.case(key)
-        ended = has_ended(record, history, self.terms)
-        return Case(
+        case = Case(
             key=key,
             volume_key=volume["volume_key"],
             series_key=volume["series_key"],
             route=taken.route.name,
             source_version=version,
             numeric_class=numeric_class,
-            work=None if ended else self._work(taken, given, version, record, history=history),
             paired=given.paired,
         )
+        if has_ended(record, history, self.terms):
+            return case
+        fallback = fallback_of(identity, self.terms.fallback)
+        found = None if fallback is None or ON_CPU in self.terms.retry else history.case(fallback.key)
+        if fallback is not None and has_ended(found, history, self.terms):
+            return replace(case, key=fallback.key, numeric_class=fallback.numeric_class)
+        work = self._work(taken, given, version, record, history=history)
+        return replace(case, work=replace(work, fallback=fallback))
 
     def _work(self, taken: _Taken, given: _Given, version: str, record: CaseRecord | None, *, history: History) -> Work:
         volume = given.volume
+        images = [row for _, row in given.images()]
         volume_key, numeric_class = volume["volume_key"], self.terms.numeric_class
-        content = _known_content(taken.products, history.content_of(volume_key, version), numeric_class)
+        content = taken.products.known_content(history.content_of(volume_key, version), numeric_class)
         wanted = taken.products.wanted(content or Content(volume="", companions="", numeric_class=numeric_class))
         return Work(
-            projected_bytes=projected_bytes(
-                taken.route,
-                volume,
-                beside=self._all_routes,
-                images=[row for _, row in given.images()],
-            ),
+            projected_bytes=projected_bytes(taken.route, volume, beside=self._all_routes, images=images),
             content=content,
             missing=wanted if content is None else tuple(one for one in wanted if not history.has_product(one.key)),
             why=_why(volume_key, version, record, history),
             tries=_tries(record, self.terms),
             conditions=self.terms.conditions,
+            device=device_need(taken.route, volume, images=images) if numeric_class.startswith("cuda-") else NO_NEED,
         )
 
 
@@ -364,6 +378,8 @@ def has_ended(record: CaseRecord | None, history: History, terms: Terms) -> bool
         return all(history.has_product(key) for key in record.products)
     if record.code in terms.retry or record.conditions != terms.conditions:
         return False
+    if record.device == "left" if not terms.fallback else record.code == NO_ROOM:
+        return False  # what the CPU said counts where it may be asked, and only there
     return record.code not in PASSING or record.tries >= MOST_TRIES
 
 
@@ -378,15 +394,3 @@ def _why(volume_key: str, version: str, record: CaseRecord | None, history: Hist
     if history.content_of(volume_key, version) is not None:
         return "recipe changed"
     return "files changed" if history.products_of(volume_key) else "new"
-
-
-def _known_content(products: Products, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
-    """Return what was read before; None where companions are wanted that nobody has looked at.
-
-    None, too, where factors to uptake are wanted: no record holds them, they are in the headers. Nor
-    does one hold what companion images are.
-    """
-    if known is None or products.uses_suv or products.uses_images or (products.uses_companions and not known[1]):
-        return None
-    companions = known[1] if products.uses_companions else ""
-    return Content(volume=known[0], companions=companions, numeric_class=numeric_class)

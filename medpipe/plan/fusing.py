@@ -34,6 +34,29 @@ def leading_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, 
     return tuple(ops[:count])
 
 
+def block_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, ...]:
+    """Return the ops at the head of a chain that go over a volume (z, y, x) together in blocks with a border.
+
+    Parameters
+    ----------
+    ops : sequence of ImageOp
+        At least one.
+    geometry : Geometry
+        Of the volume that the first of them is given.
+
+    Returns
+    -------
+    tuple of ImageOp
+        The first, if it has a halo, and all after it that work voxel by voxel; else none.
+    """
+    if geometry.axes != "zyx" or ops[0].halo(geometry) is None:
+        return ()
+    count = 1
+    while count < len(ops) and is_pointwise(ops[count], geometry):
+        count += 1
+    return tuple(ops[:count])
+
+
 def goes_by_planes(op: ImageOp, geometry: Geometry) -> bool:
     """Tell whether an op may make some planes at a time, given the whole volume (z, y, x)."""
     if geometry.axes != "zyx":

@@ -118,6 +118,24 @@ class Products:
         volume = Wanted(kind="volume", key=self.volume_key(content))
         return (volume, *registrations, *regions, *features, *perturbed, *views, *self._wanted_scores(features))
 
+    def known_content(self, known: tuple[str, str] | None, numeric_class: str) -> Content | None:
+        """Return what was read before; None where companions are wanted that nobody has looked at.
+
+        None, too, where factors to uptake are wanted: no record holds them, they are in the headers. Nor
+        does one hold what companion images are.
+
+        Parameters
+        ----------
+        known : (str, str) or None
+            Digests of the volume and of its companions.
+        numeric_class : str
+        """
+        if known is None or self.uses_suv or self.uses_images or (self.uses_companions and not known[1]):
+            return None
+        return Content(
+            volume=known[0], companions=known[1] if self.uses_companions else "", numeric_class=numeric_class
+        )
+
     def volume_key(self, content: Content) -> str:
         """Return the key of a stored volume, with the final image where the recipe keeps it."""
         return product_key(

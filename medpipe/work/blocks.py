@@ -1,7 +1,8 @@
 """The slab way: volumes beyond memory, a few planes at a time, to the same bytes.
 
-The voxels lie in a spool. What works on them works on slabs along z: the content digest runs
-over them in order, image ops get each slab with the planes of context their halo asks for.
+The voxels lie in a spool, or on the host where the device has no room for them. What works on them
+works on slabs along z: the content digest runs over them in order, image ops get each slab with the
+planes of context their halo asks for.
 """
 
 from __future__ import annotations
@@ -26,19 +27,23 @@ def voxels_digest(data: Any) -> str:
     return array_digest(to_numpy(data))
 
 
-def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, device: str) -> Volume:
-    """Write what a chain of ops makes of a spooled volume into another spool.
+def apply_in_slabs(
+    ops: Sequence[ImageOp], volume: Volume, result: Any, *, device: str, planes: int | None = None
+) -> Volume:
+    """Write what a chain of ops makes of a volume beside it, some planes at a time.
 
     Parameters
     ----------
     ops : sequence of ImageOp
         Each with a halo: the result is that of the whole volume, bit for bit.
     volume : Volume
-        Its data is a :class:`medpipe.lake.scratch.Spool`.
-    result : Spool
+        Its data is a :class:`medpipe.lake.scratch.Spool`, or an array on the host.
+    result : Spool or array of float32
         Of the same shape.
     device : str
         ``cpu`` or ``cuda``; slabs are worked on there.
+    planes : int, optional
+        Of a slab; as many as :func:`medpipe.plan.memory.slab_planes` says if not given.
 
     Returns
     -------
@@ -51,11 +56,12 @@ def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, dev
         What :func:`medpipe.work.fused.apply_chain` says of a slab.
     """
     depth = volume.data.shape[0]
-    step, context = slab_planes(volume.data.shape), context_planes(ops, volume.geometry)
+    step = slab_planes(volume.data.shape) if planes is None else planes
+    context = context_planes(ops, volume.geometry)
     done = volume
     for first, last in slab_ranges(volume.data.shape, planes=step):
         low, high = max(first - context, 0), min(last + context, depth)
         slab = slab_of(volume, to_device(volume.data[low:high], device=device), low, high)
         done = apply_chain(ops, slab, kept=(first - low, last - low))
-        result[first:last] = to_numpy(done.data)[first - low : last - low]
+        result[first:last] = to_numpy(done.data[first - low : last - low])
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)

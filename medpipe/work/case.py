@@ -1,15 +1,15 @@
 """One case: read once, store, filter, find regions, measure, score.
 
 Pure wiring. What is committed already under its product key is taken, not computed; the
-voxels stay in memory from the decoder to the last feature.
+voxels stay in memory from the decoder to the last feature. A case that a device has no memory for
+goes on with parts of its volume there, and then, if it may, on the CPU.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,59 +18,61 @@ from typing import Any
 from medpipe.bits import Bits
 from medpipe.contracts.images import ViewFile
 from medpipe.contracts.protocols import Carrier, ImageOp
-from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord, Status
+from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord
 from medpipe.errors import Rejected
-from medpipe.keys import digest, finite_or_none
+from medpipe.keys import digest
 from medpipe.lake.scratch import Spool
 from medpipe.ops.suv import Suv
 from medpipe.plan.cases import PASSING
+from medpipe.plan.fallback import NO_ROOM, ON_CPU, Fallback
 from medpipe.plan.products import Content, Wanted, wanted_products
 from medpipe.recipe.asked import asked_of_case
 from medpipe.recipe.companion import FINAL, ORIGINAL, Shown
-from medpipe.recipe.recipe import Extraction, Route
+from medpipe.recipe.recipe import Extraction
 from medpipe.types import Array, Companions, Region, Volume
-from medpipe.work.blocks import apply_in_slabs
 from medpipe.work.content import companions_digest, volume_digest
-from medpipe.work.fused import apply_chain
 from medpipe.work.images import CompanionImages
+from medpipe.work.ladder import End, device_used, first_place, on_the_cpu
 from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
 from medpipe.work.perturbed import perturbed_rows
+from medpipe.work.places import InBlocks, Place, Whole
 from medpipe.work.room import CaseOrder, Mark, Reading, Room, Steps
-from medpipe.work.seen import view_record
-from medpipe.xp import to_device
+from medpipe.work.scored import scored
+from medpipe.work.seen import said_of, view_record
+from medpipe.xp import DeviceMemoryError, free_device_memory, with_device_memory
 
 
 def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
     """Run one case and return its record with the products it computed.
 
-    Data that cannot be used ends the case as ``rejected`` with its code; anything else that
-    is raised is a bug or a stop, and goes through to the sandbox's boundary.
+    Data that cannot be used ends the case as ``rejected`` with its code, a device without memory for it
+    as ``failed``; anything else that is raised is a bug or a stop, and goes through to the sandbox's boundary.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
-    work = _Work(order=order, room=room, route=room.lock.recipe.route(order.route), mark=mark)
-    status: Status = "done"
-    code = ""
-    try:
-        content = work.content
-        keys = work.produce(content)
-        work.step("done")
-    except Rejected as rejected:
-        status, code, keys, content = "rejected", rejected.code, (), None
+    work = _Work(order=order, room=room, step=Steps(mark, order.volume_key), place=first_place(order, room))
+    end = work.ended()
+    if end.code == NO_ROOM and order.fallback is not None:
+        work = work.on_the_cpu(order.fallback)
+        free_device_memory()
+        end = work.ended()
+    # what the CPU computed stands beside the device's own result, never for it
+    is_aside = end.status == "done" and work.order.key != order.key
     record = CaseRecord(
-        case_key=order.key,
+        case_key=work.order.key if is_aside else order.key,
         volume_key=order.volume_key,
         route=order.route,
-        status=status,
+        status=end.status,
         stage=work.step.stage,
-        code=code,
-        content_digest=content.volume if content else "",
-        companions_digest=content.companions if content else "",
+        code=ON_CPU if is_aside else end.code,
+        content_digest=end.content.volume if end.content else "",
+        companions_digest=end.content.companions if end.content else "",
         source_version=order.source_version,
-        numeric_class=order.numeric_class,
-        products=keys,
+        numeric_class=work.order.numeric_class,
+        products=end.products,
         run=order.run,
         tries=order.tries,
         conditions=order.conditions,
+        device=device_used(order, work.order, work.place),
         made=dict(Counter(product.kind for product in work.fresh)),
         wall_s=time.perf_counter() - started,
         cpu_s=time.process_time() - cpu_started,
@@ -82,16 +84,44 @@ def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
 class _Work:
     """The state of a case while it runs: what was read and made so far, each at most once."""
 
-    def __init__(self, *, order: CaseOrder, room: Room, route: Route, mark: Mark) -> None:
-        self.order, self.room, self.route = order, room, route
-        self.step = Steps(mark, order.volume_key)
+    def __init__(self, *, order: CaseOrder, room: Room, step: Steps, place: Place) -> None:
+        self.order, self.room, self.step, self.place = order, room, step, place
+        self.route = room.lock.recipe.route(order.route)
         self.fresh: list[ProductRecord] = []
         self._rows: dict[str, ProductRecord] = {}
         self._regions: dict[int, tuple[Region, ...]] = {}
         self._digests: dict[Bits, str] = {}
         self._carriers: list[Callable[[Array], Array]] = []
-        self._images = CompanionImages(route, room, self.step)
-        self._asked = asked_of_case(route)
+        self._images = CompanionImages(self.route, room, step, place)
+        self._asked = asked_of_case(self.route)
+
+    def ended(self) -> End:
+        """Run the case to its end here."""
+        try:
+            content = self.content
+            keys = self.produce(content)
+            self.step("done")
+        except Rejected as rejected:
+            return End(status="rejected", code=rejected.code)
+        except DeviceMemoryError:
+            return End(status="failed", code=NO_ROOM)
+        return End(status="done", content=content, products=keys)
+
+    def on_the_cpu(self, fallback: Fallback) -> _Work:
+        """Return the same case on the CPU, with what was read for it and what the device has made."""
+        order = on_the_cpu(self.order, fallback, made=self.fresh)
+        work = _Work(order=order, room=self.room, step=self.step, place=Whole("cpu"))
+        work.__dict__ |= {name: self.__dict__[name] for name in ("reading", "companions") if name in self.__dict__}
+        work.fresh, work._digests = self.fresh, self._digests
+        return work
+
+    def _go_in_blocks(self) -> None:
+        """Let the device have parts of volumes from now on; regions and rows that were made are the same."""
+        self.place = InBlocks(self.place.device)
+        for name in ("original", "final"):
+            self.__dict__.pop(name, None)
+        self._images = self._images.at(self.place)
+        free_device_memory()
 
     # what is read ---------------------------------------------------------------------------
 
@@ -168,9 +198,8 @@ class _Work:
 
     @cached_property
     def original(self) -> Volume:
-        """The volume on the case's device."""
-        volume = self.reading.volume
-        return volume.with_data(to_device(volume.data, device=self.room.device))
+        """The volume where the case's voxels are held."""
+        return self.place.held(self.reading.volume)
 
     @cached_property
     def final(self) -> Volume | Rejected:
@@ -182,11 +211,11 @@ class _Work:
             return rejected.kept()
 
     def _filtered(self) -> Volume:
+        self._carriers.clear()
         read = self.reading.volume
         if isinstance(read.data, Spool):
-            result = self.room.spool(read.data.shape)
-            return apply_in_slabs(self.route.image, read, result, device=self.room.device)
-        return apply_chain(self.route.image, self.original, seen=self._remember)
+            return self.place.spooled(self.route.image, read, self.room.spool(read.data.shape))
+        return self.place.worked(self.route.image, self.original, seen=self._remember)
 
     def _remember(self, op: ImageOp, volume: Volume) -> None:
         if isinstance(op, Carrier):
@@ -219,41 +248,50 @@ class _Work:
         for one in wanted:
             record = self.order.committed.get(one.key)
             if record is None:
-                record = makers[one.kind](one)
+                record = self._made(partial(makers[one.kind], one))
                 self.fresh.append(record)
             self._rows[one.key] = record
         return tuple(one.key for one in wanted)
+
+    def _made(self, step: Callable[[], ProductRecord]) -> ProductRecord:
+        """Return what a step makes, in blocks from the first one on that the device has no memory for."""
+        if self.place.way == "whole":
+            try:
+                return with_device_memory(step)
+            except DeviceMemoryError:
+                self._go_in_blocks()
+        return with_device_memory(step)
 
     def _volume(self, one: Wanted) -> ProductRecord:
         final = self.final if FINAL in self.route.keep and self.route.image else None
         self.step("store")
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
-        code = final.code if isinstance(final, Rejected) else _said_of(final)
+        code = final.code if isinstance(final, Rejected) else said_of(final)
         return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
-        row = self._images.row(one.companion, self.original, one.key)
-        fused = self._images.aligned(row["companion"], self.original) if row["store"] else None
-        return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or _said_of(fused))
+        row = self._images.row(one.companion, self.reading.volume, one.key)
+        fused = self._images.aligned(row["companion"], self.reading.volume) if row["store"] else None
+        return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or said_of(fused))
 
     def _see(self, one: Wanted) -> ProductRecord:
         assert one.view is not None
         record = view_record(one.key, one.view, self._shown, partial(self.room.store_files, one.key))
-        return record if record.code else replace(record, code=_said_of(self._image(one.view.image)))
+        return record if record.code else replace(record, code=said_of(self._image(one.view.image)))
 
     def _shown(self, view: Shown) -> Iterable[ViewFile]:
         image = self._image(view.image)
         regions = self._found_regions() if view.op.uses_regions else ()
         self.step("views")
-        return view.op(image, regions)
+        return view.op(self.place.lent(image), regions)
 
     def _image(self, name: str) -> Volume:
         """Return an image by the name a recipe gives it; raises ``Rejected`` if there is none."""
         if name == ORIGINAL:
             return self.original
-        image = self.final if name == FINAL else self._images.aligned(name, self.original)
+        image = self.final if name == FINAL else self._images.aligned(name, self.reading.volume)
         if isinstance(image, Rejected):
             raise image.kept()
         return image
@@ -277,7 +315,7 @@ class _Work:
                 companions = self.companions
             looked_at = self._image(getattr(op, "image", "") or ORIGINAL)
             self.step("regions")
-            self._regions[place] = op(looked_at, companions)
+            self._regions[place] = op(self.place.lent(looked_at), companions)
         return self._regions[place]
 
     def _find_regions(self, one: Wanted) -> ProductRecord:
@@ -331,12 +369,13 @@ class _Work:
         except Rejected as rejected:
             return ProductRecord(key=one.key, kind=one.kind, rows=(), code=rejected.code)
         self.step(one.kind)
+        image = self.place.lent(image)
         return ProductRecord(key=one.key, kind=one.kind, rows=tuple(rows(extraction, image, regions)))
 
     def _on_image(self, extraction: Extraction, regions: tuple[Region, ...]) -> tuple[Volume, tuple[Region, ...]]:
         """Return an extraction's image, and regions where they lie on it; raises ``Rejected`` if there is none."""
         if extraction.beside is not None:
-            return self._images.measured(extraction, self.original, regions)
+            return self._images.measured(extraction, self.reading.volume, regions)
         image = self._image(extraction.image)
         if extraction.image == FINAL:
             regions = tuple(self._on_final(region) for region in regions)
@@ -356,31 +395,5 @@ class _Work:
     def _score(self, one: Wanted) -> ProductRecord:
         assert one.model is not None
         self.step("scores")
-        scorer = self.room.scorer(one.model.digest)
-        scores = [_finite(row) for row in scorer(self._score_inputs())]
-        return ProductRecord(key=one.key, kind="scores", rows=tuple(scores))
-
-    def _score_inputs(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for one in self._wanted:
-            if one.kind != "features" or one.extraction is None:
-                continue
-            place = {
-                "image": one.extraction.image,
-                "extraction": one.extraction.name,
-                "extraction_digest": self.route.extraction_digest(one.extraction),
-            }
-            rows.extend({**row, **place} for row in self._rows[one.key].rows)
-        return rows
-
-
-def _said_of(image: Volume | None) -> str:
-    """Return the code of what is to be known of a stored or shown image, or an empty string."""
-    return "W_SYNTHETIC" if image is not None and image.synthetic else ""
-
-
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: finite_or_none(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
+        rows = scored(self.room.scorer(one.model.digest), self._wanted, self._rows, self.route)
+        return ProductRecord(key=one.key, kind="scores", rows=rows)

@@ -52,7 +52,7 @@ def apply_chain(
     given = volume.data
     first, last = kept or (0, None)
     while ops:
-        parts = _can_be_parted(volume)
+        parts = can_be_parted(volume)
         group = leading_group(ops, volume.geometry) if parts else tuple(ops[:1])
         if seen is not None:
             seen(group[0], volume.with_data(None))
@@ -93,7 +93,7 @@ def _together(group: tuple[ImageOp, ...], volume: Volume, *, is_own: bool, kept:
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)
 
 
-def _can_be_parted(volume: Volume) -> bool:
+def can_be_parted(volume: Volume) -> bool:
     """Tell whether ops may take a volume apart: planes on the host, and the factors of each."""
     data = volume.data
     if not isinstance(data, np.ndarray) or data.ndim != 3 or data.dtype != np.float32:

@@ -19,11 +19,11 @@ from medpipe.plan.cases import PASSING
 from medpipe.recipe.asked import asked_of_companion
 from medpipe.recipe.companion import CompanionImage
 from medpipe.recipe.recipe import Extraction, Route
-from medpipe.types import Region, Volume
+from medpipe.types import Array, Region, Volume
 from medpipe.work.carried import carried, flag_of, seen
 from medpipe.work.content import volume_digest
-from medpipe.work.fused import apply_chain
-from medpipe.xp import to_device, to_numpy
+from medpipe.work.places import Place
+from medpipe.xp import to_numpy
 
 Made = TypeVar("Made")
 
@@ -32,8 +32,6 @@ _MEASURES = ("overlap", "rotation_deg", "translation_mm", "metric_before", "metr
 
 class ImageRoom(Protocol):
     """What companion images need from around a case."""
-
-    device: str
 
     def image(self, name: str) -> Volume:
         """Read a companion image; raises ``Rejected``, also where there is none."""
@@ -45,23 +43,35 @@ class ImageRoom(Protocol):
 class CompanionImages:
     """Companion images of a case.
 
+    The case's own image is given as it was read, on the host: what is asked of its voxels is asked there.
+
     Parameters
     ----------
     route : Route
     room : ImageRoom
     step : callable
         Told of each step by name.
+    place : Place
+        Where their voxels are between steps.
     """
 
-    def __init__(self, route: Route, room: ImageRoom, step: Callable[[str], None]) -> None:
+    def __init__(self, route: Route, room: ImageRoom, step: Callable[[str], None], place: Place) -> None:
+        self._route = route
         self._companions: tuple[CompanionImage, ...] = route.companions
         self._asked = [asked_of_companion(route, one) for one in route.companions]
         self._room = room
         self._step = step
+        self._where = place
         self._read: dict[int, Volume | Rejected] = {}
         self._worked: dict[int, Volume | Rejected] = {}
         self._alignments: dict[int, Alignment | Rejected] = {}
         self._aligned: dict[int, Volume] = {}
+
+    def at(self, place: Place) -> CompanionImages:
+        """Return the images at another place of the same numeric class: read again, aligned as they were."""
+        moved = CompanionImages(self._route, self._room, self._step, place)
+        moved._alignments.update(self._alignments)
+        return moved
 
     def digests(self, original: Volume) -> tuple[str, ...]:
         """Return the digest of what each holds, and of whether it has one frame of reference with the image."""
@@ -163,12 +173,11 @@ class CompanionImages:
 
         def work() -> Volume:
             self._step("registrations")
-            volume = self._image(place)
-            volume = volume.with_data(to_device(volume.data, device=self._room.device))
+            volume = self._where.held(self._image(place))
             if self._companions[place].image:
                 # digests were taken before anything is worked: nobody asks for it as it was read
                 del self._read[place]
-            return apply_chain(self._companions[place].image, volume)
+            return self._where.worked(self._companions[place].image, volume)
 
         return _once(self._worked, place, work)
 
@@ -176,9 +185,16 @@ class CompanionImages:
         def align() -> Alignment:
             ready = self._ready(place)
             self._step("registrations")
-            return self._companions[place].align(*(one.with_data(to_numpy(one.data)) for one in (original, ready)))
+            aligner = self._companions[place].align
+            if getattr(aligner, "uses_voxels", True):
+                ready = ready.with_data(self._on_host(place, ready))
+            return aligner(original, ready)
 
         return _once(self._alignments, place, align)
+
+    def _on_host(self, place: int, ready: Volume) -> Array:
+        """Return the voxels of a companion image that is ready: those that were read, where no op worked on them."""
+        return to_numpy(ready.data if self._companions[place].image else self._image(place).data)
 
     def _on_grid(self, place: int, original: Volume) -> Volume:
         if place not in self._aligned:
@@ -186,7 +202,8 @@ class CompanionImages:
             if found.code or found.matrix is None:
                 raise Rejected(found.code or "E_REG_FAILED")
             ready = self._ready(place)
-            self._aligned[place] = on_grid(ready, original, np.array(found.matrix).reshape(4, 4))
+            aligned = on_grid(self._where.lent(ready), original, np.array(found.matrix).reshape(4, 4))
+            self._aligned[place] = self._where.held(aligned)
         return self._aligned[place]
 
     def _fused(self, place: int, original: Volume, key: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from medpipe.contracts.records import ProductRecord
-from medpipe.plan.cases import Case
+from medpipe.plan.cases import Case, Work
+from medpipe.plan.fallback import Fallback
 from medpipe.plan.products import Content
 from medpipe.work.room import CaseOrder
 
@@ -36,6 +37,7 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
             "projected_bytes": work.projected_bytes,
             "conditions": work.conditions,
             "tries": work.tries,
+            **_of_device(work),
             "content": None if work.content is None else asdict(work.content),
             "committed": [product.to_json() for product in committed],
         },
@@ -46,14 +48,23 @@ def case_payload(case: Case, locator: Mapping[str, Any], committed: Sequence[Pro
 def order_of(payload: Mapping[str, Any], run: str) -> CaseOrder:
     """Return the order a payload holds."""
     order = dict(payload["order"])
-    content = order.pop("content")
+    content, fallback = order.pop("content"), order.pop("fallback", None)
     committed = [ProductRecord.from_json(record) for record in order.pop("committed")]
     return CaseOrder(
         run=run,
         content=None if content is None else Content(**content | _tuples(content)),
+        fallback=None if fallback is None else Fallback(**fallback),
         committed={record.key: record for record in committed},
         **order,
     )
+
+
+def _of_device(work: Work) -> dict[str, Any]:
+    """Return what a case needs to know that is to run on a device."""
+    if not work.device.whole and work.fallback is None:
+        return {}
+    fallback = None if work.fallback is None else asdict(work.fallback)
+    return {"device_bytes": work.device.whole, "fallback": fallback}
 
 
 def _tuples(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

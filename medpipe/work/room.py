@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from medpipe.contracts.protocols import Scorer
 from medpipe.contracts.records import ProductRecord
 from medpipe.lake.scratch import Spool
+from medpipe.plan.fallback import Fallback
 from medpipe.plan.products import Content
 from medpipe.recipe.lock import LockedRecipe
 from medpipe.types import Companions, Volume
@@ -60,7 +61,18 @@ class Reading:
 
 
 class Room(ImageRoom, Protocol):
-    """What a case needs from around it."""
+    """What a case needs from around it.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu`` or ``cuda``.
+    device_bytes : int or None
+        Memory of the device that arrays may have.
+    """
+
+    device: str
+    device_bytes: int | None
 
     @property
     def lock(self) -> LockedRecipe:
@@ -96,6 +108,10 @@ class CaseOrder:
     run, conditions : str
     tries : int
         Runs in a row, this one included, if it ends with a code that may pass.
+    device_bytes : int
+        Memory of a device that the whole volume is projected to need there; 0 on the CPU.
+    fallback : Fallback or None
+        Where the case may go if the device has no memory for it.
     content : Content or None
         Known from an earlier reading of the same files.
     committed : mapping of str to ProductRecord
@@ -112,4 +128,6 @@ class CaseOrder:
     content: Content | None
     conditions: str = ""
     tries: int = 1
+    device_bytes: int = 0
+    fallback: Fallback | None = None
     committed: Mapping[str, ProductRecord] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from medpipe.contracts.records import ProductRecord
 from medpipe.errors import Rejected
 from medpipe.keys import bytes_digest, finite_or_none
 from medpipe.recipe.companion import Shown
+from medpipe.types import Volume
 
 _FACTS = (
     "width",
@@ -57,6 +58,11 @@ def view_record(
         unseen = {**_place(view), "code": rejected.code, "store": None}
         return ProductRecord(key=key, kind="views", rows=(unseen,), code=rejected.code)
     return ProductRecord(key=key, kind="views", rows=tuple({**row, "store": folder} for row in rows))
+
+
+def said_of(image: Volume | None) -> str:
+    """Return the code of what is to be known of a stored or shown image, or an empty string."""
+    return "W_SYNTHETIC" if image is not None and image.synthetic else ""
 
 
 def _place(view: Shown) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from medpipe.work.files import Files
 from medpipe.work.networks import with_networks
 from medpipe.work.payload import order_of
 from medpipe.work.room import Mark, Reading
+from medpipe.xp import device_share, limit_device_memory
 
 QUICK_AFTER = 64
 """Files read whole before the quick reader is loaded: half of what it takes is loaded with the kernels."""
@@ -58,19 +59,30 @@ def open_session(init: Mapping[str, Any]) -> CaseSession:
     ----------
     init : mapping
         ``lake``, ``run``, ``device`` and ``key_file``: the key is read here, from its file,
-        and never travels.
+        and never travels. ``device_bytes``: memory of the device for all ``processes`` of this
+        host together, which share it alike; most of what it has if not given.
+
+    Raises
+    ------
+    StoppedError
+        If the device does not answer.
     """
     lake = Lake.open(Path(init["lake"]), secret=load_secret(Path(init["key_file"])))
-    return CaseSession(lake, Run(lake, init["run"]), device=init["device"])
+    share = None
+    if init["device"] == "cuda":
+        share = device_share(init.get("device_bytes"), processes=init.get("processes", 1))
+        limit_device_memory(share)
+    return CaseSession(lake, Run(lake, init["run"]), device=init["device"], device_bytes=share)
 
 
 class CaseSession:
     """Runs cases of one run; models and the shard at hand stay loaded."""
 
-    def __init__(self, lake: Lake, run: Run, *, device: str) -> None:
+    def __init__(self, lake: Lake, run: Run, *, device: str, device_bytes: int | None = None) -> None:
         self.lake = lake
         self.run = run
         self.device = device
+        self.device_bytes = device_bytes
         self._network: Callable[[str], Network] = cache(self._load_network)
         self.lock = with_networks(read_lock(run.lock()), self._opener)
         self.heads = Heads(after=QUICK_AFTER)
@@ -142,6 +154,7 @@ class CaseRoom:
         self._slabs_above_voxels = slabs_above_voxels
         self.spool: Callable[[tuple[int, ...]], Spool] = scratch.spool
         self.device = session.device
+        self.device_bytes = session.device_bytes
 
     @property
     def lock(self) -> LockedRecipe:

@@ -256,7 +256,7 @@ def test_the_exit_code_tells_new_quarantine_from_known(lake):
     assert second.facts()["quarantined subjects"] == {"known": 4, "new": 0}
 
 
-@pytest.mark.parametrize("code", ["E_CODEC_ERROR", "E_GPU_MEMORY", "E_SPECIAL_FILE"])
+@pytest.mark.parametrize("code", ["E_CODEC_ERROR", "E_DUP_UID_DIFF", "E_SPECIAL_FILE"])
 def test_a_case_without_results_is_an_error_whatever_its_code_is_elsewhere(lake, code):
     archive = archive_of(lake, 9)
     archive.contents[3] = code

@@ -20,6 +20,16 @@ from medpipe.errors import ConfigError, IntegrityError, Rejected, StoppedError
 from medpipe.keys import digest
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+CUDARuntimeError = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api.runtime"})
+OutOfMemoryError = type("OutOfMemoryError", (MemoryError,), {"__module__": "cupy.cuda.memory"})
+
+
+def illegal_address():
+    """Return what CuPy raises in every call of a process whose context is dead."""
+    error = CUDARuntimeError(f"an illegal memory access near {SECRET}")
+    error.status = 700
+    return error
+
 
 SECRET = "canary-7f1c"
 
@@ -36,6 +46,7 @@ class ToySession:
     def __init__(self, init):
         self.init = init
         self.calls = 0
+        self.has_lost_device = False
 
     def call(self, kind, payload, mark):
         self.calls += 1
@@ -187,9 +198,15 @@ class ToySession:
             os.abort()
         if word == "killed_once" and _first_time(argument):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.has_lost_device or word == "lose_device":
+            self.has_lost_device = True
+            raise illegal_address()
+        self.has_lost_device = word == "spoil_device"
+        if word == "full_device":
+            raise OutOfMemoryError(SECRET)
         if word == "sleep":
             time.sleep(float(argument))
-        elif word not in {"ok", "crash_once", "killed_once"}:
+        elif word not in {"ok", "crash_once", "killed_once", "spoil_device"}:
             getattr(self, f"on_{word}")({}, mark)
         return case_result(payload["row"]).to_json()
 

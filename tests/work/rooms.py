@@ -87,6 +87,7 @@ class Room:
     """Counts what a case asks for."""
 
     device = "cpu"
+    device_bytes = None
 
     def __init__(self, lock=None, *, volume=None, companions=None, refuse=None, quantization=None, images=None):
         self.lock = lock or locked()

@@ -20,6 +20,8 @@ from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Companions, Region
 from medpipe.work.carried import carried, flag_of
 from medpipe.work.case import _Work
+from medpipe.work.places import Whole
+from medpipe.work.room import Steps
 from tests.models.cohort import make_cohort, make_spec
 from tests.work.rooms import Room, an_order
 from tests.work.test_images import SHAPE, a_pet, an_image, placed, run
@@ -92,8 +94,9 @@ class Worked:
 
 def content_of(given):
     """Return what a case reads, as the case itself works it out."""
-    route = given.lock.recipe.routes[0]
-    return _Work(order=an_order(), room=given, route=route, mark=lambda stage, subject: None).content
+    return _Work(
+        order=an_order(), room=given, step=Steps(lambda stage, subject: None, "v1"), place=Whole("cpu")
+    ).content
 
 
 def interpolated(pet, shape=SHAPE):
