@@ -4,7 +4,8 @@ The weight of two voxels is ``closeness x exp(-max(D x scale - free, 0))`` with 
 differences of the cubes around them. Shifted copies of the image are compared one shift at a
 time, and only half of the shifts are gone through, since a pair has one weight. The work goes in
 tiles that are copied with their surroundings, so that images and sums stay in the cache; in a tile
-the rows of a plane lie behind one another and are one run for the compiler.
+the rows of a plane lie behind one another and are one run for the compiler. On a device a thread holds the
+surroundings of some voxels in registers and goes through all shifts (``cuda/alike.cu``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.fastexp import exp_of_negative
-from medpipe.kernels.slabs import window_sums
+from medpipe.kernels.launching import launch, tiles
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -25,6 +26,13 @@ Triple = tuple[int, int, int]
 
 _TILE = (8, 32, 128)
 """The most planes, rows and columns of a tile, whose surroundings and sums are to stay in the cache."""
+
+
+_WARP = 32
+_WARPS = 4
+_PAD_THREADS = (32, 8)
+
+_LOG2_E = 1.4426950408889634
 
 
 class Weighing(NamedTuple):
@@ -70,7 +78,7 @@ def means_of_alike(x: Array, weighing: Weighing, /, *, squared: bool = False) ->
         NaN wherever a voxel that is looked at is NaN.
     """
     if is_cupy(x):
-        return means_by_shifts(x, weighing, squared=squared)
+        return _on_device(x, weighing, squared=squared)
     result = np.empty(x.shape, np.float32)
     exponent = (np.float32(weighing.scale), np.float32(weighing.free))
     image = np.ascontiguousarray(x, np.float32)
@@ -85,29 +93,55 @@ def tile_bytes(margin: int) -> int:
     return 4 * (2 * near + 2 * _TILE[0] * _TILE[1] * wide + (4 + 2 * margin) * (_TILE[1] + 2 * margin) * wide)
 
 
-def means_by_shifts(x: Array, weighing: Weighing, /, *, squared: bool = False) -> Array:
-    """Return what :func:`means_of_alike` does, as whole-array arithmetic: the body on a GPU."""
+def _on_device(x: Array, weighing: Weighing, *, squared: bool) -> Array:
     xp = backend_of(x).xp
-    halves, reaches = weighing.halves, weighing.reaches
-    padded = xp.pad(x.astype(xp.float32), [(a + b,) * 2 for a, b in zip(halves, reaches, strict=True)], mode="reflect")
-    values = padded * padded if squared else padded
-    total, weights = xp.zeros(x.shape, xp.float32), xp.zeros(x.shape, xp.float32)
-    around = [n + 2 * half for n, half in zip(x.shape, halves, strict=True)]
-    here = padded[tuple(slice(reach, reach + n) for reach, n in zip(reaches, around, strict=True))]
-    for shift in np.ndindex(weighing.closeness.shape):
-        close = weighing.closeness[shift]
-        if close == 0.0:
-            continue
-        there = padded[tuple(slice(first, first + n) for first, n in zip(shift, around, strict=True))]
-        differences = (here - there) ** 2
-        for axis, half in enumerate(halves):
-            differences = window_sums(differences, axis, 2 * half + 1)
-        weight = xp.exp(-xp.maximum(differences * xp.float32(weighing.scale) - xp.float32(weighing.free), 0))
-        weight *= close
-        first = tuple(place + half for place, half in zip(shift, halves, strict=True))
-        total += weight * values[tuple(slice(a, a + n) for a, n in zip(first, x.shape, strict=True))]
-        weights += weight
-    return _with_missing(x, total / weights, weighing)
+    image = xp.ascontiguousarray(x, dtype=xp.float32)
+    part = part_of_a_thread(image.shape, weighing.halves)
+    wide = _widened(image, weighing, part)
+    result = xp.empty(image.shape, dtype=xp.float32)
+    halves = dict(zip(("HALF_Z", "HALF_Y", "HALF_X"), weighing.halves, strict=True))
+    made = (part[0], part[1] * _WARPS, _WARP - 2 * weighing.halves[2])
+    launch(
+        image,
+        "alike.means_of_alike",
+        blocks=tiles(image.shape, made),
+        threads=(_WARP, _WARPS),
+        arguments=(
+            wide,
+            xp.asarray(weighing.closeness),
+            result,
+            *(np.int32(n) for n in (*image.shape, *wide.shape[1:], *weighing.reaches)),
+            np.float32(weighing.scale * _LOG2_E),
+            np.float32(weighing.free * _LOG2_E),
+        ),
+        constants={"PLANES": part[0], "ROWS": part[1], **halves, "SQUARED": int(squared)},
+    )
+    return _with_missing(image, result, weighing)
+
+
+def part_of_a_thread(shape: tuple[int, ...], halves: Triple) -> tuple[int, int]:
+    """Return how many planes and rows a thread makes: what lies around them has to fit into its registers."""
+    most = 4 if max(halves[:2]) <= 2 else 2
+    planes = 1 if shape[0] == 1 else most
+    rows = 1 if shape[1] == 1 else most
+    return planes, rows
+
+
+def _widened(image: Array, weighing: Weighing, part: tuple[int, int]) -> Array:
+    """Return the image with what is looked at around it, and as much more as whole parts of threads cover."""
+    xp = backend_of(image).xp
+    margins = [half + reach for half, reach in zip(weighing.halves, weighing.reaches, strict=True)]
+    steps = (*part, _WARP - 2 * weighing.halves[2])
+    shape = tuple(-(-n // step) * step + 2 * by for n, step, by in zip(image.shape, steps, margins, strict=True))
+    wide = xp.empty(shape, dtype=xp.float32)
+    launch(
+        image,
+        "surroundings.surroundings",
+        blocks=tiles((shape[0] * shape[1], shape[2]), _PAD_THREADS[::-1]),
+        threads=_PAD_THREADS,
+        arguments=(image, wide, *(np.int32(n) for n in (*image.shape, *shape, *margins))),
+    )
+    return wide
 
 
 def _with_missing(x: Array, result: Array, weighing: Weighing) -> Array:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from medpipe.errors import Rejected
-from medpipe.kernels.alike import Weighing, means_by_shifts, means_of_alike
+from medpipe.kernels.alike import Weighing, means_of_alike
 from medpipe.types import Array
 
 TRUNCATE = 2.0
@@ -69,13 +69,6 @@ def bilateral(x: Array, /, *, sigma_mm: float, sigma_value: float, spacing_mm: t
         ``E_WINDOW`` if the window would hold more than 131,072 voxels.
     """
     return means_of_alike(x, _weighing(x, sigma_mm, sigma_value, spacing_mm))
-
-
-def bilateral_by_shifts(
-    x: Array, /, *, sigma_mm: float, sigma_value: float, spacing_mm: tuple[float, float, float]
-) -> Array:
-    """Return what :func:`bilateral` does, as whole-array arithmetic: the body on a GPU."""
-    return means_by_shifts(x, _weighing(x, sigma_mm, sigma_value, spacing_mm))
 
 
 def window_voxels(radius: tuple[int, int, int]) -> int:

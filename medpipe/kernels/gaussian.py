@@ -4,7 +4,8 @@ The window is separable and symmetric. On the host one plane of the result at a 
 sums along z over the planes around it, then along y and x while that plane is in the cache, so
 that the volume is read from memory once and written once. Along z and y, values that lie one after
 the other are summed in runs of many rows, which stay in the first cache; four pairs of neighbours
-are added in one pass.
+are added in one pass. On a device the sums are made along one axis after the other, in the same order
+(``cuda/gaussian.cu``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from medpipe.kernels.slabs import within
+from medpipe.kernels.launching import EXACT, launch, tiles, wide
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -24,6 +25,10 @@ TRUNCATE = 4.0
 
 _RUN = 1 << 12
 """Values that are summed up in one go."""
+
+_THREADS = (256, 1)
+_TOGETHER = 4
+"""Values that a thread of a device makes."""
 
 
 def gaussian_radius(*, sigma_mm: float, spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
@@ -68,12 +73,9 @@ def gaussian(
     sigma = [sigma_mm / step for step in spacing_mm]
     first, last = (0, len(x)) if planes is None else planes
     radius = gaussian_radius(sigma_mm=sigma_mm, spacing_mm=spacing_mm)
-    if is_cupy(x):
-        backend = backend_of(x)
-        part, inner = within(x, first, last, reach=radius[0])
-        wide = backend.ndi.gaussian_filter(part, sigma, output=backend.xp.float32, mode="nearest", truncate=TRUNCATE)
-        return wide[inner]
     along_z, along_y, along_x = (_half_window(one, reach) for one, reach in zip(sigma, radius, strict=True))
+    if is_cupy(x):
+        return _on_device(x, (along_z, along_y, along_x), first, last)
     result = np.empty((last - first, *x.shape[1:]), np.float32)
     _gaussian(np.ascontiguousarray(x, np.float32), first, (along_z, along_y, along_x), result)
     return result
@@ -83,6 +85,44 @@ def _half_window(sigma: float, radius: int) -> Floats:
     """Return the weights from the middle of a window to its end."""
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return np.asarray((weights / weights.sum())[radius:], np.float32)
+
+
+def _on_device(x: Array, windows: tuple[Floats, Floats, Floats], first: int, last: int) -> Array:
+    xp = backend_of(x).xp
+    image = xp.ascontiguousarray(x, dtype=xp.float32)
+    n_z, n_y, n_x = image.shape
+    planes = last - first
+    made = xp.empty((planes, n_y, n_x), dtype=xp.float32)
+    _across(image, windows[0], (n_z, n_y * n_x), (first, planes), made)
+    given, made = made, xp.empty_like(made)
+    _across(given, windows[1], (n_y, n_x), (0, n_y), made)
+    given, made = made, given
+    rows = planes * n_y
+    threads = -(-rows // _TOGETHER) * n_x
+    sizes = (np.int32(windows[2].size - 1), np.int32(n_x), np.int64(rows), np.int64(threads))
+    _launch("weighed_within", given, windows[2], made, sizes)
+    return made
+
+
+def _across(x: Array, window: Floats, axis: tuple[int, int], part: tuple[int, int], result: Array) -> None:
+    """Sum up along an axis of so many values so far apart: from the first of a part on, and so many."""
+    (n, apart), (first, count) = axis, part
+    threads = result.size // count * -(-count // _TOGETHER)
+    sizes = (np.int32(window.size - 1), np.int32(n), np.int64(apart), np.int32(first), np.int32(count))
+    _launch("weighed_across", x, window, result, (*sizes, np.int64(threads)))
+
+
+def _launch(kernel: str, x: Array, window: Floats, result: Array, sizes: tuple[np.generic, ...]) -> None:
+    """Launch a kernel, whose last size is the number of its threads."""
+    launch(
+        x,
+        f"gaussian.{kernel}",
+        blocks=tiles((int(sizes[-1]),), _THREADS[:1]),
+        threads=_THREADS,
+        arguments=(x, backend_of(x).xp.asarray(window), result, *sizes),
+        constants={"TOGETHER": _TOGETHER, **wide(x, result)},
+        options=EXACT,
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,8 @@ The cube of 3 has a compiled body of its own, which never branches on a value. T
 along z are sorted, then three such triples along x, and each sorted nine serves the three rows
 around it. Two neighbouring rows of the result share the merge of the two nines between them,
 of which only ranks 5 to 14 can still be the median. Lanes of a tile are independent, so the
-compiler turns every comparison into vector minimum and maximum.
+compiler turns every comparison into vector minimum and maximum. On a device each thread does the
+same with the voxels of a column, nine of a plane at a time (``cuda/median.cu``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.launching import EXACT, launch, tiles, wide
 from medpipe.kernels.slabs import within
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
@@ -24,6 +26,10 @@ LANES = 128
 
 PADDED = LANES + 2
 """Lanes of a tile with one neighbour on each side."""
+
+_THREADS = (32, 8)
+_DEEP = 32
+"""Planes that a thread of a device makes: two more are read beside them."""
 
 
 def median(x: Array, /, *, size: int, planes: tuple[int, int] | None = None) -> Array:
@@ -44,8 +50,10 @@ def median(x: Array, /, *, size: int, planes: tuple[int, int] | None = None) -> 
     """
     backend = backend_of(x)
     first, last = (0, len(x)) if planes is None else planes
+    if size == 3 and is_cupy(x):
+        return _on_device(x, first, last)
     part, inner = within(x, first, last, reach=size // 2)
-    if size == 3 and not is_cupy(x):
+    if size == 3:
         result = np.empty((last - first, *x.shape[1:]), np.float32)
         _median_of_27(np.ascontiguousarray(x, np.float32), first, result)
     else:
@@ -56,6 +64,24 @@ def median(x: Array, /, *, size: int, planes: tuple[int, int] | None = None) -> 
     if bool(missing.any()):
         spread = backend.ndi.maximum_filter(missing.astype(backend.xp.uint8), size=size, mode="nearest")
         result[spread[inner] > 0] = np.nan
+    return result
+
+
+def _on_device(x: Array, first: int, last: int) -> Array:
+    xp = backend_of(x).xp
+    image = xp.ascontiguousarray(x, dtype=xp.float32)
+    result = xp.empty((last - first, *image.shape[1:]), dtype=xp.float32)
+    columns = tiles(image.shape[1:], _THREADS[::-1])
+    sizes = [np.int32(n) for n in (*image.shape, first, last, _DEEP)]
+    launch(
+        image,
+        "median.median_of_27",
+        blocks=columns * -(-(last - first) // _DEEP),
+        threads=_THREADS,
+        arguments=(image, result, *sizes),
+        constants=wide(image),
+        options=EXACT,
+    )
     return result
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medpipe.kernels.alike import Weighing, means_by_shifts, means_of_alike
+from medpipe.kernels.alike import Weighing, means_of_alike
 from medpipe.types import Array
 from medpipe.xp import backend_of
 
@@ -53,13 +53,6 @@ def non_local_means(x: Array, /, *, patch_size: int, distance: int, h: float, si
     """
     weighing = _weighing(x, patch_size=patch_size, distance=distance, h=h, sigma=sigma)
     result = means_of_alike(x, weighing, squared=rician)
-    return _unbiased(result, sigma) if rician else result
-
-
-def by_shifts(x: Array, /, *, patch_size: int, distance: int, h: float, sigma: float, rician: bool) -> Array:
-    """Return what :func:`non_local_means` does, as whole-array arithmetic: the body on a GPU."""
-    weighing = _weighing(x, patch_size=patch_size, distance=distance, h=h, sigma=sigma)
-    result = means_by_shifts(x, weighing, squared=rician)
     return _unbiased(result, sigma) if rician else result
 
 

@@ -6,7 +6,8 @@ energy would look at the whole array and make blocks differ from the whole; the 
 steps is fixed instead, and news travels one voxel a step.
 
 On the host some steps at a time are done in one strip of rows after the other, so that the dual
-field is read from memory once for all of them.
+field is read from memory once for all of them. On a device a step is one kernel, which reads the image
+and one dual field and writes another (``cuda/total_variation.cu``).
 
 References
 ----------
@@ -21,6 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.launching import EXACT, launch, tiles, wide
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -31,6 +33,10 @@ STEP = 1.0 / 6.0
 
 TOGETHER = 4
 """Steps that one sweep over a strip does."""
+
+_THREADS = (32, 8)
+_DEEP = 16
+"""Planes that a thread of a device makes: one more is read beside them."""
 
 _STRIP = 4096
 """Voxels of a plane's part in a strip: what several steps need of several planes stays in the cache."""
@@ -57,7 +63,7 @@ def total_variation(x: Array, /, *, weight: float, iterations: int) -> Array:
     than ``iterations`` away.
     """
     if is_cupy(x):
-        return chambolle(x, weight=weight, iterations=iterations)
+        return _on_device(x, weight=weight, iterations=iterations)
     image = np.ascontiguousarray(x, np.float32)
     dual = np.zeros((3, *image.shape), np.float32)
     result = np.empty_like(image)
@@ -79,47 +85,38 @@ def scratch_bytes(shape: tuple[int, int, int]) -> int:
     return strips + 8 * TOGETHER * z * x + 4 * y * x
 
 
-def chambolle(x: Array, /, *, weight: float, iterations: int) -> Array:
-    """Return what :func:`total_variation` does, as whole-array arithmetic.
-
-    The body for CuPy, and on NumPy the oracle of the compiled one. Beside its input it holds
-    six arrays of the input's size.
-    """
+def _on_device(x: Array, *, weight: float, iterations: int) -> Array:
+    """Return what :func:`total_variation` does; beside its input it holds six arrays of the input's size."""
     xp = backend_of(x).xp
-    dual = xp.zeros((3, *x.shape), dtype=xp.float32)
-    primal = xp.array(x, dtype=xp.float32)
-    norm = xp.empty_like(primal)
-    slope = xp.empty_like(primal)
+    image = xp.ascontiguousarray(x, dtype=xp.float32)
+    if iterations == 1:
+        return image.copy()
+    sizes = tuple(np.int32(n) for n in image.shape)
+    blocks = tiles(image.shape, (_DEEP, *_THREADS[::-1]))
+    step = (np.float32(STEP), np.float32(STEP / weight), np.int32(_DEEP))
+    dual = [xp.zeros(image.shape, dtype=xp.float32) for _ in range(3)]
+    other = [xp.empty(image.shape, dtype=xp.float32) for _ in range(3)]
     for _ in range(iterations - 1):
-        norm.fill(0)
-        for axis in range(3):
-            _slope(primal, axis, slope)
-            slope *= slope
-            norm += slope
-        xp.sqrt(norm, out=norm)
-        norm *= STEP / weight
-        norm += 1
-        for axis in range(3):
-            _slope(primal, axis, slope)
-            slope *= STEP
-            dual[axis] -= slope
-            dual[axis] /= norm
-        xp.copyto(primal, x)
-        for axis in range(3):
-            primal -= dual[axis]
-            primal[_part(axis, slice(1, None))] += dual[axis][_part(axis, slice(None, -1))]
-    return primal
-
-
-def _slope(primal: Array, axis: int, slope: Array) -> None:
-    ahead, behind = _part(axis, slice(1, None)), _part(axis, slice(None, -1))
-    slope[_part(axis, slice(-1, None))] = 0
-    slope[behind] = primal[ahead]
-    slope[behind] -= primal[behind]
-
-
-def _part(axis: int, part: slice) -> tuple[slice, ...]:
-    return tuple(part if place == axis else slice(None) for place in range(3))
+        launch(
+            image,
+            "total_variation.chambolle_step",
+            blocks=blocks,
+            threads=_THREADS,
+            arguments=(image, *dual, *other, *sizes, *step),
+            constants=wide(image),
+            options=EXACT,
+        )
+        dual, other = other, dual
+    launch(
+        image,
+        "total_variation.chambolle_image",
+        blocks=blocks,
+        threads=_THREADS,
+        arguments=(image, *dual, other[0], *sizes, np.int32(_DEEP)),
+        constants=wide(image),
+        options=EXACT,
+    )
+    return other[0]
 
 
 @njit(cache=True, nogil=True)

@@ -15,10 +15,11 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_
 from medpipe.kernels.diffusion import adaptive_diffusion
 from medpipe.kernels.gaussian import TRUNCATE, gaussian
 from medpipe.kernels.median import median
-from medpipe.kernels.nlm import by_shifts, non_local_means
+from medpipe.kernels.nlm import non_local_means
 from medpipe.kernels.total_variation import total_variation
 from medpipe.kernels.wavelet import bayes_shrink
 from tests.bench.paired import Bench, Skipped
+from tests.kernels import whole_arrays
 
 SHAPE = (64, 128, 128)
 ITERATIONS = 30
@@ -43,9 +44,10 @@ def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def _from_definition(x: np.ndarray, found: np.ndarray) -> float:
     """Return the largest difference from non-local means by whole arrays, within a part."""
-    expected = by_shifts(x[:24, :40, :40], patch_size=3, distance=3, h=30.0, sigma=30.0, rician=False)
+    part = x[:24, :40, :40]
+    expected = whole_arrays.non_local_means(part, patch_size=3, distance=3, h=30.0, sigma=30.0, rician=False)
     inside = (slice(5, 19), slice(5, 35), slice(5, 35))
-    return largest(found[inside], expected[inside])
+    return largest(found[inside], expected[inside].astype(np.float32))
 
 
 def _beside_opencv(x: np.ndarray, size: str) -> Bench | Skipped:
