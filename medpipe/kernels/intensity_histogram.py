@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.types import Array
+from medpipe.xp import backend_of, to_numpy
 
 NAMES = (
     "mean", "var", "skew", "kurt", "median", "min", "p10", "p90", "max", "mode", "iqr", "range",
@@ -28,7 +29,7 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
     Parameters
     ----------
-    levels : NumPy array of int, shape (n,), n >= 1
+    levels : array of int, shape (n,), n >= 1
         Grey levels from 1. The histogram has a bin for each level from 1 to the highest, those
         that are absent too.
 
@@ -91,10 +92,11 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
 def _counted(levels: Array) -> Counts:
     """Return how many of each level from 1 to the highest there are, some at a time: counting makes them wide."""
-    counts = np.zeros(int(levels.max()) + 1, dtype=np.int64)
+    xp = backend_of(levels).xp
+    counts = xp.zeros(int(levels.max()) + 1, dtype=xp.int64)
     for at in range(0, levels.size, _BLOCK):
-        counts += np.bincount(levels[at : at + _BLOCK], minlength=counts.size)
-    return counts[1:]
+        counts += xp.bincount(levels[at : at + _BLOCK], minlength=counts.size)
+    return to_numpy(counts[1:])
 
 
 def _percentile(cumulative: Counts, percent: int) -> float:

@@ -16,6 +16,7 @@ from tests.bench import (
     denoise,
     engines,
     features,
+    gpu_texture,
     headers,
     radiomics,
     records,
@@ -46,8 +47,8 @@ SUBJECTS: Mapping[str, Subject] = {
 }
 
 
-BY_HAND: Mapping[str, Subject] = {"scan-large": scans.large_benches}
-"""Subjects that take minutes: measured where they are asked for by name."""
+BY_HAND: Mapping[str, Subject] = {"gpu-texture": gpu_texture.benches, "scan-large": scans.large_benches}
+"""Subjects that take minutes or a device: measured where they are asked for by name."""
 
 
 def run_subjects(
