@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from medpipe.kernels.device import autocorrelation as on_device
 from medpipe.types import Array
+from medpipe.xp import is_cupy
 
 Floats = NDArray[np.float64]
 Spectrum = NDArray[np.complex128]
@@ -24,9 +26,9 @@ def moran_geary(image: Array, mask: Array, /, *, spacing_mm: tuple[float, float,
 
     Parameters
     ----------
-    image : NumPy array (z, y, x)
+    image : array (z, y, x)
         Intensities.
-    mask : NumPy array of bool (z, y, x)
+    mask : array of bool (z, y, x)
         The region.
     spacing_mm : (float, float, float)
         Step between voxel centres along (z, y, x), mm.
@@ -47,6 +49,8 @@ def moran_geary(image: Array, mask: Array, /, *, spacing_mm: tuple[float, float,
     Each sum of products is read off the spectra by Parseval's theorem, so the O(n²) pairs cost
     four transforms of twice the box. IBSI codes N365 and NPT7.
     """
+    if is_cupy(image):
+        return on_device.moran_geary(image, mask, spacing_mm=spacing_mm)
     n = int(np.count_nonzero(mask))
     if n < 2:
         return math.nan, math.nan

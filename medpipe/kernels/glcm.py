@@ -7,6 +7,7 @@ matrices at once, on the cells that occur.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.cells import Groups, cell_sums, cells_of, group_sums, groups_of
+from medpipe.kernels.device import pairs
+from medpipe.kernels.device.places import is_counted_there
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, Steps, steps_in
 from medpipe.types import Array
+from medpipe.xp import backend_of, is_cupy, to_numpy
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.uint32]
@@ -83,7 +87,10 @@ def distant_features(ranks: Ranks, /, *, distance: int, aggregations: tuple[Aggr
         As :func:`glcm_features`.
     """
     # the partner of a voxel at the edge of the box must lie in the border
-    padded, levels = np.pad(ranks.padded, distance - 1), ranks.levels
+    inner, levels = ranks.padded, ranks.levels
+    if not is_counted_there(inner.shape, distance - 1):
+        inner = to_numpy(inner)
+    padded = backend_of(inner).xp.pad(inner, distance - 1)
     in_space, in_slices = (_scaled(directions, distance) for directions in (DIRECTIONS_3D, DIRECTIONS_2D))
     found: dict[str, Any] = {}
     for aggregation in aggregations:
@@ -105,7 +112,7 @@ def _scaled(directions: Directions, distance: int) -> Directions:
     return tuple((z * distance, y * distance, x * distance) for z, y, x in directions)
 
 
-def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Directions) -> Counts:
+def cooccurrences(padded: Array, /, *, n_levels: int, directions: Directions) -> Counts:
     """Return how often levels i and j are neighbours, for each direction.
 
     Parameters
@@ -119,9 +126,11 @@ def cooccurrences(padded: NDArray[np.uint16], /, *, n_levels: int, directions: D
 
     Returns
     -------
-    array of uint32 (directions, n_levels, n_levels)
+    NumPy array of uint32 (directions, n_levels, n_levels)
         Symmetric counts: each pair is counted from both its ends.
     """
+    if is_cupy(padded):
+        return pairs.cooccurrences(padded, n_levels=n_levels, directions=directions)
     counts: Counts = np.zeros((len(directions), n_levels, n_levels), dtype=np.uint32)
     count_pairs(padded.reshape(-1), steps_in(padded.shape, directions).astype(np.uint64), counts)
     for matrix in counts:
@@ -216,9 +225,7 @@ def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
     averaged, combined = [], []
     levels = ranks.levels
     merged = np.zeros((len(DIRECTIONS_2D), levels.size, levels.size), dtype=np.uint32)
-    for place in range(1, len(ranks.padded) - 1):
-        plane = ranks.padded[place : place + 1]
-        counts = cooccurrences(plane, n_levels=levels.size, directions=DIRECTIONS_2D)
+    for counts in _slices(ranks):
         averaged.append(matrix_features(counts, levels))
         combined.append(matrix_features(counts.sum(axis=0, keepdims=True, dtype=np.uint32), levels))
         merged += counts
@@ -228,6 +235,15 @@ def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
         "2_5D_avg": _mean([matrix_features(merged, levels)]),
         "2_5D_comb": _merged(merged, levels),
     }
+
+
+def _slices(ranks: Ranks) -> Iterator[Counts]:
+    if is_cupy(ranks.padded):
+        yield from pairs.cooccurrences_by_slice(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_2D)
+        return
+    for place in range(1, len(ranks.padded) - 1):
+        plane = ranks.padded[place : place + 1]
+        yield cooccurrences(plane, n_levels=ranks.levels.size, directions=DIRECTIONS_2D)
 
 
 def _merged(counts: Counts, present: Array) -> dict[str, float]:

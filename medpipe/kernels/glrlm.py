@@ -8,8 +8,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.device import runs
 from medpipe.kernels.emphasis import Counts, Floats, emphases
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, Steps, means, steps_in
+from medpipe.types import Array
+from medpipe.xp import backend_of, is_cupy
 
 NAMES = (
     "sre", "lre", "lgre", "hgre", "srlge", "srhge", "lrlge", "lrhge", "glnu", "glnu_norm", "rlnu", "rlnu_norm",
@@ -48,7 +51,7 @@ def glrlm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) ->
     return {aggregation: found[aggregation] for aggregation in aggregations}
 
 
-def run_lengths(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Directions) -> Counts:
+def run_lengths(padded: Array, /, *, n_levels: int, directions: Directions) -> Counts:
     """Return how many runs of each level have each length, for each direction.
 
     Parameters
@@ -62,9 +65,11 @@ def run_lengths(padded: NDArray[np.uint16], /, *, n_levels: int, directions: Dir
 
     Returns
     -------
-    array of uint32 (directions, n_levels, longest axis)
+    NumPy array of uint32 (directions, n_levels, longest axis)
         Runs of length 1 come first.
     """
+    if is_cupy(padded):
+        return runs.run_lengths(padded, n_levels=n_levels, directions=directions)
     steps = steps_in(padded.shape, directions)
     counts = np.zeros((len(steps), n_levels, max(padded.shape)), dtype=np.uint32)
     # Lengths are kept as far back as a direction reaches; a power of two makes their places cheap.
@@ -94,7 +99,7 @@ def _count(padded: NDArray[np.uint16], steps: Steps, counts: Counts, lengths: ND
 
 def _in_space(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
     counts = run_lengths(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_3D)
-    n_voxels = int(np.count_nonzero(ranks.padded))
+    n_voxels = _voxels(ranks.padded)
     return {
         "3D_avg": means(NAMES, _each(counts, ranks.levels, n_voxels)),
         "3D_comb": means(NAMES, [_merged(counts, ranks.levels, n_voxels)]),
@@ -106,22 +111,32 @@ def _by_slice(ranks: Ranks) -> dict[Aggregation, dict[str, float]]:
     combined: list[Floats] = []
     _, y, x = ranks.padded.shape
     merged = np.zeros((len(DIRECTIONS_2D), ranks.levels.size, max(y, x)), dtype=np.uint32)
-    for place in range(1, len(ranks.padded) - 1):
-        plane = ranks.padded[place : place + 1]
-        n_voxels = int(np.count_nonzero(plane))
+    for counts, n_voxels in _slices(ranks):
         if n_voxels == 0:
             continue
-        counts = run_lengths(plane, n_levels=ranks.levels.size, directions=DIRECTIONS_2D)
         averaged += _each(counts, ranks.levels, n_voxels)
         combined.append(_merged(counts, ranks.levels, n_voxels))
         merged += counts
-    in_all = int(np.count_nonzero(ranks.padded))
+    in_all = _voxels(ranks.padded)
     return {
         "2D_avg": means(NAMES, averaged),
         "2D_comb": means(NAMES, combined),
         "2_5D_avg": means(NAMES, _each(merged, ranks.levels, in_all)),
         "2_5D_comb": means(NAMES, [_merged(merged, ranks.levels, in_all)]),
     }
+
+
+def _slices(ranks: Ranks) -> Iterator[tuple[Counts, int]]:
+    if is_cupy(ranks.padded):
+        yield from runs.run_lengths_by_slice(ranks.padded, n_levels=ranks.levels.size, directions=DIRECTIONS_2D)
+        return
+    for place in range(1, len(ranks.padded) - 1):
+        plane = ranks.padded[place : place + 1]
+        yield run_lengths(plane, n_levels=ranks.levels.size, directions=DIRECTIONS_2D), _voxels(plane)
+
+
+def _voxels(padded: Array) -> int:
+    return int(backend_of(padded).xp.count_nonzero(padded))
 
 
 def _each(counts: Counts, levels: Floats, n_voxels: int) -> Iterator[Floats]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medpipe.errors import Rejected
 from medpipe.types import Array
+from medpipe.xp import backend_of, to_numpy
 
 NAMES = (
     "mean", "var", "skew", "kurt", "median", "min", "p10", "p90", "max", "mode", "iqr", "range",
@@ -32,7 +33,7 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
     Parameters
     ----------
-    levels : NumPy array of int, shape (n,), n >= 1
+    levels : array of int, shape (n,), n >= 1
         Grey levels from 1. The histogram has a bin for each level from 1 to the highest, those
         that are absent too.
 
@@ -100,13 +101,14 @@ def histogram_features(levels: Array, /) -> dict[str, float]:
 
 def _counted(levels: Array) -> Counts:
     """Return how many of each level from 1 to the highest there are, some at a time: counting makes them wide."""
+    xp = backend_of(levels).xp
     highest = int(levels.max())
     if highest > MOST_LEVELS:
         raise Rejected("E_LEVELS")
-    counts = np.zeros(highest + 1, dtype=np.int64)
+    counts = xp.zeros(highest + 1, dtype=xp.int64)
     for at in range(0, levels.size, _BLOCK):
-        counts += np.bincount(levels[at : at + _BLOCK], minlength=counts.size)
-    return counts[1:]
+        counts += xp.bincount(levels[at : at + _BLOCK], minlength=counts.size)
+    return to_numpy(counts[1:])
 
 
 def _percentile(cumulative: Counts, percent: int) -> float:

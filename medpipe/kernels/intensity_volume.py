@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medpipe.kernels.sums import mean_of
 from medpipe.types import Array
+from medpipe.xp import backend_of
 
 Floats = NDArray[np.float64]
 Steps = Callable[[Array], Floats]
@@ -26,7 +27,7 @@ def volume_features(values: Array, /, *, low: float, high: float, step: float) -
 
     Parameters
     ----------
-    values : NumPy array, shape (n,), n >= 1
+    values : array, shape (n,), n >= 1
         Intensities or grey levels of the region's voxels, none below ``low``.
     low, high : float
         First and last level of the curve.
@@ -76,16 +77,17 @@ def _level_of(values: Array, steps_of: Steps, percent: int) -> int:
     """Return the number of the least level that at most some percent of the voxels reach."""
     below = -(-(100 - percent) * values.size // 100)
     # what is the value of a rank among the intensities is so among their steps
-    value = np.partition(values, below - 1)[below - 1]
+    value = float(backend_of(values).xp.partition(values, below - 1)[below - 1])
     return math.floor(float(steps_of(np.float64(value))) + _ROUNDING) + 1
 
 
 def _area(values: Array, steps_of: Steps, span: float) -> float:
+    xp = backend_of(values).xp
     last = math.floor(span + _ROUNDING)
 
-    def reached(x: Array) -> Floats:
-        return np.minimum(np.floor(steps_of(x) + _ROUNDING), last)
+    def reached(x: Array) -> Array:
+        return xp.minimum(xp.floor(steps_of(x) + _ROUNDING), last)
 
     # the sum of nu over the levels is the mean number of levels that a voxel reaches
-    at_the_end = mean_of(values, lambda x: (reached(x) >= last).astype(np.float64))
+    at_the_end = mean_of(values, lambda x: (reached(x) >= last).astype(xp.float64))
     return (mean_of(values, reached) + 1.0 - 0.5 * (1.0 + at_the_end)) / span

@@ -10,7 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.device import peaks
 from medpipe.types import Array
+from medpipe.xp import is_cupy
 
 RADIUS_MM = 10.0 * (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0)
 """Radius of a sphere of 1 cm³."""
@@ -28,10 +30,10 @@ def intensity_peaks(image: Array, region: Array, /, *, box: Box, spacing_mm: Spa
 
     Parameters
     ----------
-    image : NumPy array of float (z, y, x)
+    image : array of float (z, y, x)
         Intensities of the region and, as far as the image goes, :func:`reach` voxels around it;
         values that are not finite do not count.
-    region : NumPy array of bool, shape of ``box``
+    region : array of bool, shape of ``box``
         The region's voxels, at least one.
     box : three slices
         Where the region lies in ``image``.
@@ -50,9 +52,11 @@ def intensity_peaks(image: Array, region: Array, /, *, box: Box, spacing_mm: Spa
     of the image those that are there. The sphere is a bundle of lines along x, and a line's sum
     is a difference of running sums. IBSI codes VJGA and 0F91.
     """
+    lines = np.array(list(_lines(spacing_mm)), dtype=np.int64)
+    if is_cupy(image):
+        return dict(zip(NAMES, peaks.intensity_peaks(image, region, box=box, lines=lines), strict=True))
     depth, height, width = region.shape
     z_edge, y_edge, x_edge = reach(spacing_mm)
-    lines = np.array(list(_lines(spacing_mm)), dtype=np.int64)
     inside = np.asarray(image)[box]
     highest = inside[region].max()
     peak_loc = peak_glob = -math.inf

@@ -18,6 +18,7 @@ from medpipe.kernels.enclosing import smallest_box_sides, smallest_ellipsoid_sem
 from medpipe.kernels.mesh import Mesh, convex_hull, largest_distance_mm, mesh_area_mm2, mesh_volume_mm3, surface_mesh
 from medpipe.kernels.sums import sum_of
 from medpipe.types import Array
+from medpipe.xp import backend_of, is_cupy, to_numpy
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -101,11 +102,11 @@ def intensity_shape_features(
 
     Parameters
     ----------
-    image : NumPy array (z, y, x)
+    image : array (z, y, x)
         Intensities.
     mask : NumPy array of bool (z, y, x), not empty
         The morphological mask.
-    intensity_mask : NumPy array of bool (z, y, x), not empty
+    intensity_mask : array of bool (z, y, x), not empty, where the image is
         The voxels left after re-segmentation.
     spacing_mm : (float, float, float)
         Step between voxel centres along (z, y, x), mm.
@@ -126,7 +127,8 @@ def intensity_shape_features(
     if autocorrelation:
         moran, geary = moran_geary(image, intensity_mask, spacing_mm=spacing_mm)
     shape_centre = _centre(_lines(_projections(mask)), float(np.count_nonzero(mask)), spacing_mm)
-    mass_centre = _centre_of_mass(np.where(intensity_mask, image, image.dtype.type(0)), spacing_mm)
+    xp = backend_of(image).xp
+    mass_centre = _centre_of_mass(xp.where(intensity_mask, image, image.dtype.type(0)), spacing_mm)
     return {"com": float(np.linalg.norm(shape_centre - mass_centre)), "moran_i": moran, "geary_c": geary}
 
 
@@ -243,6 +245,10 @@ def _lines(planes: dict[tuple[int, int], Counts]) -> tuple[Counts, Counts, Count
 
 def _centre_of_mass(mass: Array, spacing_mm: Spacing) -> Floats:
     """Return the centre of a mass (z, y, x), contiguous, in mm; summed plane by plane in float64."""
+    if is_cupy(mass):
+        sums = (mass.sum(axis=others, dtype="float64") for others in ((1, 2), (0, 2), (0, 1)))
+        along_z, along_y, along_x = map(to_numpy, sums)
+        return _centre((along_z, along_y, along_x), sum_of(mass.reshape(-1)), spacing_mm)
     depth, height, width = mass.shape
     lines = (np.zeros(depth), np.zeros(height), np.zeros(width))
     # the plane's rows below the sums of those before: added one after the other

@@ -10,8 +10,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.device import neighbours as on_device
 from medpipe.kernels.emphasis import Counts, Floats, emphases
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Directions, Ranks, Way, means, steps_in
+from medpipe.types import Array
+from medpipe.xp import is_cupy
 
 TONE_NAMES = ("coarseness", "contrast", "busyness", "complexity", "strength")
 """Names of the tone difference features, in the order of the standard."""
@@ -82,7 +85,7 @@ def neighbour_features(ranks: Ranks, /, *, ways: tuple[Way, ...]) -> NeighbourFe
     )
 
 
-def neighbourhoods(padded: NDArray[np.uint16], levels: Floats, /, *, directions: Directions) -> Neighbourhoods:
+def neighbourhoods(padded: Array, levels: Floats, /, *, directions: Directions) -> Neighbourhoods:
     """Count the neighbourhoods of a region.
 
     Parameters
@@ -95,6 +98,8 @@ def neighbourhoods(padded: NDArray[np.uint16], levels: Floats, /, *, directions:
     directions : tuple of (z, y, x)
         Steps to the neighbours on one side; the opposite ones are meant as well.
     """
+    if is_cupy(padded):
+        return Neighbourhoods(*on_device.neighbourhoods(padded, levels, directions=directions))
     steps = steps_in(padded.shape, directions)
     counted = _none(levels.size, directions)
     # The sum of levels and how many they are go together in one number, the latter in its lowest
@@ -199,12 +204,20 @@ def _none(n_levels: int, directions: Directions) -> Neighbourhoods:
 
 def _slices(ranks: Ranks, merged: Neighbourhoods) -> Iterator[Neighbourhoods]:
     """Yield slice by slice, and add each to what is merged."""
-    for place in range(1, len(ranks.padded) - 1):
-        one = neighbourhoods(ranks.padded[place : place + 1], ranks.levels, directions=DIRECTIONS_2D)
+    for one in _each(ranks):
         merged.voxels[:] += one.voxels
         merged.difference[:] += one.difference
         merged.dependence[:] += one.dependence
         yield one
+
+
+def _each(ranks: Ranks) -> Iterator[Neighbourhoods]:
+    if is_cupy(ranks.padded):
+        for one in on_device.neighbourhoods_by_slice(ranks.padded, ranks.levels, directions=DIRECTIONS_2D):
+            yield Neighbourhoods(*one)
+        return
+    for place in range(1, len(ranks.padded) - 1):
+        yield neighbourhoods(ranks.padded[place : place + 1], ranks.levels, directions=DIRECTIONS_2D)
 
 
 def _put(found: NeighbourFeatures, way: Way, ranks: Ranks, parts: Iterable[Neighbourhoods]) -> None:

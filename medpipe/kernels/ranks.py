@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import Rejected
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.types import Array
+from medpipe.xp import backend_of, is_cupy, to_numpy
 
 Aggregation = Literal["2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb"]
 """How matrices of directions and slices become one value: averaged or merged (``comb``)."""
@@ -32,16 +34,18 @@ MAX_LEVELS = 2048
 """Distinct grey levels of a region beyond which a matrix is refused."""
 
 _LARGEST_TABLE = 2**16
+_AT_ONCE = 2**22
 
 
 class Ranks(NamedTuple):
     """The levels of a region by their rank.
 
     ``padded`` (z + 2, y + 2, x + 2) holds 1 for the lowest level that occurs, 2 for the next;
-    0 outside the region and in the border of one voxel. ``levels`` are the levels, ascending.
+    0 outside the region and in the border of one voxel; on the device that the levels were on.
+    ``levels`` are the levels, ascending, on the host.
     """
 
-    padded: NDArray[np.uint16]
+    padded: Array
     levels: Floats
 
 
@@ -50,7 +54,7 @@ def ranks_of(levels: Array, /) -> Ranks:
 
     Parameters
     ----------
-    levels : NumPy array of int (z, y, x)
+    levels : array of int (z, y, x)
         Grey levels from 1; 0 outside the region.
 
     Raises
@@ -58,6 +62,8 @@ def ranks_of(levels: Array, /) -> Ranks:
     Rejected
         ``E_LEVELS`` if the region has more than :data:`MAX_LEVELS` distinct levels.
     """
+    if is_cupy(levels):
+        return ranks_by_arrays(levels)
     top = int(levels.max(initial=0))
     has_table = top < _LARGEST_TABLE
     if has_table:
@@ -78,6 +84,29 @@ def ranks_of(levels: Array, /) -> Ranks:
     for plane, given in zip(padded[1:-1], levels, strict=True):
         ranked = table[given] if has_table else np.where(given > 0, np.searchsorted(present, given) + 1, 0)
         plane[1:-1, 1:-1] = ranked
+    return Ranks(padded=padded, levels=present.astype(np.float64))
+
+
+def ranks_by_arrays(levels: Array, /) -> Ranks:
+    """Return what :func:`ranks_of` does, by array operations alone: the body for CuPy."""
+    xp = backend_of(levels).xp
+    slabs = list(slab_ranges(levels.shape, planes=planes_of(levels.shape, _AT_ONCE)))
+    top = int(levels.max())
+    if top < _LARGEST_TABLE:
+        counts = xp.zeros(top + 1, dtype=xp.uint32)
+        for first, last in slabs:
+            xp.add.at(counts, levels[first:last].reshape(-1), 1)
+        present = np.flatnonzero(to_numpy(counts))
+    else:
+        present = np.unique(np.concatenate([to_numpy(xp.unique(levels[first:last])) for first, last in slabs]))
+    present = present[present > 0]
+    if present.size > MAX_LEVELS:
+        raise Rejected("E_LEVELS")
+    z, y, x = levels.shape
+    padded, table = xp.zeros((z + 2, y + 2, x + 2), dtype=xp.uint16), xp.asarray(present)
+    for first, last in slabs:
+        # 0 comes before the lowest level, and the lowest is the first
+        padded[1 + first : 1 + last, 1:-1, 1:-1] = xp.searchsorted(table, levels[first:last], side="right")
     return Ranks(padded=padded, levels=present.astype(np.float64))
 
 

@@ -18,6 +18,9 @@ _BLOCK = 1 << 14
 BLOCK_BYTES = 8 * _BLOCK
 """What the values of a block take in float64."""
 
+_AT_ONCE = 1 << 22
+"""Values that are converted at a time on a device."""
+
 _LANES = 8
 """NumPy parts a sum in halves whose first is a multiple of this."""
 
@@ -35,9 +38,6 @@ def mean_and_deviation(values: Array, /) -> tuple[float, float]:
     On the host sums are parted as NumPy parts them (in halves, again and again), so that the result is, bit for
     bit, that of ``mean`` and ``std`` of a copy in float64.
     """
-    if is_cupy(values):
-        wide = values.astype("float64")
-        return float(wide.mean()), float(wide.std())
     mean = mean_of(values)
     return mean, math.sqrt(mean_of(values, lambda block: _squared(block, mean)))
 
@@ -58,9 +58,17 @@ def sum_of(values: Array, made: Callable[[Array], Array] | None = None, /) -> fl
         Gives an array of float64 from one, value by value; it may overwrite what it is given.
     """
     if is_cupy(values):
-        wide = values.astype("float64")
-        return float((wide if made is None else made(wide)).sum())
+        return sum_by_arrays(values, made)
     return _sum(values, made)
+
+
+def sum_by_arrays(values: Array, made: Callable[[Array], Array] | None = None, /) -> float:
+    """Return what :func:`sum_of` does, some values after the other: the body for CuPy."""
+    total = 0.0
+    for at in range(0, values.size, _AT_ONCE):
+        wide = values[at : at + _AT_ONCE].astype("float64")
+        total += float((wide if made is None else made(wide)).sum())
+    return total
 
 
 def _squared(block: Array, origin: float) -> Array:

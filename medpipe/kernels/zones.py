@@ -9,9 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.device import zones as on_device
 from medpipe.kernels.emphasis import Counts, Floats, emphases
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Ranks, Steps, Way, means, steps_in
 from medpipe.types import Array
+from medpipe.xp import is_cupy
 
 SIZE_NAMES = (
     "sze", "lze", "lgze", "hgze", "szlge", "szhge", "lzlge", "lzhge", "glnu", "glnu_norm", "zsnu", "zsnu_norm",
@@ -43,7 +45,7 @@ def zone_features(ranks: Ranks, mask: Array, /, *, ways: tuple[Way, ...]) -> Zon
     ----------
     ranks : Ranks
         Levels of the voxels whose intensity counts.
-    mask : NumPy array of bool (z, y, x)
+    mask : array of bool (z, y, x)
         The whole region, before intensities were left out: distances are to its outside.
     ways : tuple of str
         ``2D`` (8QNN), ``2_5D`` (62GR), ``3D`` (KOBO).
@@ -61,15 +63,12 @@ def zone_features(ranks: Ranks, mask: Array, /, *, ways: tuple[Way, ...]) -> Zon
     edge or corner; a zone's distance is the least number of steps through faces from one of its
     voxels to the outside of the region, which the border of the image is part of.
     """
+    matrices = _matrices_on_device if is_cupy(ranks.padded) else _matrices
     found = ZoneFeatures({}, {})
-    if "3D" in ways:
-        _put(found, "3D", ranks, [zones_of(ranks.padded, mask, in_slices=False)])
-    if "2D" in ways or "2_5D" in ways:
-        zones = zones_of(ranks.padded, mask, in_slices=True)
-        if "2D" in ways:
-            _put(found, "2D", ranks, _slices(zones, ranks.padded.shape))
-        if "2_5D" in ways:
-            _put(found, "2_5D", ranks, [zones])
+    for in_slices in (False, True):
+        some: tuple[Way, ...] = tuple(way for way in ways if (way != "3D") == in_slices)
+        for way, parts in zip(some, matrices(ranks, mask, some), strict=True):
+            _put(found, way, ranks, parts)
     return found
 
 
@@ -243,15 +242,31 @@ def _tabulate(zones: Zones, column: NDArray[np.int32], by_size: Counts, by_dista
             by_distance[row, zones.distances[place] - 1] += 1
 
 
+def _matrices(ranks: Ranks, mask: Array, ways: tuple[Way, ...]) -> Iterator[Iterator[ZoneMatrices]]:
+    """Yield, for ways that have their zones in common, the matrices that are measured one by one."""
+    if ways:
+        zones = zones_of(ranks.padded, mask, in_slices="3D" not in ways)
+        for way in ways:
+            parts = _slices(zones, ranks.padded.shape) if way == "2D" else [zones]
+            yield (zone_matrices(one, n_levels=ranks.levels.size) for one in parts)
+
+
+def _matrices_on_device(ranks: Ranks, mask: Array, ways: tuple[Way, ...]) -> Iterator[Iterator[ZoneMatrices]]:
+    if ways:
+        listed = on_device.zones_of(ranks.padded, mask, in_slices="3D" not in ways)
+        for way in ways:
+            parts = on_device.matrices_of(listed, n_levels=ranks.levels.size, by_slice=way == "2D")
+            yield (ZoneMatrices(*one) for one in parts)
+
+
 def _slices(zones: Zones, shape: tuple[int, ...]) -> Iterator[Zones]:
     planes = (values.reshape(shape[0], -1) for values in zones)
     return (Zones(*one) for one in zip(*planes, strict=True))
 
 
-def _put(found: ZoneFeatures, way: Way, ranks: Ranks, parts: Iterable[Zones]) -> None:
+def _put(found: ZoneFeatures, way: Way, ranks: Ranks, parts: Iterable[ZoneMatrices]) -> None:
     by_size, by_distance = [], []
-    for zones in parts:
-        counted = zone_matrices(zones, n_levels=ranks.levels.size)
+    for counted in parts:
         steps = np.arange(1.0, counted.by_distance.shape[1] + 1.0)
         by_size.append(emphases(counted.by_size, ranks.levels, counted.sizes, counted.n_voxels))
         by_distance.append(emphases(counted.by_distance, ranks.levels, steps, counted.n_voxels))

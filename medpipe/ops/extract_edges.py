@@ -16,7 +16,6 @@ from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.ops.unstandardized import Unstandardized, slices_of, without_missing
 from medpipe.types import Array, Column, Geometry, Region, Volume
-from medpipe.xp import to_numpy
 
 _COLUMNS = (
     ("gradient", "image", math.nan),
@@ -82,7 +81,7 @@ class EdgeDensity(Unstandardized):
             shape.
         """
         reach = math.ceil(TRUNCATE * self.sigma) + 2
-        slices = [(to_numpy(plane), to_numpy(inside)) for plane, inside in slices_of(volume, region, reach=reach)]
+        slices = list(slices_of(volume, region, reach=reach, on_host=True))
         sizes = [gradient_size(plane)[inside].astype(np.float32) for plane, inside in slices]
         steep = np.concatenate(sizes) if sizes else np.zeros(0, np.float32)
         del sizes

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from medpipe.kernels.fractal import border, box_dimension, surface_dimension
 from medpipe.ops import roi
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.ops.unstandardized import Unstandardized
 from medpipe.types import Column, Geometry, Region, Volume
+from medpipe.xp import backend_of
 
 _COLUMNS = (("region", 0.0, 3.0, "3D"), ("border", 0.0, 3.0, "3D"), ("image", math.nan, math.nan, "2D"))
 
@@ -70,7 +69,8 @@ class Fractal(Unstandardized):
         measured = roi.prepare(volume, region, chain)
         if measured is None:
             return {f"fractal_{name}": math.nan for name, *_ in _COLUMNS}
-        image = np.where(measured.intensity, measured.image, 0.0)
+        xp = backend_of(measured.image).xp
+        image = xp.where(measured.intensity, measured.image, 0.0)
         return {
             "fractal_region": box_dimension(measured.morphological),
             "fractal_border": box_dimension(border(measured.morphological)),

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from medpipe.errors import ConfigError
 from medpipe.kernels.glcm import distant_features
 from medpipe.kernels.ranks import MAX_LEVELS, ranks_of
 from medpipe.ops import roi
 from medpipe.ops.ibsi_columns import FAMILIES, column_name, columns_of
+from medpipe.ops.ibsi_device import texture_bytes
 from medpipe.ops.ibsi_levels import Levels
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
+from medpipe.xp import backend_of
 
 Ways = Literal["2D_avg", "2D_comb", "3D_avg", "3D_comb"]
 """How matrices of directions, and of slices, become one value."""
@@ -42,6 +42,7 @@ class Haralick:
 
     name: ClassVar[str] = "haralick"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 1e-6
 
     distances: tuple[int, ...] = parameter((1, 2, 3), doc="steps between the voxels of a pair", low=1, high=64)
     aggregations: tuple[Ways, ...] = parameter(("3D_avg",), doc="how matrices are joined")
@@ -98,6 +99,13 @@ class Haralick:
         cells = min(matrices, max(2**18, levels**2), 26 * 13 * after)
         return max(22 * after, 8 * after + 2 * padded + 5 * matrices + 100 * cells) + 2**21
 
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes on the volume's GPU, beside the volume."""
+        z, y, x = roi.shape_after(geometry, self.resample_mm)
+        edge = 2 * max(self.distances)
+        padded = (z + edge, y + edge, x + edge)
+        return texture_bytes(padded, self.bins or min(MAX_LEVELS, z * y * x)) + 16 * math.prod(padded)
+
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN if nothing of the region is left.
 
@@ -112,8 +120,9 @@ class Haralick:
         measured = roi.prepare(volume, region, chain)
         if measured is None:
             return values
-        levels = np.zeros(measured.image.shape, dtype=np.int64)
-        levels[measured.intensity] = self._levels.of(measured.image[measured.intensity])
+        xp = backend_of(measured.image).xp
+        levels = xp.zeros(measured.image.shape, dtype=xp.int64)
+        levels[measured.intensity] = self._levels.of(measured.values)
         ranks = ranks_of(levels)
         del levels, measured
         for distance in self.distances:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
@@ -18,21 +15,23 @@ from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.kernels.sums import mean_of
 from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
+from medpipe.ops.ibsi_device import OnDevice
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels, check_range, ends_of
 from medpipe.ops.ibsi_limits import limits_of
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.types import Column, Geometry, Region, Volume
+from medpipe.types import Array, Column, Geometry, Region, Volume
+from medpipe.xp import backend_of
 
 
 @register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ibsi:
+class Ibsi(OnDevice):
     """Statistics, morphology and texture of a region by the IBSI reference manual.
 
     The order of steps is the manual's: interpolate image and mask, round, re-segment,
-    discretise, compute. A volume on a GPU is measured on the host: the region's box is copied,
-    because the mesh and the hull are CPU work.
+    discretise, compute. A volume on a GPU is measured there, but for the mesh and the hull, which
+    are made on the host of the mask: matrices and numbers come back.
 
     Attributes
     ----------
@@ -334,7 +333,7 @@ class Ibsi:
 
     def _texture(self, measured: roi.Roi) -> dict[str, float]:
         of_voxels = self._levels(measured.values)
-        levels = np.zeros(measured.image.shape, dtype=of_voxels.dtype)
+        levels = backend_of(of_voxels).xp.zeros(measured.image.shape, dtype=of_voxels.dtype)
         levels[measured.intensity] = of_voxels
         del of_voxels
         ranks = ranks_of(levels)
@@ -347,14 +346,14 @@ class Ibsi:
             values |= _named("glrlm", glrlm.glrlm_features(ranks, aggregations=self.aggregations))
         # Two families come from one pass each: the one not asked for costs next to nothing.
         if not {"glszm", "gldzm"}.isdisjoint(self.families):
-            of_zones = zones.zone_features(ranks, measured.morphological, ways=ways)
+            of_zones = zones.zone_features(ranks, measured.inside, ways=ways)
             values |= _named("glszm", of_zones.size) | _named("gldzm", of_zones.distance)
         if not {"ngtdm", "ngldm"}.isdisjoint(self.families):
             around = neighbours.neighbour_features(ranks, ways=ways)
             values |= _named("ngtdm", around.tone) | _named("ngldm", around.dependence)
         return values
 
-    def _levels(self, values: Values) -> NDArray[np.integer[Any]]:
+    def _levels(self, values: Values) -> Array:
         return self._grey_levels.of(values)
 
     def _most_levels(self, voxels: int) -> int:

@@ -6,19 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels import discretise, intensity_volume
-from medpipe.types import Column
+from medpipe.types import Array, Column
+from medpipe.xp import backend_of, is_cupy
 
-Values = NDArray[np.floating[Any]]
+Values = Array
 
 _BLOCK = 1 << 16
 """Values whose levels are made at a time."""
+
+_BLOCK_ON_DEVICE = 1 << 22
 
 _SHORT = 1 << 16
 """Levels that are held in 16 bits are below this."""
@@ -82,7 +81,7 @@ class Levels:
         """Return the lower end of the first bin of one width."""
         return float(values.min()) if self.limits is None else self.limits[0]
 
-    def of(self, values: Values) -> NDArray[np.integer[Any]]:
+    def of(self, values: Values) -> Array:
         """Return the level of each value, from 1, in the narrowest integer that holds the highest.
 
         Raises
@@ -90,16 +89,18 @@ class Levels:
         Rejected
             ``E_LEVELS`` if bins of one width are more than can be told apart.
         """
+        xp = backend_of(values).xp
         made = self._made(values)
         if self.width is not None and float(values.max()) - self.start(values) >= self.width * _MOST_BINS:
             raise Rejected("E_LEVELS")
         highest = int(made(values.max(keepdims=True))[0])
-        levels = np.empty(values.shape, dtype=np.uint16 if 0 <= highest < _SHORT else np.int64)
-        for at in range(0, values.size, _BLOCK):
-            levels[at : at + _BLOCK] = made(values[at : at + _BLOCK])
+        levels = xp.empty(values.shape, dtype=xp.uint16 if 0 <= highest < _SHORT else xp.int64)
+        block = _BLOCK_ON_DEVICE if is_cupy(values) else _BLOCK
+        for at in range(0, values.size, block):
+            levels[at : at + block] = made(values[at : at + block])
         return levels
 
-    def _made(self, values: Values) -> Callable[[Values], NDArray[np.int64]]:
+    def _made(self, values: Values) -> Callable[[Values], Array]:
         if self.bins is not None:
             ends = float(values.min()), float(values.max())
             return partial(discretise.fixed_bin_number, bins=self.bins, ends=ends)

@@ -20,7 +20,7 @@ from medpipe.ops import roi
 from medpipe.ops.corner_grid import Interpolator, interpolated, target_spacing
 from medpipe.ops.roi import Spacing, bounding_box
 from medpipe.types import Array, Region, Volume
-from medpipe.xp import to_numpy
+from medpipe.xp import backend_of, to_numpy
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -169,9 +169,10 @@ def _scaling(data: Array) -> tuple[float, float]:
     return mean, math.sqrt(squares / (count - 1))
 
 
-def _finite(plane: Array) -> Floats:
-    values = to_numpy(plane).astype(np.float64).reshape(-1)
-    return values[np.isfinite(values)]
+def _finite(plane: Array) -> Array:
+    xp = backend_of(plane).xp
+    values = plane.astype(xp.float64).reshape(-1)
+    return values[xp.isfinite(values)]
 
 
 def _normalized(part: NDArray[Any], *, scaling: tuple[float, float] | None, steps: Preparation) -> Floats:
@@ -191,4 +192,5 @@ def _is_whole(data: Array, steps: Preparation) -> bool:
     """Tell whether an interpolated image is to hold whole numbers: as asked, or as the image does."""
     if steps.whole_numbers is not None:
         return steps.whole_numbers
-    return all(bool((values == np.rint(values)).all()) for values in map(to_numpy, data))
+    rint = backend_of(data).xp.rint
+    return all(bool((plane == rint(plane)).all()) for plane in data)

@@ -14,6 +14,7 @@ from medpipe.ops import roi
 from medpipe.ops.filters.response import ResponseFilter
 from medpipe.ops.sound import applied
 from medpipe.types import Column, Geometry, Volume
+from medpipe.xp import backend_of
 
 MapFamily = Literal[
     "statistics",
@@ -107,8 +108,8 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     data = measured.around[part].astype(np.float32, copy=False)
     whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
     response = applied(one, whole).data[roi.shifted(measured.box, part)]
-    intensity = measured.intensity & np.isfinite(response)
-    if not intensity.any():
+    intensity = measured.intensity & backend_of(response).xp.isfinite(response)
+    if not bool(intensity.any()):
         return None
     z, y, x = (slice(0, n) for n in response.shape)
     return replace(measured, image=response, around=response, box=(z, y, x), intensity=intensity)

@@ -17,18 +17,22 @@ from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError, Rejected
 from medpipe.kernels import resample
+from medpipe.kernels.device.places import is_counted_there
 from medpipe.kernels.grid import GridAxis
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.kernels.sums import mean_and_deviation
 from medpipe.types import Array, Geometry, Region, Volume
-from medpipe.xp import backend_of, to_numpy
+from medpipe.xp import backend_of, is_cupy, to_numpy
 
 Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.floating[Any]]
 
 # A cubic spline sees the whole line, but at 16 voxels its weight is below 1e-9.
 _CONTEXT_VOXELS = {1: 1, 3: 16}
+
+_ON_DEVICE_AT_ONCE = 1 << 22
+"""Voxels that are compared at a time on a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,10 @@ class Roi:
     Attributes
     ----------
     image : array of float32 or float64 (z, y, x)
-    morphological, intensity : array of bool (z, y, x)
+        On the volume's device, as are ``inside``, ``intensity`` and ``around``.
+    morphological : NumPy array of bool (z, y, x)
+        The region, whose shape is measured on the host.
+    inside, intensity : array of bool (z, y, x)
         The region, and the part of it that re-segmentation left. Neither is empty.
     spacing_mm : (float, float, float) or None
     around : array like ``image`` (z, y, x)
@@ -47,18 +54,18 @@ class Roi:
         Where ``image`` lies in ``around``.
     """
 
-    image: Floats
+    image: Array
     morphological: Bools
-    intensity: Bools
+    inside: Array
+    intensity: Array
     spacing_mm: Spacing | None
-    around: Floats
+    around: Array
     box: Box
 
     @property
-    def values(self) -> Floats:
+    def values(self) -> Array:
         """The intensities of ``intensity`` in C order: made anew each time."""
-        values: Floats = self.image[self.intensity]
-        return values
+        return self.image[self.intensity]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,7 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
         box = widened(box, (z, y, x), volume.geometry.spatial_shape)
     box = widened(box, _context(volume.geometry, chain), volume.geometry.spatial_shape)
     if chain.resample_mm is None:
-        image = to_numpy(volume.data[box])
+        image = volume.data[box]
         mask = region.bits.inside
         inner = shifted(inside, box)
     else:
@@ -110,39 +117,52 @@ def prepare(volume: Volume, region: Region, chain: Chain) -> Roi | None:
         if left is None:
             return None
         inner, mask = left, np.ascontiguousarray(mask[left])
+    if not is_counted_there(image.shape, 1):
+        image = to_numpy(image)
+    xp = backend_of(image).xp
     image = image.astype(_float_of(image.dtype), copy=False)
     if chain.rounded:
-        image = np.rint(image)
+        image = xp.rint(image)
     around = image
-    image = image[inner]
-    intensity = resegmented(image, mask, limits=chain.limits, outlier_sigma=chain.outlier_sigma)
-    if not intensity.any():
+    image, on_device = image[inner], xp.asarray(mask)
+    intensity = resegmented(image, on_device, limits=chain.limits, outlier_sigma=chain.outlier_sigma)
+    if not bool(intensity.any()):
         return None
-    return Roi(image=image, morphological=mask, intensity=intensity, spacing_mm=spacing_mm, around=around, box=inner)
+    return Roi(
+        image=image,
+        morphological=mask,
+        inside=on_device,
+        intensity=intensity,
+        spacing_mm=spacing_mm,
+        around=around,
+        box=inner,
+    )
 
 
-def resegmented(
-    image: Floats, mask: Bools, *, limits: tuple[float, float] | None, outlier_sigma: float | None
-) -> Bools:
+def resegmented(image: Array, mask: Array, *, limits: tuple[float, float] | None, outlier_sigma: float | None) -> Array:
     """Return the voxels of a mask with a finite intensity within limits and near the mean.
 
     Mean and standard deviation (population) are those of all voxels of the mask, before the
     range takes effect (IBSI codes USB3 and 7ACA).
     """
-    kept: Bools = np.isfinite(image)
+    xp = backend_of(image).xp
+    kept = xp.isfinite(image)
     kept &= mask
-    # wide numbers beside an image that may be narrow: it is compared as it would be in float64
+    planes = planes_of(image.shape, _ON_DEVICE_AT_ONCE) if is_cupy(image) else 1
+    slabs = [slice(first, last) for first, last in slab_ranges(image.shape, planes=planes)]
+    # compared as an image in float64 would be
     if outlier_sigma is not None:
         values = image[kept]
         # Equal values have no outliers, though their mean may differ from them in the last bit.
         if values.size and values.min() < values.max():
             mean, deviation = mean_and_deviation(values)
-            for z, plane in enumerate(image):
-                kept[z] &= np.abs(plane - np.float64(mean)) <= np.float64(outlier_sigma * deviation)
+            for slab in slabs:
+                kept[slab] &= xp.abs(image[slab].astype(xp.float64) - mean) <= outlier_sigma * deviation
     if limits is not None:
-        low, high = np.asarray(limits, dtype=np.float64)
-        for z, plane in enumerate(image):
-            kept[z] &= (plane >= low) & (plane <= high)
+        low, high = map(float, limits)
+        for slab in slabs:
+            wide = image[slab].astype(xp.float64)
+            kept[slab] &= (wide >= low) & (wide <= high)
     return kept
 
 
@@ -270,9 +290,7 @@ def _whole_grid(geometry: Geometry, target_mm: Spacing) -> resample.Axes:
     return resample.centred_grid(geometry.spatial_shape, spacing_mm=geometry.spacing_mm, target_mm=target_mm)
 
 
-def _resampled(
-    volume: Volume, region: Region, box: Box, order: int, target_mm: Spacing
-) -> tuple[NDArray[np.float32], Bools]:
+def _resampled(volume: Volume, region: Region, box: Box, order: int, target_mm: Spacing) -> tuple[Array, Bools]:
     geometry, shape = volume.geometry, volume.geometry.spatial_shape
     whole = _whole_grid(geometry, target_mm)
     positions = geometry.slice_positions_mm if whole[0].step != 1.0 else None
@@ -285,9 +303,8 @@ def _resampled(
     outer = widened(box, (context, context, context), shape)
     sides = zip(whole, box, outer, shape, strict=True)
     z, y, x = (_part(axis, side, crop, size) for axis, side, crop, size in sides)
-    image = resample.resample(
-        to_numpy(volume.data[outer]), (z, y, x), order=order, integral=False, slice_positions=positions
-    )
+    image = resample.resample(volume.data[outer], (z, y, x), order=order, integral=False, slice_positions=positions)
+    # on the host, where its bits are: so it is the same on every device
     mask = resample.resample_mask(region.bits.within(outer), (z, y, x), slice_positions=positions)
     return image, mask
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from medpipe.ops import roi
 from medpipe.types import Array, Region, Volume
-from medpipe.xp import backend_of
+from medpipe.xp import backend_of, to_numpy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unstandardized:
-    """An extractor of intensities as they are, of a family that IBSI does not have."""
+    """An extractor of intensities as they are, of a family that IBSI does not have.
+
+    Of an image on a GPU a number may differ by ``device_tolerance``, a share of it, from the host's.
+    """
+
+    device_tolerance: ClassVar[float] = 1e-6
 
     @property
     def discretisation(self) -> str:
@@ -30,8 +36,8 @@ def word(number: float) -> str:
     return repr(float(number)).removesuffix(".0").replace(".", "_")
 
 
-def slices_of(volume: Volume, region: Region, *, reach: int) -> Iterator[tuple[Array, Array]]:
-    """Yield the slices of a region's box, each as image and mask (y, x), on the volume's device.
+def slices_of(volume: Volume, region: Region, *, reach: int, on_host: bool = False) -> Iterator[tuple[Array, Array]]:
+    """Yield the slices of a region's box, each as image and mask (y, x).
 
     Parameters
     ----------
@@ -39,6 +45,8 @@ def slices_of(volume: Volume, region: Region, *, reach: int) -> Iterator[tuple[A
     region : Region
     reach : int
         Pixels of context in y and x, as far as the image has them.
+    on_host : bool
+        Whether to take the box to the host; else slices are where the volume is.
 
     Raises
     ------
@@ -49,10 +57,11 @@ def slices_of(volume: Volume, region: Region, *, reach: int) -> Iterator[tuple[A
     box = region.bits.box
     if box is None:
         return
-    xp = backend_of(volume.data).xp
     outer = roi.widened(box, (0, reach, reach), volume.geometry.spatial_shape)
     inside = region.bits.within(outer)
-    for place, plane in enumerate(volume.data[outer]):
+    image = to_numpy(volume.data[outer]) if on_host else volume.data[outer]
+    xp = backend_of(image).xp
+    for place, plane in enumerate(image):
         if inside[place].any():
             yield plane, xp.asarray(inside[place])
 

@@ -17,6 +17,7 @@ from tests.bench import (
     engines,
     features,
     gpu,
+    gpu_texture,
     headers,
     radiomics,
     records,
@@ -47,7 +48,11 @@ SUBJECTS: Mapping[str, Subject] = {
 }
 
 
-BY_HAND: Mapping[str, Subject] = {"gpu": gpu.benches, "scan-large": scans.large_benches}
+BY_HAND: Mapping[str, Subject] = {
+    "gpu": gpu.benches,
+    "gpu-texture": gpu_texture.benches,
+    "scan-large": scans.large_benches,
+}
 """Subjects that take minutes or a device: measured where they are asked for by name."""
 
 

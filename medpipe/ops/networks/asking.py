@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from medpipe.contracts.networks import Network, NetworkFacts, NetworkKind, OpensNetwork, Tile
 from medpipe.errors import ConfigError, Rejected
-from medpipe.types import Volume
+from medpipe.types import Array, Volume
+from medpipe.xp import backend_of
 
 Floats = NDArray[np.float32]
 
@@ -67,13 +68,13 @@ def refuse_other(volume: Volume, facts: NetworkFacts) -> None:
         raise Rejected("E_NETWORK_INPUT")
 
 
-def scale_of(x: Floats, facts: NetworkFacts) -> Scale:
+def scale_of(x: Array, facts: NetworkFacts) -> Scale:
     """Return how the values of an image are scaled.
 
     Parameters
     ----------
-    x : array of float32 (z, y, x)
-        The whole image.
+    x : array (z, y, x)
+        The whole image, where it is; its values count as float32.
     facts : NetworkFacts
 
     Raises
@@ -83,7 +84,7 @@ def scale_of(x: Floats, facts: NetworkFacts) -> Scale:
     """
     if facts.scale == "fixed":
         return Scale(np.float32(facts.center), np.float32(facts.width))
-    count = sum(int(np.isfinite(plane).sum()) for plane in x)
+    count = sum(int(backend_of(x).xp.isfinite(plane).sum()) for plane in x)
     if not count:
         raise Rejected("E_CONSTANT")
     mean = sum(float(plane.sum()) for plane in _finite_planes(x, facts)) / count
@@ -94,9 +95,11 @@ def scale_of(x: Floats, facts: NetworkFacts) -> Scale:
     return scale
 
 
-def _finite_planes(x: Floats, facts: NetworkFacts) -> Iterator[NDArray[np.float64]]:
+def _finite_planes(x: Array, facts: NetworkFacts) -> Iterator[Array]:
+    xp = backend_of(x).xp
     for plane in x:
-        yield _limited(plane[np.isfinite(plane)], facts).astype(np.float64)
+        narrow = plane.astype(xp.float32, copy=False)
+        yield _limited(narrow[xp.isfinite(narrow)], facts).astype(xp.float64)
 
 
 def ready(tile: Floats, facts: NetworkFacts, scale: Scale) -> Tile:
@@ -118,9 +121,8 @@ def ready(tile: Floats, facts: NetworkFacts, scale: Scale) -> Tile:
     return np.ascontiguousarray(np.broadcast_to(scaled.reshape(1, 1, *facts.tile_shape[2:]), facts.tile_shape))
 
 
-def _limited(values: Floats, facts: NetworkFacts) -> Floats:
+def _limited(values: Array, facts: NetworkFacts) -> Array:
     if not facts.limits:
         return values
     low, high = facts.limits
-    limited: Floats = np.clip(values, np.float32(low), np.float32(high))
-    return limited
+    return backend_of(values).xp.clip(values, np.float32(low), np.float32(high))

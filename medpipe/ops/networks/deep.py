@@ -85,12 +85,11 @@ class Deep(Unstandardized):
         network = opened(self.network, kind=self.network_kind, numbers=self.numbers)
         roi.check_grid(volume, region)
         refuse_other(volume, network.facts)
-        image = np.asarray(to_numpy(volume.data), dtype=np.float32)
         if region.bits.box is None:
             return dict.fromkeys(self.names, math.nan)
-        scale = scale_of(image, network.facts)
+        scale = scale_of(volume.data, network.facts)
         total, count = np.zeros(self.numbers), 0
-        for tile in _tiles(image, region, network.facts, masked=self.masked):
+        for tile in _tiles(volume, region, network.facts, masked=self.masked):
             total += network(ready(tile, network.facts, scale))[0]
             count += 1
         if not count:
@@ -98,13 +97,18 @@ class Deep(Unstandardized):
         return {name: float(value) for name, value in zip(self.names, total / count, strict=True)}
 
 
-def _tiles(image: Floats, region: Region, facts: NetworkFacts, *, masked: bool) -> Iterator[Floats]:
+def _tiles(volume: Volume, region: Region, facts: NetworkFacts, *, masked: bool) -> Iterator[Floats]:
     """Yield the tiles that hold a finite voxel of a region, with what lies around it; NaN beyond the image."""
     box = region.bits.box
     assert box is not None
     mask = region.bits.within(box)
     patch = (facts.patch[0], facts.patch[1], facts.patch[2])
     z, y, x = (max(side.stop - side.start, size) for side, size in zip(box, patch, strict=True))
+    # as far as a tile may reach: where it goes beyond, so it does beyond the image
+    reach = (z - mask.shape[0], y - mask.shape[1], x - mask.shape[2])
+    outer = roi.widened(box, reach, volume.geometry.spatial_shape)
+    image = np.asarray(to_numpy(volume.data[outer]), dtype=np.float32)
+    box = roi.shifted(box, outer)
     # a box smaller than a tile lies in its middle
     shifts = [(size - (side.stop - side.start)) // 2 for side, size in zip(box, (z, y, x), strict=True)]
     for window in windows((z, y, x), patch=patch, overlap=facts.overlap):
