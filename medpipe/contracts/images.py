@@ -45,7 +45,10 @@ class Alignment:
 
 @runtime_checkable
 class Aligner(Protocol):
-    """A frozen record of parameters that tells how two images lie to each other."""
+    """A frozen record of parameters that tells how two images lie to each other.
+
+    One that goes by geometry alone says ``uses_voxels = False``: it may be given voxels on a device.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]

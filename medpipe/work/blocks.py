@@ -57,5 +57,5 @@ def apply_in_slabs(ops: Sequence[ImageOp], volume: Volume, result: Spool, *, dev
         low, high = max(first - context, 0), min(last + context, depth)
         slab = slab_of(volume, to_device(volume.data[low:high], device=device), low, high)
         done = apply_chain(ops, slab, kept=(first - low, last - low))
-        result[first:last] = to_numpy(done.data)[first - low : last - low]
+        result[first:last] = to_numpy(done.data[first - low : last - low])
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)

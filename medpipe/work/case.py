@@ -242,8 +242,8 @@ class _Work:
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
-        row = self._images.row(one.companion, self.original, one.key)
-        fused = self._images.aligned(row["companion"], self.original) if row["store"] else None
+        row = self._images.row(one.companion, self.reading.volume, one.key)
+        fused = self._images.aligned(row["companion"], self.reading.volume) if row["store"] else None
         return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or _said_of(fused))
 
     def _see(self, one: Wanted) -> ProductRecord:
@@ -261,7 +261,7 @@ class _Work:
         """Return an image by the name a recipe gives it; raises ``Rejected`` if there is none."""
         if name == "original":
             return self.original
-        image = self.final if name == "final" else self._images.aligned(name, self.original)
+        image = self.final if name == "final" else self._images.aligned(name, self.reading.volume)
         if isinstance(image, Rejected):
             raise image.kept()
         return image

@@ -18,7 +18,7 @@ from medpipe.keys import digest, finite_or_none
 from medpipe.ops.align.frame import matrix_of
 from medpipe.plan.cases import PASSING
 from medpipe.recipe.companion import CompanionImage
-from medpipe.types import Volume
+from medpipe.types import Array, Volume
 from medpipe.work.content import volume_digest
 from medpipe.work.fused import apply_chain
 from medpipe.xp import to_device, to_numpy
@@ -42,6 +42,8 @@ class ImageRoom(Protocol):
 
 class CompanionImages:
     """Companion images of a case.
+
+    The case's own image is given as it was read, on the host: what is asked of its voxels is asked there.
 
     Parameters
     ----------
@@ -147,9 +149,16 @@ class CompanionImages:
         def align() -> Alignment:
             ready = self._ready(place)
             self._step("registrations")
-            return self._companions[place].align(*(one.with_data(to_numpy(one.data)) for one in (original, ready)))
+            aligner = self._companions[place].align
+            if getattr(aligner, "uses_voxels", True):
+                ready = ready.with_data(self._on_host(place, ready))
+            return aligner(original, ready)
 
         return _once(self._alignments, place, align)
+
+    def _on_host(self, place: int, ready: Volume) -> Array:
+        """Return the voxels of a companion image that is ready: those that were read, where no op worked on them."""
+        return to_numpy(ready.data if self._companions[place].image else self._image(place).data)
 
     def _on_grid(self, place: int, original: Volume) -> Volume:
         if place not in self._aligned:

@@ -28,6 +28,7 @@ class SameFrame:
 
     name: ClassVar[str] = "same_frame"
     version: ClassVar[int] = 1
+    uses_voxels: ClassVar[bool] = False
 
     unnamed: Unnamed = parameter(  # noqa: RUF009  # declares a field
         "refuse",
