@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from medpipe.engine.numeric import pinned_environment
+from medpipe.errors import ConfigError
+from medpipe.xp import resolve_device
+from tests.device.standing import stand_in
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,3 +36,17 @@ def data_root() -> Path:
     if not (root / "expected.json").is_file():
         pytest.skip(f"reference data not found at {root} (set MEDPIPE_TEST_DATA)")
     return root
+
+
+@pytest.fixture(scope="module", params=[pytest.param("device", marks=pytest.mark.gpu), "stand-in"])
+def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Let CuPy be there: on a device, where there is one, and as the strict stand-in; tells which."""
+    if request.param == "stand-in":
+        with stand_in():
+            yield "stand-in"
+        return
+    try:
+        resolve_device("cuda")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    yield "device"

@@ -95,8 +95,8 @@ def gain_of(x: Array, /) -> float:
 
 def _inverse(y: Array, gain: float) -> Array:
     xp = backend_of(y).xp
-    means, counts = (xp.asarray(column) for column in _table())
-    few = xp.interp(y.reshape(-1), means, counts).reshape(y.shape)
+    means, counts = _table()
+    few = xp.interp(y.reshape(-1), xp.asarray(means), xp.asarray(counts)).reshape(y.shape)
     # where counts are many, their mean is this to a ten-thousandth of a count
     many = 0.25 * y.astype(xp.float64) ** 2 - 0.125
     result = xp.where(y > xp.float32(means[-1]), many, few) * gain

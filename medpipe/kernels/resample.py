@@ -8,6 +8,7 @@ result only planes are held (and the spline coefficients for order 3), all in fl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,23 +108,30 @@ def _planes(x: Array, axes: Axes, order: int, slice_positions: tuple[float, ...]
     if slice_positions is not None:
         points = _in_slices(points, slice_positions)
     index, weight = _taps(points, x.shape[0], order)
+    rows, columns = (_across(xp, axes[axis], x.shape[axis], order) for axis in (1, 2))
     for place in range(points.size):
         plane = xp.zeros(x.shape[1:], dtype=xp.float64)
         for tap in range(index.shape[0]):
             plane += float(weight[tap, place]) * source[int(index[tap, place])].astype(xp.float64)
-        yield _along(_along(plane, 0, axes[1], order), 1, axes[2], order)
+        yield _along(_along(plane, 0, rows, order), 1, columns, order)
 
 
-def _along(plane: Array, axis: int, grid: GridAxis, order: int) -> Array:
-    xp = backend_of(plane).xp
-    if grid.start == 0.0 and grid.step == 1.0 and grid.count == plane.shape[axis]:
+def _across(xp: Any, grid: GridAxis, size: int, order: int) -> list[tuple[Array, Array]] | None:
+    """Return places and weights of each tap along an axis of a plane, where the planes are; None if nothing moves."""
+    if grid.start == 0.0 and grid.step == 1.0 and grid.count == size:
+        return None
+    index, weight = _taps(_points(grid), size, order)
+    return [(xp.asarray(places), xp.asarray(weights)) for places, weights in zip(index, weight, strict=True)]
+
+
+def _along(plane: Array, axis: int, taps: list[tuple[Array, Array]] | None, order: int) -> Array:
+    if taps is None:
         return plane
-    index, weight = _taps(_points(grid), plane.shape[axis], order)
     source = _coefficients(plane, axis) if order == 3 else plane
     shape = (-1, 1) if axis == 0 else (1, -1)
     total = 0.0
-    for tap in range(index.shape[0]):
-        total = total + source.take(xp.asarray(index[tap]), axis=axis) * xp.asarray(weight[tap]).reshape(shape)
+    for places, weights in taps:
+        total = total + source.take(places, axis=axis) * weights.reshape(shape)
     return total
 
 

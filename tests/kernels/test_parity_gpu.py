@@ -1,11 +1,12 @@
-"""Every kernel of the image ops on CPU and GPU, side by side."""
+"""Every kernel of the image ops on CPU and GPU, side by side: on a device, and on the strict stand-in of one."""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
 
-from medpipe.errors import ConfigError
 from medpipe.kernels import (
     affine,
     anscombe,
@@ -43,9 +44,7 @@ from medpipe.kernels import (
     wavelet,
     waves,
 )
-from medpipe.xp import backend_of, is_cupy, resolve_device, to_device, to_numpy
-
-pytestmark = pytest.mark.gpu
+from medpipe.xp import backend_of, is_cupy, to_device, to_numpy
 
 SHAPE = (12, 40, 150)
 SPACING_MM = (2.5, 0.9, 0.8)
@@ -160,11 +159,7 @@ MASKS = {
 
 
 @pytest.fixture(scope="module")
-def arrays():
-    try:
-        resolve_device("cuda")
-    except ConfigError as error:
-        pytest.skip(str(error))
+def arrays(cuda):
     rng = np.random.default_rng(23)
     smooth = gaussian.gaussian(rng.normal(0, 1, SHAPE).astype(np.float32), sigma_mm=2.0, spacing_mm=SPACING_MM)
     image = (smooth / smooth.std() * 60 + rng.normal(0, 10, SHAPE)).astype(np.float32)
@@ -181,7 +176,7 @@ def both(kernel, arrays):
 def test_images_agree_within_a_ten_thousandth_of_their_range(arrays, name):
     expected, result = both(IMAGES[name], arrays)
     assert result.dtype == expected.dtype == np.float32
-    np.testing.assert_allclose(result, expected, atol=1e-4 * float(np.ptp(expected)))
+    np.testing.assert_allclose(result, expected, atol=1e-4 * float(np.nanmax(expected) - np.nanmin(expected)))
 
 
 @pytest.mark.parametrize("name", ["median of 27", "median of 125", "clip"])
@@ -222,7 +217,11 @@ def test_the_level_of_noise_agrees(arrays):
     assert noise.air_noise(to_device(air, device="cuda")) == pytest.approx(noise.air_noise(air), rel=1e-4)
 
 
-def test_the_gpu_gives_the_same_bytes_twice(arrays):
+def test_the_gpu_gives_the_same_bytes_twice(arrays, cuda):
+    if cuda == "stand-in":
+        # by the tests before this one: it knows what a device adds up in another order each time
+        assert sys.modules["cupy"].standin.counts().unordered == 0
+        return
     on_device = [to_device(array, device="cuda") for array in arrays]
     for kernel in (*IMAGES.values(), *MASKS.values()):
         assert to_numpy(kernel(*on_device)).tobytes() == to_numpy(kernel(*on_device)).tobytes()

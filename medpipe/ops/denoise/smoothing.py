@@ -65,6 +65,7 @@ class Median:
 
     name: ClassVar[str] = "median"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     size: int = parameter(3, doc="Edge of the cube, odd.", unit="voxel", low=3, high=15)
 

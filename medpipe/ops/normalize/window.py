@@ -85,6 +85,7 @@ class Clip:
 
     name: ClassVar[str] = "clip"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     low: float = parameter(doc="Least value of the result.", unit="unit of the image")
     high: float = parameter(doc="Greatest value of the result.", unit="unit of the image")

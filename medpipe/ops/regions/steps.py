@@ -50,6 +50,7 @@ class Erode(_Ellipsoid):
 
     name: ClassVar[str] = "erode"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0)
 
@@ -65,6 +66,7 @@ class Dilate(_Ellipsoid):
 
     name: ClassVar[str] = "dilate"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0)
 
@@ -88,6 +90,7 @@ class Open(_Ellipsoid):
 
     name: ClassVar[str] = "open"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     radius_mm: float = parameter(doc="Radius of what is too thin.", unit="mm", above=0.0)
 
@@ -103,6 +106,7 @@ class Close(_Ellipsoid):
 
     name: ClassVar[str] = "close"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     radius_mm: float = parameter(doc="Radius of what is too narrow a gap.", unit="mm", above=0.0)
 
@@ -126,6 +130,7 @@ class FillHoles(_Near):
 
     name: ClassVar[str] = "fill_holes"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     of: Literal["slices", "volume"] = parameter("slices", doc="Where paths run.")  # declares a field
 
@@ -145,6 +150,7 @@ class KeepLargest(_Near):
 
     name: ClassVar[str] = "keep_largest"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     count: int = parameter(1, doc="How many.", low=1, high=1000)
     neighbours: Neighbours = parameter(26, doc="Voxels that belong together: by a face, an edge, a corner.")  # noqa: RUF009
@@ -171,6 +177,7 @@ class DropBelow(_Near):
 
     name: ClassVar[str] = "drop_below"
     version: ClassVar[int] = 1
+    device_tolerance: ClassVar[float] = 0.0
 
     ml: float = parameter(doc="Least volume that stays.", unit="ml", above=0.0)
     neighbours: Neighbours = parameter(26, doc="Voxels that belong together: by a face, an edge, a corner.")  # noqa: RUF009
