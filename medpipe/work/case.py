@@ -237,8 +237,9 @@ class _Work:
         self.step("store")
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
-        code = final.code if isinstance(final, Rejected) else _said_of(final)
-        return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
+        if isinstance(final, Rejected):
+            return ProductRecord(key=one.key, kind="volume", rows=(row,), code=final.code, op=final.op)
+        return ProductRecord(key=one.key, kind="volume", rows=(row,), code=_said_of(final))
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
@@ -291,7 +292,8 @@ class _Work:
         try:
             regions = self._regions_of(one.region_source)
         except Rejected as rejected:
-            return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code)
+            named = rejected.op or self.route.regions[one.region_source].name
+            return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code, op=named)
         geometry = self.original.geometry
         rows = tuple(region_row(one, geometry, digest=self._mask_digest(one.bits)) for one in regions)
         return ProductRecord(key=one.key, kind="regions", rows=rows, code=self._problem(one.region_source))
@@ -335,7 +337,7 @@ class _Work:
             return ProductRecord(key=one.key, kind=one.kind, rows=())  # the regions' record says why
         image = self.final if extraction.image == "final" else self.original
         if isinstance(image, Rejected):
-            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=image.code)
+            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=image.code, op=image.op)
         self.step(one.kind)
         if extraction.image == "final":
             regions = tuple(self._on_final(region) for region in regions)
