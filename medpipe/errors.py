@@ -69,12 +69,15 @@ class Rejected(MedpipeError):  # noqa: N818  # an outcome, not a mistake
     ----------
     code : str
         A code of :data:`medpipe.reasons.REASONS`.
+    op : str
+        Name of the op that cannot use them, where one of several is meant.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, op: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self.op = op
 
     def kept(self) -> Rejected:
         """Return the same to be kept: what was raised holds on to all that its frames had."""
-        return Rejected(self.code)
+        return Rejected(self.code, op=self.op)

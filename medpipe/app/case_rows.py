@@ -116,12 +116,16 @@ def _score_rows(one: Ended, keys: _RegionKeys) -> Iterator[Row]:
 
 def _quarantine_rows(one: Ended) -> Iterator[Row]:
     place = {"series_key": one.case.series_key, "modality": one.modality}
-    found = {(wanted.kind, product.code) for wanted, product in one.products}
+    found = {(wanted.kind, product.code, product.op) for wanted, product in one.products}
     found |= {
-        (wanted.kind, row.get("code") or "") for wanted, product in one.of_kind("regions") for row in product.rows
+        (wanted.kind, row.get("code") or "", "") for wanted, product in one.of_kind("regions") for row in product.rows
     }
-    for stage, code in sorted({(_STAGES.get(kind, kind), code) for kind, code in found if code}):
-        yield {**quarantine_row(one.case.volume_key, "case", stage, code), **place}
+    ops: dict[tuple[str, str], set[str]] = {}
+    for kind, code, op in found:
+        if code:
+            ops.setdefault((_STAGES.get(kind, kind), code), set()).update({op} - {""})
+    for (stage, code), named in sorted(ops.items()):
+        yield {**quarantine_row(one.case.volume_key, "case", stage, code, ops=sorted(named)), **place}
     if one.record.status == "done" and one.record.code:
         yield {**quarantine_row(one.case.volume_key, "case", one.record.stage, one.record.code), **place}
     if one.record.status != "done":

@@ -62,6 +62,7 @@ def explain_key(root: Path, key: str, *, column: str | None = None) -> dict[str,
         facts["region"] = row
         facts["features"] = _features(tables, row, column)
     facts |= _choice(tables, volume)
+    facts |= _set_aside(tables, volume)
     facts["read from"] = _origin(tables, volume)
     facts["computed by"] = _computation(lake, tables, volume)
     facts |= _pairs(lake, tables, volume)
@@ -138,6 +139,13 @@ def _measures(tables: OpenTables, volume: Row) -> dict[str, Any]:
         "slices": volume["shape"][-3],
         **{name: row.get(name) for name in said},
     }
+
+
+def _set_aside(tables: OpenTables, volume: Row) -> dict[str, Any]:
+    """Return what of a volume could not be made, or is to be known of it, stage by stage."""
+    rows = tables.rows("quarantine", {"series_key": volume["series_key"], "subject": volume["volume_key"]})
+    told = {f"{row['stage']}, {row['code']}": row["message"] for row in rows}
+    return {"set aside": dict(sorted(told.items()))} if told else {}
 
 
 def _origin(tables: OpenTables, volume: Row) -> dict[str, Any]:

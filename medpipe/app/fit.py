@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from medpipe.app.standards import check_fit_name
+from medpipe.app.unregister import recipes_pinning
 from medpipe.errors import ConfigError
 from medpipe.keys import digest
 from medpipe.lake.fits import lake_fits, put_fit
 from medpipe.lake.lake import Lake
 from medpipe.lake.query import open_tables
-from medpipe.lake.runs import Run, run_before, run_names
+from medpipe.lake.runs import run_before
 from medpipe.ops.extract_landmarks import Landmarks
 from medpipe.ops.fitting import KINDS, NYUL, freeze, merge, observe
 from medpipe.ops.registry import spec_of
@@ -123,8 +124,9 @@ def fit_standard(request: FitRequest) -> Fitted:
         cohort=digest(sorted(found)),
         chain=tuple(route.chain) if extraction.image == "final" else (),
     )
-    latest = max((entry for entry in lake_fits(lake) if entry[0] == request.name), key=_order, default=None)
-    rekeyed = () if latest is None or latest[1] == standard.digest else _pinning(lake, f"{request.name}@{latest[1]}")
+    named = (entry for entry in lake_fits(lake) if entry[0] == request.name and _order(entry))
+    latest = max(named, key=_order, default=None)
+    rekeyed = () if latest is None or latest[1] == standard.digest else recipes_pinning(lake, {latest[1]})
     if latest is not None and latest[1] != standard.digest and not request.refit:
         takers = f"; it re-keys {', '.join(rekeyed)}" if rekeyed else ""
         raise ConfigError(
@@ -184,14 +186,3 @@ def _observations(
         else:
             found[contents[row["volume_key"]]] = landmarks
     return found, skipped, copies
-
-
-def _pinning(lake: Lake, pinned: str) -> tuple[str, ...]:
-    """Return the recipes whose last run took a fit."""
-    seen: dict[str, bool] = {}
-    for name in reversed(run_names(lake)):
-        run = Run(lake, name)
-        recipe = run.info().get("recipe")
-        if recipe is not None and recipe not in seen:
-            seen[recipe] = pinned in run.lock()
-    return tuple(sorted(recipe for recipe, takes in seen.items() if takes))

@@ -98,7 +98,8 @@ def list_models(root: Path) -> list[dict[str, Any]]:
     lake = Lake.open(root)
     rows = [
         _row_of(model_files(lake, digest), digest)
-        for _name, digest, _order in sorted(lake_models(lake), key=lambda entry: (entry[0], entry[2]))
+        for _name, digest, order in sorted(lake_models(lake), key=lambda entry: (entry[0], entry[2]))
+        if order
     ]
     return rows + [_row(read_shipped(entry), entry.digest, "shipped") for entry in shipped()]
 

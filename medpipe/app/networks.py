@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,12 @@ def register_network(request: RegisterRequest) -> Brought:
 
 
 def network_resolver(lake: Lake) -> ResolveNetwork:
-    """Return what turns a reference to a network into its pin."""
+    """Return what turns a reference to a network into its pin; each network is read once."""
+    known = lake_models(lake)
 
+    @cache
     def pin(reference: str) -> NetworkPin:
-        found = resolve(reference, lake_models(lake), also=())
+        found = resolve(reference, known, also=())
         files = model_files(lake, found.digest)
         if not is_network(files):
             raise ConfigError(f"model {found.name} is no network: name it in the models of the route")

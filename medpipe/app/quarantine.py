@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medpipe.reasons import Severity, reason
@@ -10,8 +10,10 @@ from medpipe.reasons import Severity, reason
 Row = dict[str, Any]
 
 
-def quarantine_row(subject: str, kind: str, stage: str, code: str, *, severity: Severity | None = None) -> Row:
-    """Return a ``quarantine`` row: the code's template, never a value.
+def quarantine_row(
+    subject: str, kind: str, stage: str, code: str, *, severity: Severity | None = None, ops: Sequence[str] = ()
+) -> Row:
+    """Return a ``quarantine`` row: the code's template and the names of the ops it is of, never a value.
 
     Its severity is that of the code, if no other is given: what is set aside is an ``error``,
     though elsewhere the code may be no more than a flag.
@@ -23,7 +25,7 @@ def quarantine_row(subject: str, kind: str, stage: str, code: str, *, severity: 
         "stage": stage,
         "code": code,
         "severity": severity or why.severity,
-        "message": why.message,
+        "message": f"{why.message} ({', '.join(ops)})" if ops else why.message,
         "remedy": why.remedy,
     }
 

@@ -37,7 +37,7 @@ PIXELS_S = 60.0
 LISTING_S = 900.0
 """Seconds to list an archive file; a compressed tar is read to its end for that."""
 
-HEADERS_VERSION = 4
+HEADERS_VERSION = 5
 """Raised when a header is read otherwise: then all files are read again."""
 
 ADDRESS_BYTES = 8 << 30

@@ -65,11 +65,13 @@ def found_fit(reference: str, known: list[tuple[str, str, int]]) -> tuple[str, s
     """
     name, at, version = reference.partition("@")
     check_fit_name(name)
+    # of equal digests the highest order, which comes last; 0 where the name was taken back
     of_name = {digest: order for found, digest, order in known if found == name}
-    if not of_name:
-        there = ", ".join(sorted({found for found, _, _ in known})) or "none"
+    means_latest = not at or version == "latest"
+    if not (any(of_name.values()) if means_latest else of_name):
+        there = ", ".join(sorted({found for found, _, order in known if order})) or "none"
         raise ConfigError(f"fit {name!r}: there is none (known: {there}); medpipe fit makes one")
-    if not at or version == "latest":
+    if means_latest:
         return name, max(of_name, key=lambda digest: of_name[digest])
     if not _PREFIX.fullmatch(version):
         raise ConfigError(f"fit {name}@...: 'latest' or {MIN_PREFIX} to 64 hexadecimal digits must follow the @")
@@ -84,7 +86,9 @@ def list_fits(root: Path) -> list[dict[str, Any]]:
     """Return a row for each fit of a lake that has a name, the latest of a name last."""
     lake = Lake.open(root)
     rows = []
-    for name, digest, _ in sorted(lake_fits(lake), key=lambda entry: (entry[0], entry[2])):
+    for name, digest, order in sorted(lake_fits(lake), key=lambda entry: (entry[0], entry[2])):
+        if not order:
+            continue
         standard = Standard.from_json(read_fit(lake, digest))
         after = ", ".join(str(spec["op"]) for spec in standard.chain) or "no op"
         rows.append(

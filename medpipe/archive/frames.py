@@ -17,6 +17,13 @@ MAX_FRAMES: Final = 1_000_000
 TEMPORAL: Final = ("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime")
 """Elements at the top that tell the phases of a series, the preferred first."""
 
+_COMPONENTS: Final = {"PHASE": "P", "REAL": "R", "IMAGINARY": "I"}
+"""What the values of a complex image are, as the standard says it and as image types do."""
+
+_GE_CREATOR: Final = (0x0043, 0x0010)
+_GE_COMPONENT: Final = (0x0043, 0x102F)
+_COMPONENTS_OF_GE: Final = {1.0: "P", 2.0: "R", 3.0: "I"}
+
 _UNIT_TOLERANCE: Final = 1e-3
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
@@ -38,6 +45,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     slope, intercept : float or None
         Modality rescale.
     image_type : tuple of str
+        With ``P``, ``R`` or ``I`` at its end where only another element says that it is a phase or a part.
     echo_time_ms, repetition_time_ms, inversion_time_ms, flip_angle_deg : float or None
     stack_id : str
     temporal : tuple of (str, float)
@@ -100,7 +108,7 @@ def top_plane(dataset: Any) -> Plane:
         between_mm=number(dataset, "SpacingBetweenSlices"),
         slope=number(dataset, "RescaleSlope"),
         intercept=number(dataset, "RescaleIntercept"),
-        image_type=texts(dataset, "ImageType"),
+        image_type=_image_type(texts(dataset, "ImageType"), _component(dataset) or _component_of_ge(dataset)),
         echo_time_ms=number(dataset, "EchoTime"),
         repetition_time_ms=number(dataset, "RepetitionTime"),
         inversion_time_ms=number(dataset, "InversionTime"),
@@ -143,13 +151,28 @@ def _frame_plane(levels: tuple[Any, ...], top: Plane) -> Plane:
         between_mm=_first(number(measures, "SpacingBetweenSlices"), top.between_mm),
         slope=_first(number(scaling, "RescaleSlope"), top.slope),
         intercept=_first(number(scaling, "RescaleIntercept"), top.intercept),
-        image_type=texts(frame_type, "FrameType") or top.image_type,
+        image_type=_image_type(texts(frame_type, "FrameType") or top.image_type, _component(frame_type)),
         echo_time_ms=_first(number(_group(levels, "MREchoSequence"), "EffectiveEchoTime"), top.echo_time_ms),
         repetition_time_ms=_first(number(timing, "RepetitionTime"), top.repetition_time_ms),
         flip_angle_deg=_first(number(timing, "FlipAngle"), top.flip_angle_deg),
         stack_id=text(content, "StackID"),
         temporal=_temporal(content, ("TemporalPositionIndex",)),
     )
+
+
+def _image_type(said: tuple[str, ...], component: str) -> tuple[str, ...]:
+    """Return an image type that tells phases, and real and imaginary parts, as most vendors do: by P, R and I."""
+    return (*said, component) if component and component not in said and len(said) > 1 else said
+
+
+def _component(dataset: Any) -> str:
+    return _COMPONENTS.get(text(dataset, "ComplexImageComponent"), "")
+
+
+def _component_of_ge(dataset: Any) -> str:
+    if text(dataset, _GE_CREATOR) != "GEMS_PARM_01" or text(dataset, "Modality") != "MR":
+        return ""
+    return _COMPONENTS_OF_GE.get(number(dataset, _GE_COMPONENT) or 0.0, "")
 
 
 def _group(levels: tuple[Any, ...], keyword: str) -> Any:

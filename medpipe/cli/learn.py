@@ -1,4 +1,4 @@
-"""Commands that learn from a lake, bring what was learnt elsewhere, and list both: train, register, models, fit, fits."""
+"""Commands that learn from a lake, bring what was learnt elsewhere, list both and take names back."""
 
 from __future__ import annotations
 
@@ -62,6 +62,22 @@ def register(
     request = RegisterRequest(lake=lake, network=network, card=card, name=name)
     facts = register_network(request).facts()
     print_json(facts) if as_json else print_pairs("network", facts)
+    return 0
+
+
+@app.command()
+def unregister(
+    *,
+    lake: LAKE_ARGUMENT,
+    name: Annotated[str, typer.Argument(help="name of a model or network of the lake")],
+    fit: Annotated[bool, typer.Option("--fit", help="it is the name of a fit")] = False,
+    as_json: JSON = False,
+) -> int:
+    """Take the name of a model, network or fit back: recipes that name it are refused, those that pin it go on."""
+    from medpipe.app.unregister import unregister as take_back
+
+    facts = take_back(lake, name, fit=fit).facts()
+    print_json(facts) if as_json else print_pairs("taken back", facts)
     return 0
 
 

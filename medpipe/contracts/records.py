@@ -45,12 +45,15 @@ class ProductRecord:
         JSON values; NaN is null. No identity enters: they join when tables are built.
     code : str
         Why there are no rows, or not all, although the case went on; else an empty string.
+    op : str
+        Name of the op that the code is of, where it is one of several; no part of the result.
     """
 
     key: str
     kind: ProductKind
     rows: tuple[dict[str, Any], ...]
     code: str = ""
+    op: str = ""
 
     @property
     def content_digest(self) -> str:
@@ -67,12 +70,19 @@ class ProductRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        return {"record": "product", "key": self.key, "kind": self.kind, "rows": list(self.rows), "code": self.code}
+        value = {"record": "product", "key": self.key, "kind": self.kind, "rows": list(self.rows), "code": self.code}
+        return {**value, "op": self.op} if self.op else value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ProductRecord:
         """Read what :meth:`to_json` wrote."""
-        return cls(key=value["key"], kind=value["kind"], rows=tuple(value["rows"]), code=value["code"])
+        return cls(
+            key=value["key"],
+            kind=value["kind"],
+            rows=tuple(value["rows"]),
+            code=value["code"],
+            op=value.get("op", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

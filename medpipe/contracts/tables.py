@@ -249,7 +249,7 @@ QUARANTINE = TableSchema(
         ),
         Field("code", "string", "reason code"),
         Field("severity", "string", "info, warning or error"),
-        Field("message", "string", "what was found (a template, no values)"),
+        Field("message", "string", "what was found (a template and the ops it is of, no values)"),
         Field("remedy", "string", "what to do about it"),
         Field("series_key", "string", "series of the subject; null where the header does not say"),
         Field("modality", "string", "DICOM modality of the subject, or null"),

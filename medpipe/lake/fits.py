@@ -10,7 +10,7 @@ from medpipe.errors import IntegrityError
 from medpipe.keys import canonical, digest
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.named import check_entry, make_latest, named
+from medpipe.lake.named import NOTHING, check_entry, make_latest, named
 
 
 def put_fit(lake: Lake, value: Mapping[str, Any], *, name: str) -> bool:
@@ -49,8 +49,16 @@ def read_fit(lake: Lake, fit_digest: str) -> dict[str, Any]:
 
 
 def lake_fits(lake: Lake) -> list[tuple[str, str, int]]:
-    """Return (name, digest, order) of every fit that has a name; the highest order is the latest."""
+    """Return (name, digest, order) of every fit that has a name; the highest order is the latest.
+
+    Those whose name was taken back have the order 0.
+    """
     return named(lake, LAYOUT.fit_register())
+
+
+def take_fit_back(lake: Lake, name: str) -> bool:
+    """Take a name of fits back, whatever it means; tell whether it meant anything."""
+    return make_latest(lake, LAYOUT.fit_register(), LAYOUT.fit_entry, name=name, digest=NOTHING)
 
 
 def check_fit(lake: Lake, path: str) -> None:

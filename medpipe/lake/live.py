@@ -62,7 +62,7 @@ def live_of(
 def _models(lake: Lake, stays: Kept) -> Iterator[str]:
     """Yield the digests that a name or the locked recipe of a kept run refers to."""
     if lake.store.exists(LAYOUT.model_register()):
-        yield from (digest for _name, digest, _order in lake_models(lake))
+        yield from (digest for _name, digest, order in lake_models(lake) if order)
     for run in sorted(stays.runs):
         path = LAYOUT.run_recipe(run)
         if lake.store.exists(path):

@@ -9,7 +9,7 @@ from medpipe.keys import bytes_digest, digest
 from medpipe.lake.durable import ensure_folder, storage_faults, write_file
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.named import make_latest, named
+from medpipe.lake.named import NOTHING, make_latest, named
 
 
 def put_model(lake: Lake, package_digest: str, files: Mapping[str, bytes], *, name: str | None) -> None:
@@ -41,8 +41,17 @@ def _publish(lake: Lake, package_digest: str, files: Mapping[str, bytes]) -> Non
 
 
 def lake_models(lake: Lake) -> list[tuple[str, str, int]]:
-    """Return (name, digest, order) of every registered model; the highest order is the latest."""
-    return named(lake, LAYOUT.model_register())
+    """Return (name, digest, order) of every registered model; the highest order is the latest.
+
+    Those whose name was taken back have the order 0, as long as they are there.
+    """
+    known = named(lake, LAYOUT.model_register())
+    return [one for one in known if one[2] or lake.store.exists(LAYOUT.model(one[1]))]
+
+
+def take_model_back(lake: Lake, name: str) -> bool:
+    """Take a name of models back, whatever it means; tell whether it meant anything."""
+    return make_latest(lake, LAYOUT.model_register(), LAYOUT.model_entry, name=name, digest=NOTHING)
 
 
 def model_files(lake: Lake, package_digest: str) -> dict[str, bytes]:

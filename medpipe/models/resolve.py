@@ -31,7 +31,8 @@ class Registered:
     ----------
     name, digest : str
     order : int
-        Rises with each registration; the highest of a name is its latest.
+        Rises with each registration; the highest of a name is its latest. 0 of a model of the lake
+        whose name was taken back: only its digest means it.
     folder : Path or None
         Where a shipped package is; None for one of the lake.
     """
@@ -102,11 +103,14 @@ def resolve(
     fallback = list(shipped() if also is None else also)
     of_lake = [item for item in lake if item.name == name]
     of_fallback = [item for item in fallback if item.name == name]
-    if not of_lake and not of_fallback:
-        known = ", ".join(sorted({item.name for item in (*lake, *fallback)})) or "none"
+    current = [item for item in of_lake if item.order]
+    means_latest = not at or version == "latest"
+    if not (current or of_fallback) and (means_latest or not of_lake):
+        there = {item.name for item in fallback} | {item.name for item in lake if item.order}
+        known = ", ".join(sorted(there)) or "none"
         raise ConfigError(f"model {name!r}: no such model (known: {known})")
-    if not at or version == "latest":
-        return max(of_lake or of_fallback, key=lambda item: (item.order, item.digest))
+    if means_latest:
+        return max(current or of_fallback, key=lambda item: (item.order, item.digest))
     return _by_digest(name, version, of_lake + of_fallback)
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from medpipe.contracts.protocols import Halo, ImageOp
 from medpipe.errors import Rejected
 from medpipe.kernels.finite import is_finite
 from medpipe.types import Array, Volume
 from medpipe.xp import backend_of
+
+
+@contextmanager
+def named(op: ImageOp) -> Iterator[None]:
+    """Name an op in what is refused within: of a chain a row tells which one it was."""
+    try:
+        yield
+    except Rejected as rejected:
+        rejected.op = rejected.op or op.name
+        raise
 
 
 def applied(op: ImageOp, volume: Volume, *, kept: slice = slice(0, None)) -> Volume:
@@ -22,9 +35,10 @@ def applied(op: ImageOp, volume: Volume, *, kept: slice = slice(0, None)) -> Vol
     Raises
     ------
     Rejected
-        What the op says, or :func:`refuse_unfinite` of its result.
+        What the op says, or :func:`refuse_unfinite` of its result; names the op.
     """
-    done = op(volume)
+    with named(op):
+        done = op(volume)
     refuse_unfinite(op, volume, done.data[..., kept, :, :], first=kept.start)
     return done
 
@@ -48,7 +62,7 @@ def refuse_unfinite(op: ImageOp, given: Volume, made: Array, *, first: int = 0) 
     Raises
     ------
     Rejected
-        ``E_OP_NONFINITE``.
+        ``E_OP_NONFINITE``; names the op.
     """
     if is_finite(made):
         return
@@ -61,7 +75,7 @@ def refuse_unfinite(op: ImageOp, given: Volume, made: Array, *, first: int = 0) 
         told = _reached(given.data[..., low : last + halo[0], :, :], halo)[..., first - low : last - low, :, :]
         is_told = not bool((~backend_of(made).xp.isfinite(made) & ~told).any())
     if not is_told:
-        raise Rejected("E_OP_NONFINITE")
+        raise Rejected("E_OP_NONFINITE", op=op.name)
 
 
 def _reached(x: Array, halo: Halo) -> Array:

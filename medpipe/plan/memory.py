@@ -150,9 +150,7 @@ def _steps(route: Route, kind: str, geometry: Geometry, *, companion_bytes: int)
 
 
 def _in_slabs(route: Route, kind: str, geometry: Geometry) -> int:
-    y, x = geometry.spatial_shape[1:]
-    context = 2 * context_planes(route.image, geometry)
-    slab = replace(geometry, shape=(min(slab_planes(geometry.shape) + context, geometry.shape[0]), y, x))
+    slab = _some_planes(slab_planes(geometry.shape), route.image, geometry)
     # a block of a spool is a copy, twice its shard where that is int16
     steps = [_reading(kind, geometry), 4 * prod(slab.shape), _storing(geometry) + 2 * SHARD_BYTES]
     if _needs_final(route):
@@ -257,10 +255,14 @@ def _filtering(ops: Sequence[ImageOp], geometry: Geometry) -> Iterator[int]:
 
 def _by_planes(group: tuple[ImageOp, ...], geometry: Geometry) -> int:
     """Return what ops take that are given some planes at a time: these, and what each makes of them."""
-    z, y, x = geometry.shape
-    planes = fused_planes(geometry) + 2 * context_planes(group, geometry)
-    part = replace(geometry, shape=(min(planes, z), y, x))
+    part = _some_planes(fused_planes(geometry), group, geometry)
     return max(4 * prod(part.shape) + op.memory(part) for op in group)
+
+
+def _some_planes(count: int, ops: Sequence[ImageOp], geometry: Geometry) -> Geometry:
+    """Return the geometry of some planes with the context of a chain on both sides, as far as there are any."""
+    z, y, x = geometry.shape
+    return replace(geometry, shape=(min(count + 2 * context_planes(ops, geometry), z), y, x))
 
 
 def _reading(kind: str, geometry: Geometry) -> int:

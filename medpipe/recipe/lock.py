@@ -20,7 +20,7 @@ from medpipe.recipe.networks import ResolveNetwork, pin_networks
 from medpipe.recipe.recipe import Recipe, Route, parse_recipe
 from medpipe.recipe.standards import Resolve, Standard, pin_standards
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 """Raised when the wiring of a case changes what it yields for the same ops."""
 
 

@@ -267,8 +267,8 @@ class _Work:
         self.step("store")
         kept = None if isinstance(final, Rejected) else final
         row = self.room.store(one.key, self.reading, kept, self.content.volume)
-        code = final.code if isinstance(final, Rejected) else said_of(final)
-        return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code)
+        code, op = (final.code, final.op) if isinstance(final, Rejected) else (said_of(final), "")
+        return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code, op=op)
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
@@ -322,7 +322,8 @@ class _Work:
         try:
             regions = self._regions_of(one.region_source)
         except Rejected as rejected:
-            return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code)
+            named = rejected.op or self.route.regions[one.region_source].name
+            return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code, op=named)
         geometry = self.original.geometry
         rows = tuple(region_row(one, geometry, digest=self._mask_digest(one.bits)) for one in regions)
         return ProductRecord(key=one.key, kind="regions", rows=rows, code=self._problem(one.region_source))
@@ -367,7 +368,7 @@ class _Work:
         try:
             image, regions = self._on_image(extraction, regions)
         except Rejected as rejected:
-            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=rejected.code)
+            return ProductRecord(key=one.key, kind=one.kind, rows=(), code=rejected.code, op=rejected.op)
         self.step(one.kind)
         image = self.place.lent(image)
         return ProductRecord(key=one.key, kind=one.kind, rows=tuple(rows(extraction, image, regions)))

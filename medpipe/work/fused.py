@@ -15,7 +15,7 @@ import numpy as np
 
 from medpipe.contracts.protocols import ByPlanes, ImageOp
 from medpipe.kernels.slabs import slab_ranges
-from medpipe.ops.sound import applied, refuse_unfinite
+from medpipe.ops.sound import applied, named, refuse_unfinite
 from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
 from medpipe.types import Array, Geometry, Volume
 
@@ -47,7 +47,7 @@ def apply_chain(
     Raises
     ------
     Rejected
-        What an op says of the volume, or ``E_OP_NONFINITE`` where one makes of numbers what is none.
+        What an op says of the volume, or ``E_OP_NONFINITE`` where one makes of numbers what is none; names the op.
     """
     given = volume.data
     first, last = kept or (0, None)
@@ -80,17 +80,20 @@ def _together(group: tuple[ImageOp, ...], volume: Volume, *, is_own: bool, kept:
     for first, last in slab_ranges(volume.data.shape, planes=fused_planes(volume.geometry)):
         used = slice(max(low - first, 0), max(high - first, 0))
         part = slab_of(volume, volume.data[first:last], first, last)
-        if pointwise:
-            done = head(part)
-        else:
-            assert isinstance(head, ByPlanes)
-            done = part.with_data(head.planes(volume, first, last))
+        with named(head):
+            done = head(part) if pointwise else part.with_data(_planes(head, volume, first, last))
         refuse_unfinite(head, volume, done.data[used], first=first + used.start)
         for op in group[1:]:
-            part, done = done, op(done)
+            with named(op):
+                part, done = done, op(done)
             refuse_unfinite(op, part, done.data[used], first=used.start)
         result[first:last] = done.data
     return done.with_data(result, geometry=volume.geometry, suv=None if done.suv is None else volume.suv)
+
+
+def _planes(head: ImageOp, volume: Volume, first: int, last: int) -> Array:
+    assert isinstance(head, ByPlanes)
+    return head.planes(volume, first, last)
 
 
 def can_be_parted(volume: Volume) -> bool:

@@ -56,7 +56,7 @@ def view_record(
         folder = store(each())
     except Rejected as rejected:
         unseen = {**_place(view), "code": rejected.code, "store": None}
-        return ProductRecord(key=key, kind="views", rows=(unseen,), code=rejected.code)
+        return ProductRecord(key=key, kind="views", rows=(unseen,), code=rejected.code, op=rejected.op)
     return ProductRecord(key=key, kind="views", rows=tuple({**row, "store": folder} for row in rows))
 
 

@@ -11,6 +11,7 @@ from medpipe.app.run import begin_run, run_archive
 from medpipe.app.site import Site
 from medpipe.errors import ConfigError
 from tests.app.phantom import noise_archive, published, rows
+from tests.app.reconstructions import Place, write_series
 from tests.cli.commands import write_key
 
 
@@ -157,3 +158,35 @@ def test_an_identified_lake_shows_paths(request_of):
     shown = explain_key(request.lake, volume)["read from"]["in order"]
     assert shown == [f"{shown[0][0]}/{place}.dcm" for place in range(6)]
     shutil.rmtree(request.lake)
+
+
+def test_of_a_chain_that_cannot_be_worked_the_op_is_named(tmp_path):
+    write_series(tmp_path / "archive", "a")
+    place = Place(folder=tmp_path, key=write_key(tmp_path / "home"))
+    text = """
+name = "refused"
+
+[[route]]
+name = "ct"
+where = { modality = "CT" }
+image = [ { op = "median" }, { op = "lee" }, { op = "clip", low = 0.0, high = 1.0 } ]
+regions = [
+    { op = "whole" },
+    { op = "brain", name = "head", after = [ { op = "srad" } ] },
+    { op = "bone", after = [ { op = "zscore" } ] },
+]
+features = [ { name = "first", op = "ibsi", image = "final", families = ["statistics"] } ]
+keep = [ "original", "final" ]
+"""
+    place.run(tmp_path / "archive", recipe=text)
+    told = {(row["stage"], row["code"], row["message"].rpartition(" (")[2]) for row in rows(place.lake, "quarantine")}
+    assert told == {
+        ("image", "E_NEGATIVE", "lee)"),
+        ("features", "E_NEGATIVE", "lee)"),
+        ("regions", "E_NEGATIVE", "srad)"),
+        ("regions", "E_UNIT", "bone)"),
+    }
+    (volume,) = rows(place.lake, "volumes")
+    aside = explain_key(place.lake, volume["volume_key"])["set aside"]
+    assert sorted(aside) == ["features, E_NEGATIVE", "image, E_NEGATIVE", "regions, E_NEGATIVE", "regions, E_UNIT"]
+    assert aside["image, E_NEGATIVE"].endswith("(lee)")

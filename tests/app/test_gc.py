@@ -22,11 +22,15 @@ from medpipe.app.prepare import RunRequest
 from medpipe.app.progress import Silent
 from medpipe.app.run import run_archive
 from medpipe.app.site import RetentionTable, Site
+from medpipe.app.unregister import unregister
 from medpipe.app.verify import verify_lake
 from medpipe.errors import IntegrityError, StoppedError
+from medpipe.keys import bytes_digest, digest
 from medpipe.lake.lake import Lake
 from medpipe.lake.layout import LAYOUT
+from medpipe.lake.models import put_model
 from medpipe.lake.results import Results
+from medpipe.lake.runs import run_names
 from medpipe.lake.snapshot import read_range, read_snapshot
 from medpipe.lake.store import LocalStore
 from medpipe.ranges import Range
@@ -515,3 +519,21 @@ def test_a_missing_range_of_an_older_snapshot_or_of_a_recipe_nobody_runs_any_mor
     assert sorted("if nobody will any more" in line for line in told) == [False, True]
     place.gc()
     assert verify_lake(place.lake, site=place.site())["damaged"] == []
+
+
+def test_a_model_goes_once_its_name_was_taken_back_and_no_kept_run_has_it(place):
+    lake = Lake.open(place.lake)
+    digests = {}
+    for name in ("loose", "named", "pinned"):
+        files = {"model.bin": name.encode()}
+        digests[name] = digest({file: bytes_digest(data) for file, data in files.items()})
+        put_model(lake, digests[name], files, name=name)
+    lock = lake.store.absolute(LAYOUT.run_recipe(run_names(lake)[-1]))
+    lock.write_text(lock.read_text() + f'# network "pinned@{digests["pinned"]}"\n')
+    for name in ("loose", "pinned"):
+        assert unregister(place.lake, name).versions == (digests[name],)
+    place.gc_twice()
+    there = {path.name for path in lake.store.absolute(LAYOUT.models()).iterdir()}
+    assert there == {digests["named"], digests["pinned"], "names"}
+    # the entry of what is gone is no damage
+    assert not [path for path in place.verified() if path.startswith("models")]

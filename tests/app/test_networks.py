@@ -16,6 +16,7 @@ from medpipe.app.verify import verify_lake
 from medpipe.cli import main
 from medpipe.errors import ConfigError, SecurityError
 from medpipe.lake.lake import Lake
+from medpipe.lake.models import model_files
 from medpipe.lake.query import sql
 from medpipe.lake.volumes import open_array, read_volume
 from tests.app.phantom import rows
@@ -217,6 +218,33 @@ def test_the_command_tells_what_was_brought(place, tmp_path, capsys):
     assert (facts["name"], facts["kind"], facts["patch"]) == ("again", "image", [4, 8, 8])
     assert main.run(["register", str(made.lake), str(tmp_path / "none"), "--card", str(card)]) == 5
     assert "none: no file" in capsys.readouterr().err
+
+
+def test_a_name_that_is_taken_back_is_refused_and_runs_that_pin_it_go_on(place, tmp_path, capsys):
+    made, _, _ = place
+    digest = register(made.lake, tmp_path, smoothing(), CARD, name="brief").package.digest
+    text = RECIPE.replace('"asking"', '"brief"').replace('"clean"', '"brief"')
+    made.run(made.folder / "archive", recipe=text)
+    assert main.run(["unregister", str(made.lake), "brief", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"name": "brief", "versions": [digest[:16]], "taken by recipes": ["brief"]}
+    assert "brief" not in {row["name"] for row in list_models(made.lake)}
+    with pytest.raises(ConfigError, match=r"route.0.image.0.model: model 'brief': no such model"):
+        made.run(made.folder / "archive", recipe=text)
+    pinned = text.replace('"brief" } ]', f'"brief@{digest[:12]}" }} ]')
+    assert made.run(made.folder / "archive", recipe=pinned).executed == 0
+    assert verify_lake(made.lake)["damaged"] == []
+    assert main.run(["unregister", str(made.lake), "brief"]) == 5
+    assert "no model of this name (known: " in capsys.readouterr().err
+
+
+def test_planning_reads_each_network_once(place, monkeypatch):
+    made, _, code = place
+    reads = []
+    monkeypatch.setattr(networks, "model_files", lambda lake, digest: reads.append(digest) or model_files(lake, digest))
+    pin = networks.network_resolver(Lake.open(made.lake))
+    assert {pin("code").digest for _ in range(3)} == {code.package.digest}
+    assert reads == [code.package.digest]
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ WORDS = {
     "train": ("LAKE", "--labels", "--target", "--name", "--region", "--algorithm", "--key", "--json"),
     "models": ("LAKE", "--json"),
     "register": ("LAKE", "NETWORK", "--card", "--name", "--json"),
+    "unregister": ("LAKE", "NAME", "--fit", "--json"),
     "fit": ("LAKE", "--recipe", "--extraction", "--name", "--kind", "--refit", "--json"),
     "fits": ("LAKE", "--json"),
     "ops": ("--json",),

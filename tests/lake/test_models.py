@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 from medpipe.keys import bytes_digest, digest
 from medpipe.lake.layout import LAYOUT
-from medpipe.lake.models import lake_models, put_model
+from medpipe.lake.models import lake_models, put_model, take_model_back
+from tests.lake.test_fits import damaged
 
 
 def package(content):
@@ -38,3 +41,22 @@ def test_of_two_models_at_once_the_one_that_came_second_is_the_latest(lake, monk
     monkeypatch.setattr(lake.store, "put_if_absent", put_if_absent)
     put_model(lake, *second, name="net")
     assert {(order, found) for _, found, order in lake_models(lake)} == {(1, first[0]), (2, second[0])}
+
+
+def test_a_name_that_is_taken_back_means_nothing_but_by_digest_and_may_come_again(lake):
+    first, second = package(b"1"), package(b"2")
+    assert not take_model_back(lake, "net")
+    for one in (first, second):
+        put_model(lake, *one, name="net")
+    assert take_model_back(lake, "net")
+    assert not take_model_back(lake, "net")
+    assert lake_models(lake) == sorted(("net", one[0], 0) for one in (first, second))
+    assert damaged(lake) == []
+    put_model(lake, *second, name="net")
+    assert max(lake_models(lake), key=lambda entry: entry[2]) == ("net", second[0], 4)
+    # what no name means and no run has may be removed: the entry that named it is no damage
+    shutil.rmtree(lake.store.absolute(LAYOUT.model(first[0])))
+    assert first[0] not in {found for _, found, _ in lake_models(lake)}
+    assert damaged(lake) == []
+    shutil.rmtree(lake.store.absolute(LAYOUT.model(second[0])))
+    assert damaged(lake) == [LAYOUT.model_entry("net", 4)]

@@ -58,6 +58,16 @@ def test_an_unclear_reference_is_one_clear_error(reference, match):
         resolve(reference, LAKE, SHIPPED if reference == "nothing" else ())
 
 
+def test_a_name_that_was_taken_back_is_that_of_the_shipped_model_and_its_digests_mean_what_they_did():
+    lake = [("nodule", A, 0), ("demo", B, 0), ("other", C, 1)]
+    assert resolve("demo", lake, SHIPPED).digest == A
+    assert resolve(f"demo@{B}", lake, SHIPPED).digest == B
+    assert resolve("nodule@aaaaaa", lake, ()).digest == A
+    for reference in ("nodule", "nodule@latest"):
+        with pytest.raises(ConfigError, match=r"no such model .known: other"):
+            resolve(reference, lake, ())
+
+
 def test_shipped_models_are_listed_and_read(packages, tmp_path):
     assert shipped(tmp_path) == ()
     assert shipped(tmp_path / "none") == ()

@@ -74,6 +74,15 @@ def test_the_stated_memory_is_what_the_worst_modality_takes(family, name):
     assert name in UNSEEN or any(stated <= 2 * peak + SLACK_BYTES for peak, stated in found)
 
 
+@pytest.mark.parametrize(
+    ("family", "name"), [("image", "gaussian"), ("image", "unsharp"), ("regions", "chan_vese"), ("regions", "canny")]
+)
+def test_of_a_lone_slice_what_is_held_of_a_plane_counts(family, name):
+    op, given = op_of(family, name), volume("MR", shape=(1, 250, 260))
+    is_taken(family, op, given, whole_of(given))
+    assert taken_bytes(family, op, given) <= 1.05 * op.memory(given.geometry)
+
+
 @pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda part: part)
 def test_a_larger_volume_never_needs_less(family, name):
     op = op_of(family, name)

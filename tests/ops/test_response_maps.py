@@ -175,7 +175,7 @@ def test_an_extraction_without_filters_keeps_its_digest():
         ({"filters": [{"op": "separable_wavelet", "wavelet": "db2", "passes": "LX"}]}, "passes: 'LX'"),
         ({"filters": [{"op": "simoncelli", "riesz": [0, 0, 0]}]}, "riesz: at least one order"),
         ({"filters": [{"op": "simoncelli", "riesz": [0, 0, 1], "by_slice": True}]}, "riesz: within slices"),
-        ({"filters": [{"op": "laplacian_of_gaussian", "sigma_mm": -1}]}, r"sigma_mm: -1.* is not above 0"),
+        ({"filters": [{"op": "laplacian_of_gaussian", "sigma_mm": -1}]}, r"sigma_mm: -1.* is below 0"),
         (
             {"filters": [{"op": "gabor", "sigma_mm": 1, "wavelength_mm": 2, "theta_step_deg": 50}]},
             "theta_step_deg: 50 does not go into 360",

@@ -7,8 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from medpipe.errors import Rejected
+from medpipe.errors import ConfigError, Rejected
+from medpipe.kernels.components import closing
 from medpipe.ops.regions import Close, Dilate, DropBelow, Erode, FillHoles, KeepLargest, Open
+from medpipe.ops.registry import make
 from medpipe.types import Geometry
 
 SPACING_MM = (3.0, 1.5, 1.0)
@@ -107,3 +109,26 @@ def test_the_components_of_a_mask_of_noise_are_in_the_stated_memory(neighbours, 
     finally:
         tracemalloc.stop()
     assert peak <= step.memory(geometry) <= 3 * peak
+
+
+@pytest.mark.parametrize("source", ["close", "brain", "lungs"])
+def test_closing_states_the_masks_that_reach_over_the_borders(source):
+    # a radius of many voxels: what is beyond the borders is most of what is worked on
+    shape, spacing_mm = (5, 12, 14), (0.5, 0.2, 0.2)
+    affine = (0.2, 0.0, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0)
+    geometry = Geometry(shape=shape, spacing_mm=spacing_mm, affine_lps=affine)
+    mask = np.random.default_rng(2).random(shape) > 0.5
+    op = Close(radius_mm=6.0) if source == "close" else make("regions", {"op": source, "closing_mm": 6.0}, "here")
+    tracemalloc.start()
+    closing(mask, radius_mm=6.0, spacing_mm=spacing_mm)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mask.size * 100 < peak <= op.memory(geometry)
+
+
+def test_a_radius_beyond_any_body_is_no_parameter():
+    with pytest.raises(ConfigError, match="is above 200"):
+        make("steps", {"op": "close", "radius_mm": 1e9}, "here")
+    for source, name in (("canny", "sigma_mm"), ("edges", "sigma_mm"), ("watershed", "sigma_mm"), ("brain", "wear_mm")):
+        with pytest.raises(ConfigError, match="is above 100"):
+            make("regions", {"op": source, name: 1e9}, "here")

@@ -152,3 +152,22 @@ def test_the_case_goes_on_without_the_image_that_cannot_be_made():
     assert list(room.stored.values()) == [None]
     codes = {(record.kind, record.code) for record in result.products}
     assert codes == {("volume", "E_OP_NONFINITE"), ("regions", ""), ("features", ""), ("features", "E_OP_NONFINITE")}
+    assert {record.op for record in result.products if record.code} == {"unsharp"}
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (2, *SHAPE)])
+@pytest.mark.filterwarnings("ignore:.*(overflow|invalid value)")
+def test_what_is_refused_names_the_op_of_the_chain(shape):
+    def refused(volume, *chain):
+        with pytest.raises(Rejected) as raised:
+            apply_chain(ops_of(*chain), volume)
+        return raised.value.code, raised.value.kept().op
+
+    peak, level = volume_of(lone_peak(shape)), volume_of(np.ones(shape, np.float32))
+    assert refused(peak, CLIP | {"high": 3e38}, UNSHARP, CLIP) == ("E_OP_NONFINITE", "unsharp")
+    assert refused(level, MEDIAN, {"op": "zscore"}, CLIP) == ("E_CONSTANT", "zscore")
+    unplaced = replace(level, geometry=replace(level.geometry, spacing_mm=None))
+    assert refused(unplaced, CLIP, {"op": "gaussian", "sigma_mm": 1.0}) == ("E_SPACING", "gaussian")
+    # an op within another is named by the one a recipe's chain has
+    within = {"op": "anscombe", "gain": 1.0, "denoiser": {"op": "gaussian", "sigma_mm": 1.0}}
+    assert refused(unplaced, CLIP, within) == ("E_SPACING", "anscombe")

@@ -42,9 +42,10 @@ _LEAVES: Final = tuple(
     "ImagerPixelSpacing EstimatedRadiographicMagnificationFactor NominalScannedPixelSpacing PhysicalDeltaX "
     "PhysicalDeltaY PhysicalUnitsXDirection PhysicalUnitsYDirection FloatPixelPaddingValue "
     "FloatPixelPaddingRangeLimit DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit PixelPaddingValue "
-    "PixelPaddingRangeLimit ReferencedSOPInstanceUID EffectiveEchoTime FrameType StackID TemporalPositionIndex "
-    "SUVType SeriesType RadionuclideTotalDose RadionuclideHalfLife RadiopharmaceuticalStartDateTime "
-    "RadiopharmaceuticalStartTime ActualFrameDuration DecayCorrectionDateTime DecayCorrected AttenuationCorrected "
+    "PixelPaddingRangeLimit ReferencedSOPInstanceUID EffectiveEchoTime FrameType ComplexImageComponent StackID "
+    "TemporalPositionIndex SUVType SeriesType RadionuclideTotalDose RadionuclideHalfLife "
+    "RadiopharmaceuticalStartDateTime RadiopharmaceuticalStartTime ActualFrameDuration "
+    "DecayCorrectionDateTime DecayCorrected AttenuationCorrected "
     "CodeValue CodeMeaning FrameAcquisitionDuration FrameAcquisitionDateTime FrameReferenceDateTime "
     "RealWorldValueSlope RealWorldValueIntercept TimezoneOffsetFromUTC ReferencedROINumber ROINumber ROIName "
     "ReferencedFrameOfReferenceUID SegmentNumber SegmentLabel CodingSchemeDesignator StructureSetDate "
@@ -68,14 +69,15 @@ _ELSEWHERE: Final = tuple(
 _PRIVATE: Final = {
     (0x0019, 0x100A): walk.LEAF,
     (0x0029, 0x1010): walk.BULK,
+    (0x0043, 0x102F): walk.LEAF,
     (0x0051, 0x100B): walk.LEAF,
     (0x0065, 0x1004): walk.LEAF,
     (0x0065, 0x1050): walk.LEAF,
     (0x0065, 0x1051): walk.SEQUENCE,
 }
-"""What :mod:`medpipe.archive.vendor` reads; the creators below say of what type an element is."""
+"""What :mod:`medpipe.archive.vendor` and frames read; the creators below say of what type an element is."""
 
-_CREATORS: Final = dict.fromkeys(((0x0019, 0x0010), (0x0029, 0x0010), (0x0051, 0x0010), (0x0065, 0x0010)), walk.LEAF)
+_CREATORS: Final = dict.fromkeys(((group, 0x0010) for group in (0x0019, 0x0029, 0x0043, 0x0051, 0x0065)), walk.LEAF)
 
 
 def _roles() -> dict[Tag, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 from medpipe.contracts.protocols import Halo
@@ -32,8 +33,8 @@ class Gaussian:
         return gaussian_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the float32 result; beside it there is one plane."""
-        return result_bytes(geometry, beside=0)
+        """Return the bytes of the float32 result and of one plane."""
+        return result_bytes(geometry, beside=0) + 4 * prod(geometry.shape[-2:])
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
         """Return the smoothed volume.

@@ -30,7 +30,7 @@ class Gabor:
     version: ClassVar[int] = 1
     ibsi: ClassVar[str] = "Q88H"
 
-    sigma_mm: float = parameter(doc="Standard deviation of the Gaussian.", unit="mm", above=0.0, high=100.0)
+    sigma_mm: float = parameter(doc="Standard deviation of the Gaussian.", unit="mm", low=0.001, high=100.0)
     wavelength_mm: float = parameter(doc="Length of the wave.", unit="mm", above=0.0, high=1000.0)
     gamma: float = parameter(1.0, doc="Standard deviation along the wave over that across it.", low=0.05, high=20.0)
     theta_deg: float = parameter(

@@ -29,7 +29,7 @@ class LaplacianOfGaussian:
     name: ClassVar[str] = "laplacian_of_gaussian"
     version: ClassVar[int] = 1
 
-    sigma_mm: float = parameter(doc="Standard deviation of the Gaussian.", unit="mm", above=0.0, high=100.0)
+    sigma_mm: float = parameter(doc="Standard deviation of the Gaussian.", unit="mm", low=0.001, high=100.0)
     truncate: float = parameter(4.0, doc="Standard deviations after which the kernel ends.", low=1.0, high=10.0)
     by_slice: bool = parameter(default=False, doc=BY_SLICE_DOC)
     boundary: Literal["constant", "nearest", "wrap", "reflect"] = parameter("reflect", doc=BOUNDARY_DOC)

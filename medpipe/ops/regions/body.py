@@ -9,7 +9,7 @@ from medpipe.kernels.components import closing, enclosed_components, fill_slice_
 from medpipe.kernels.foreground import clipped_otsu
 from medpipe.ops.frames import known_spacing
 from medpipe.ops.parameters import parameter
-from medpipe.ops.regions.voxels import LITRE_MM3, VoxelSource, found, measured, need_bytes, without
+from medpipe.ops.regions.voxels import LITRE_MM3, VoxelSource, closed_bytes, found, measured, need_bytes, without
 from medpipe.ops.register import register
 from medpipe.types import Array, Companions, Geometry, Region, Volume
 
@@ -27,7 +27,9 @@ class Body(VoxelSource):
     version: ClassVar[int] = 1
 
     ct_above_hu: float = parameter(-500.0, doc="Threshold for CT.", unit="HU", low=-1024.0, high=3071.0)
-    opening_mm: float = parameter(2.0, doc="Radius of what is removed as thin; 0 for none.", unit="mm", low=0.0)
+    opening_mm: float = parameter(
+        2.0, doc="Radius of what is removed as thin; 0 for none.", unit="mm", low=0.0, high=100.0
+    )
 
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the mean over frames, and of the values sorted in a copy, or labels and masks."""
@@ -67,11 +69,14 @@ class Lungs(VoxelSource):
 
     below_hu: float = parameter(-400.0, doc="Air is below.", unit="HU", low=-1024.0, high=0.0)
     least_litre: float = parameter(0.3, doc="Least volume of a lung.", unit="l", above=0.0)
-    closing_mm: float = parameter(5.0, doc="Radius of the gaps (vessels) that are filled.", unit="mm", low=0.0)
+    closing_mm: float = parameter(
+        5.0, doc="Radius of the gaps (vessels) that are filled.", unit="mm", low=0.0, high=100.0
+    )
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the mean over frames, labels and masks."""
-        return need_bytes(self, geometry, per_voxel=9)
+        """Return the bytes of the mean over frames, labels and masks, and of masks that reach over the borders."""
+        closed = closed_bytes(geometry, radius_mm=self.closing_mm)
+        return max(need_bytes(self, geometry, per_voxel=9), need_bytes(self, geometry, per_voxel=1) + closed)
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``lungs``, or none: no lungs were found, or the volume is no CT.

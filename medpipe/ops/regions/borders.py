@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ class Watershed(VoxelSource):
     name: ClassVar[str] = "watershed"
     version: ClassVar[int] = 1
 
-    sigma_mm: float = parameter(1.0, doc="Window of the slope.", unit="mm", above=0.0)
+    sigma_mm: float = parameter(1.0, doc="Window of the slope.", unit="mm", above=0.0, high=100.0)
     inside: float | None = parameter(
         None, doc="From here on surely inside; the upper of Otsu's three classes if absent.", unit="unit of the image"
     )
@@ -95,7 +96,7 @@ class Edges(VoxelSource):
     name: ClassVar[str] = "edges"
     version: ClassVar[int] = 1
 
-    sigma_mm: float = parameter(2.0, doc="Window of slope and Laplacian.", unit="mm", above=0.0)
+    sigma_mm: float = parameter(2.0, doc="Window of slope and Laplacian.", unit="mm", above=0.0, high=100.0)
     least_slope: float | None = parameter(
         None,
         doc="Slope from which a border is steep; Otsu's threshold of the slope if absent.",
@@ -151,7 +152,7 @@ class Canny(VoxelSource):
     name: ClassVar[str] = "canny"
     version: ClassVar[int] = 1
 
-    sigma_mm: float = parameter(1.0, doc="Window that smooths each slice first.", unit="mm", above=0.0)
+    sigma_mm: float = parameter(1.0, doc="Window that smooths each slice first.", unit="mm", above=0.0, high=100.0)
     least_slope: float | None = parameter(
         None,
         doc="Slope within the slice that an edge has somewhere; Otsu's threshold of the slope if absent.",
@@ -208,8 +209,10 @@ class ChanVese(VoxelSource):
     outside: float = parameter(1.0, doc="Weight of what is uneven outside.", above=0.0)
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the mean over frames, the values sorted in a copy, and masks."""
-        return need_bytes(self, geometry, per_voxel=9, beside=TABLE_BYTES)
+        """Return the bytes of the mean over frames, and of the values sorted in a copy, or masks and a plane at work."""
+        plane = 32 * prod(geometry.spatial_shape[1:])
+        limits = need_bytes(self, geometry, per_voxel=9, beside=TABLE_BYTES)
+        return max(limits, need_bytes(self, geometry, per_voxel=6, beside=plane))
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``chan_vese``, or none if nothing is left.

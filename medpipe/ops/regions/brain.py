@@ -9,7 +9,7 @@ from medpipe.kernels.components import closing, dilation, erosion, fill_slice_ho
 from medpipe.kernels.foreground import clipped_otsu
 from medpipe.ops.frames import known_spacing
 from medpipe.ops.parameters import parameter
-from medpipe.ops.regions.voxels import VoxelSource, found, measured, need_bytes, without
+from medpipe.ops.regions.voxels import VoxelSource, closed_bytes, found, measured, need_bytes, without
 from medpipe.ops.register import register
 from medpipe.types import Companions, Geometry, Region, Volume
 
@@ -27,13 +27,16 @@ class Brain(VoxelSource):
     version: ClassVar[int] = 1
 
     wear_mm: float = parameter(
-        5.0, doc="Radius of what is worn away: half the width of scalp and bridges.", unit="mm", above=0.0
+        5.0, doc="Radius of what is worn away: half the width of scalp and bridges.", unit="mm", above=0.0, high=100.0
     )
-    closing_mm: float = parameter(6.0, doc="Radius of the gaps (folds, vessels) that are filled.", unit="mm", low=0.0)
+    closing_mm: float = parameter(
+        6.0, doc="Radius of the gaps (folds, vessels) that are filled.", unit="mm", low=0.0, high=100.0
+    )
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the mean over frames, and of the values sorted in a copy, or labels and masks."""
-        return need_bytes(self, geometry, per_voxel=9)
+        """Return the bytes of the mean over frames, and of values sorted, of labels, or of masks over the borders."""
+        closed = closed_bytes(geometry, radius_mm=self.closing_mm)
+        return max(need_bytes(self, geometry, per_voxel=9), need_bytes(self, geometry, per_voxel=1) + closed)
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:  # noqa: ARG002  # from voxels alone
         """Return one region ``brain``, or none: nothing is left, or the volume is no MR.

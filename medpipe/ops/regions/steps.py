@@ -13,7 +13,7 @@ from medpipe.kernels import components
 from medpipe.kernels.labels import LABELLED_VOXELS, Neighbours, chosen_components
 from medpipe.ops.frames import frame_bytes, known_spacing
 from medpipe.ops.parameters import parameter
-from medpipe.ops.regions.voxels import ML_MM3
+from medpipe.ops.regions.voxels import ML_MM3, closed_bytes
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry
 
@@ -52,7 +52,7 @@ class Erode(_Ellipsoid):
     version: ClassVar[int] = 1
     device_tolerance: ClassVar[float] = 0.0
 
-    radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0)
+    radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0, high=200.0)
 
     def __call__(self, mask: Array, geometry: Geometry) -> Array:
         """Return the shrunk mask; raises ``Rejected`` (``E_SPACING``) without a spacing."""
@@ -68,7 +68,7 @@ class Dilate(_Ellipsoid):
     version: ClassVar[int] = 1
     device_tolerance: ClassVar[float] = 0.0
 
-    radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0)
+    radius_mm: float = parameter(doc="By how much.", unit="mm", above=0.0, high=200.0)
 
     def reach(self, geometry: Geometry) -> Halo | None:
         """Return the radius in voxels, as far as the grid goes."""
@@ -92,7 +92,7 @@ class Open(_Ellipsoid):
     version: ClassVar[int] = 1
     device_tolerance: ClassVar[float] = 0.0
 
-    radius_mm: float = parameter(doc="Radius of what is too thin.", unit="mm", above=0.0)
+    radius_mm: float = parameter(doc="Radius of what is too thin.", unit="mm", above=0.0, high=200.0)
 
     def __call__(self, mask: Array, geometry: Geometry) -> Array:
         """Return the opened mask; raises ``Rejected`` (``E_SPACING``) without a spacing."""
@@ -108,15 +108,11 @@ class Close(_Ellipsoid):
     version: ClassVar[int] = 1
     device_tolerance: ClassVar[float] = 0.0
 
-    radius_mm: float = parameter(doc="Radius of what is too narrow a gap.", unit="mm", above=0.0)
+    radius_mm: float = parameter(doc="Radius of what is too narrow a gap.", unit="mm", above=0.0, high=200.0)
 
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the result and of masks that reach over the borders."""
-        if geometry.spacing_mm is None:
-            return 0
-        sides = zip(geometry.spatial_shape, geometry.spacing_mm, strict=True)
-        z, y, x = (size + 2 * min(int(self.radius_mm / step + 1e-9), size) for size, step in sides)
-        return 7 * z * y * x
+        return closed_bytes(geometry, radius_mm=self.radius_mm)
 
     def __call__(self, mask: Array, geometry: Geometry) -> Array:
         """Return the closed mask; raises ``Rejected`` (``E_SPACING``) without a spacing."""

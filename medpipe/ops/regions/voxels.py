@@ -76,3 +76,12 @@ def check_unit(volume: Volume, *units: str) -> None:
     """
     if volume.unit not in units:
         raise Rejected("E_UNIT")
+
+
+def closed_bytes(geometry: Geometry, *, radius_mm: float) -> int:
+    """Return what closing takes: masks that reach over the borders as far as its radius, which may be far."""
+    if geometry.spacing_mm is None:
+        return 0
+    sides = zip(geometry.spatial_shape, geometry.spacing_mm, strict=True)
+    z, y, x = (size + 2 * int(radius_mm / step + 1e-9) for size, step in sides)
+    return 7 * z * y * x
