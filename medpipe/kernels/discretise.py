@@ -80,7 +80,7 @@ def _levels(x: Array) -> Array:
     return levels
 
 
-def anchored_bins(values: Array, /, *, width: float) -> Array:
+def anchored_bins(values: Array, /, *, width: float, low: float | None = None) -> Array:
     """Return grey levels of bins of one width whose edges begin at a multiple of it.
 
     The first edge is ``min - min mod width``, and edges are ``first + n width`` as they are added
@@ -92,6 +92,8 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
         Intensities of a region.
     width : float
         Width of a bin, in the unit of the image.
+    low : float, optional
+        Minimum of the region, where the values are a part of its intensities.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     The bins of pyradiomics (``binWidth``). Levels mean other intensities than those of :func:`fixed_bin_size`.
     """
     xp = backend_of(values).xp
-    low = float(values.min())
+    low = float(values.min()) if low is None else low
     first = low - low % width
     step = (first + width) - first
     levels = xp.floor((values - first) / step)
@@ -113,7 +115,7 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     return levels.astype(xp.int64) + 1
 
 
-def histogram_bins(values: Array, /, *, bins: int) -> Array:
+def histogram_bins(values: Array, /, *, bins: int, ends: tuple[float, float] | None = None) -> Array:
     """Return grey levels of a number of bins between edges that are spaced as those of a NumPy histogram.
 
     Parameters
@@ -122,6 +124,8 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
         Intensities of a region.
     bins : int
         Number of bins. Equal values fall into the one in the middle.
+    ends : (float, float), optional
+        Minimum and maximum of the region, where the values are a part of its intensities.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
     The bins of pyradiomics (``binCount``). Beside an edge they may differ from those of :func:`fixed_bin_number`.
     """
     xp = backend_of(values).xp
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(values.min()), float(values.max())) if ends is None else ends
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = xp.linspace(low, high, bins + 1)

@@ -16,7 +16,7 @@ from medpipe.types import Column
 
 Values = NDArray[np.floating[Any]]
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 """Values whose levels are made at a time."""
 
 _SHORT = 1 << 16
