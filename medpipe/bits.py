@@ -93,11 +93,11 @@ class Bits:
             part[into] = self.inside[taken]
         return part
 
-    def planes(self) -> Iterator[Bools]:
-        """Yield the whole mask plane by plane, each as (1, y, x)."""
+    def planes(self, first_plane: int = 0) -> Iterator[Bools]:
+        """Yield the mask plane by plane from one on, each as (1, y, x)."""
         empty = np.zeros((1, *self.shape[1:]), dtype=np.bool_)
         (first, row, column), inside = self.start, self.inside
-        for index in range(self.shape[0]):
+        for index in range(first_plane, self.shape[0]):
             if not first <= index < first + self.size[0]:
                 yield empty
                 continue

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
@@ -54,7 +55,9 @@ def array_digest(array: np.ndarray[Any, Any]) -> str:
     return blocks_digest(plain.shape, plain.dtype, [plain])
 
 
-def blocks_digest(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[np.ndarray[Any, Any]]) -> str:
+def blocks_digest(
+    shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[np.ndarray[Any, Any]], *, zeros: int = 0
+) -> str:
     """Return the :func:`array_digest` of an array that comes in blocks.
 
     Parameters
@@ -63,14 +66,39 @@ def blocks_digest(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable
         Of the whole array.
     blocks : iterable of array
         Its values in C order, each block a run of whole slices along the first axis.
+    zeros : int
+        Slices before the blocks, all of them 0: they are hashed once for many masks of one shape.
     """
     little = dtype.newbyteorder("<")
     head = canonical({"shape": list(shape), "dtype": little.str})
-    state = hashlib.sha256(head.encode("ascii"))
+    state = (
+        hashlib.sha256(head.encode("ascii")) if zeros == 0 else _after_zeros(head, zeros, _slice_bytes(shape, dtype))
+    )
     for block in blocks:
         plain = np.ascontiguousarray(block).astype(little, copy=False)
         state.update(plain.reshape(-1).view(np.uint8).data)
     return state.hexdigest()
+
+
+def _slice_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return math.prod(shape[1:]) * dtype.itemsize
+
+
+def _after_zeros(head: str, slices: int, slice_bytes: int) -> Any:
+    """Return the state of a hash after a text and slices of zeros, to go on from."""
+    known = _states_of(head, slice_bytes)
+    for place in range(1, slices + 1):
+        if place not in known:
+            state = known[place - 1].copy()
+            state.update(bytes(slice_bytes))
+            known[place] = state
+    return known[slices].copy()
+
+
+@lru_cache(maxsize=4)
+def _states_of(head: str, slice_bytes: int) -> dict[int, Any]:  # noqa: ARG001  # states are of slices of one length
+    """Return what is known of a text's states, by the number of slices; to add to."""
+    return {0: hashlib.sha256(head.encode("ascii"))}
 
 
 class Rendered(NamedTuple):

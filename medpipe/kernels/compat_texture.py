@@ -17,6 +17,7 @@ from medpipe.kernels.glrlm import run_lengths
 from medpipe.kernels.neighbours import TONE_NAMES, neighbourhoods, tone_features
 from medpipe.kernels.ranks import Directions, Ranks, steps_in
 from medpipe.kernels.statistics import intensity_statistics
+from medpipe.kernels.sums import sum_of
 from medpipe.kernels.zones import zone_matrices, zones_of
 
 Ints = NDArray[np.int64]
@@ -71,15 +72,16 @@ def run_features(ranks: Ranks, /, *, directions: Directions, weights: Floats | N
     """
     n_voxels = int(np.count_nonzero(ranks.padded))
     counts = run_lengths(ranks.padded, n_levels=ranks.levels.size, directions=directions)
+    longest_runs = _longest(counts)
     # a run of two voxels says it at once
-    has_line = [bool(matrix[:, 1:].any()) for matrix in counts]
+    has_line = [bool(length > 1) for length in longest_runs]
     if not all(has_line):
         places = np.argwhere(ranks.padded)
         has_line = [known or _has_line(places, step) for known, step in zip(has_line, directions, strict=True)]
     kept = np.flatnonzero(has_line)
     if kept.size == 0:
         return dict.fromkeys(RUN_NAMES, math.nan)
-    longest = int(np.flatnonzero(counts.any(axis=(0, 1)))[-1]) + 1
+    longest = int(longest_runs.max())
     counts, lengths = counts[:, :, :longest], np.arange(1.0, longest + 1.0)
     if weights is None:
         rows = [emphases(counts[place], ranks.levels, lengths, n_voxels) for place in kept]
@@ -145,14 +147,16 @@ def neighbour_features(
     return _named(DEPENDENCE_NAMES, found), _named(TONES, tone)
 
 
-def first_order(values: Floats, levels: Ints, /, *, shift: float, voxel_mm3: float) -> dict[str, float]:
+def first_order(
+    values: NDArray[np.floating[Any]], levels: NDArray[np.integer[Any]], /, *, shift: float, voxel_mm3: float
+) -> dict[str, float]:
     """Return the intensity features of a region.
 
     Parameters
     ----------
-    values : array of float64 (n,), not empty
-        Intensities.
-    levels : array of int64 (n,)
+    values : array of float32 or float64 (n,), not empty
+        Intensities; reduced in float64.
+    levels : array of int (n,)
         Their grey levels, of which entropy and uniformity are.
     shift : float
         Added to intensities for energy, total energy and root mean square.
@@ -166,7 +170,7 @@ def first_order(values: Floats, levels: Ints, /, *, shift: float, voxel_mm3: flo
     """
     found = intensity_statistics(values)
     shares = np.unique(levels, return_counts=True)[1] / levels.size
-    energy = float(((values + shift) ** 2).sum())
+    energy = sum_of(values, lambda x: (x + shift) ** 2)
     return {
         "10Percentile": found["p10"],
         "90Percentile": found["p90"],
@@ -195,6 +199,18 @@ def _has_line(places: Ints, step: tuple[int, int, int]) -> bool:
     along = places[:, moving] * step[moving]
     lines = places - along[:, None] * np.array(step)
     return len(np.unique(lines, axis=0)) < len(places)
+
+
+@njit(cache=True, nogil=True)
+def _longest(counts: Counts) -> Ints:
+    """Return the length of the longest run in each direction."""
+    found = np.zeros(len(counts), dtype=np.int64)
+    for direction in range(len(counts)):
+        for level in range(counts.shape[1]):
+            for place in range(found[direction], counts.shape[2]):
+                if counts[direction, level, place] > 0:
+                    found[direction] = place + 1
+    return found
 
 
 @njit(cache=True, nogil=True)

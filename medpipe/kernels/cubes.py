@@ -10,14 +10,24 @@ The surface of :mod:`medpipe.kernels.mesh`, which the standard asks for, has non
 
 from __future__ import annotations
 
-import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.cube_cases import (
+    N_CASES,
+    CubeSizes,
+    CubeSurface,
+    Triangles,
+    corners_of_planes,
+    cube_sizes,
+    ends_of_lines,
+    padded_by_one,
+    surface_of,
+    widest_plane,
+)
 from medpipe.kernels.mesh import convex_hull, largest_distance_mm
 from medpipe.types import Array
 
@@ -26,18 +36,10 @@ Ints = NDArray[np.int64]
 Corner = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
-_CASES = 256
 _FEW = 1000
 """Points whose distances cost less than their hull."""
 _FLIPPING = (1, 1, 0)
 """The corner (z, y, x) that changes roles where it is inside."""
-
-
-class CubeSurface(NamedTuple):
-    """Area and enclosed volume of a surface."""
-
-    area_mm2: float
-    volume_mm3: float
 
 
 class Diameters(NamedTuple):
@@ -47,13 +49,6 @@ class Diameters(NamedTuple):
     column_mm: float
     row_mm: float
     all_mm: float
-
-
-class _Triangles(NamedTuple):
-    """All triangles: ``case`` (n,) of the cube, and corners (n, 3, 3) in voxels from its first corner."""
-
-    case: Ints
-    corners: Floats
 
 
 def cube_surface(mask: Array, /, *, spacing_mm: Spacing) -> CubeSurface:
@@ -70,19 +65,7 @@ def cube_surface(mask: Array, /, *, spacing_mm: Spacing) -> CubeSurface:
     -----
     Lorensen and Cline, doi:10.1145/37401.37422; in what pyradiomics 2.1 to 3.1 makes of it.
     """
-    counts, places = np.zeros(_CASES, dtype=np.int64), np.zeros((_CASES, 3), dtype=np.int64)
-    _count_cubes(np.pad(mask, 1).astype(np.uint8), counts, places)
-    case, corners = _triangles()
-    a, b, c = (corners[:, place] * np.asarray(spacing_mm) for place in range(3))
-    areas = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2.0
-    # moved by o, the product a (b x c) of a triangle grows by o (a x b + b x c + c x a)
-    products = np.einsum("ij,ij->i", np.cross(a, b), c)
-    normals = np.cross(a, b) + np.cross(b, c) + np.cross(c, a)
-    moved = np.einsum("ij,ij->i", places[case] * np.asarray(spacing_mm), normals)
-    return CubeSurface(
-        area_mm2=float(areas @ counts[case]),
-        volume_mm3=float(products @ counts[case] + moved.sum()) / 6.0,
-    )
+    return surface_of(padded_by_one(mask), _sizes(spacing_mm), spacing_mm=spacing_mm)
 
 
 def vertex_diameters(mask: Array, /, *, spacing_mm: Spacing) -> Diameters:
@@ -98,47 +81,38 @@ def vertex_diameters(mask: Array, /, *, spacing_mm: Spacing) -> Diameters:
     -----
     A vertex lies half-way between each voxel inside and each face neighbour outside.
     """
-    points = _vertices(mask)
+    padded = padded_by_one(mask)
     planar: list[float] = []
+    far = np.empty((0, 3))
     for axis in range(3):
         u, v = (other for other in range(3) if other != axis)
-        planar.append(widest_in_planes(points[:, [axis, u, v]], u_mm=spacing_mm[u] / 2.0, v_mm=spacing_mm[v] / 2.0))
-    far = _far_out(_ends_of_lines(points) * (np.asarray(spacing_mm) / 2.0))
+        ends = ends_of_lines(padded, axes=(axis, u, v))
+        planar.append(float(widest_plane(ends, spacing_mm[u] / 2.0, spacing_mm[v] / 2.0)))
+        if axis == 0:
+            far = corners_of_planes(ends) * (np.asarray(spacing_mm) / 2.0)
+    if len(far) > _FEW:
+        far = _far_out(far)
     if len(far) > _FEW:
         far = convex_hull(far).corners
     slice_mm, column_mm, row_mm = planar
     return Diameters(slice_mm, column_mm, row_mm, largest_distance_mm(far))
 
 
-@njit(cache=True, nogil=True)
-def _count_cubes(padded: NDArray[np.uint8], counts: Ints, places: Ints) -> None:
-    """Count cubes by case, bit ``4 dz + 2 dy + dx`` of it for each corner inside, and sum up where they begin."""
-    depth, height, width = padded.shape
-    for z in range(depth - 1):
-        for y in range(height - 1):
-            case = 0
-            for x in range(width):
-                # what was ahead lies behind
-                case = (case >> 1) & 0b01010101
-                case |= padded[z, y, x] << 1 | padded[z, y + 1, x] << 3
-                case |= padded[z + 1, y, x] << 5 | padded[z + 1, y + 1, x] << 7
-                if 0 < case < 255 and x > 0:
-                    counts[case] += 1
-                    places[case, 0] += z
-                    places[case, 1] += y
-                    places[case, 2] += x - 1
+@lru_cache(maxsize=16)
+def _sizes(spacing_mm: Spacing) -> CubeSizes:
+    return cube_sizes(_triangles(), spacing_mm=spacing_mm)
 
 
 @cache
-def _triangles() -> _Triangles:
+def _triangles() -> Triangles:
     cases, corners = [], []
     flipping = 1 << _bit(_FLIPPING)
-    for case in range(1, _CASES - 1):
+    for case in range(1, N_CASES - 1):
         is_flipped = bool(case & flipping)
-        for triangle in _triangles_of(case ^ (_CASES - 1) if is_flipped else case):
+        for triangle in _triangles_of(case ^ (N_CASES - 1) if is_flipped else case):
             cases.append(case)
             corners.append(triangle[::-1] if is_flipped else triangle)
-    return _Triangles(np.array(cases), np.array(corners))
+    return Triangles(np.array(cases), np.array(corners))
 
 
 def _triangles_of(case: int) -> list[Floats]:
@@ -220,17 +194,6 @@ def _far_out(points: Floats) -> Floats:
     return kept
 
 
-def _vertices(mask: Array) -> Ints:
-    """Return the vertices (n, 3) in half voxels."""
-    padded = np.pad(mask, 1)
-    found = []
-    for axis, step in enumerate(np.eye(3, dtype=np.int64)):
-        turned = np.moveaxis(padded, axis, 0)
-        changes = np.moveaxis(turned[1:] != turned[:-1], 0, axis)
-        found.append(2 * np.argwhere(changes) + step)
-    return np.concatenate(found)
-
-
 def _ordered(points: Ints) -> Ints:
     """Return points by their first coordinate, then by the second, then by the third."""
     low, spans = points.min(axis=0), np.ptp(points, axis=0) + 1
@@ -240,15 +203,6 @@ def _ordered(points: Ints) -> Ints:
     z, y = np.divmod(rest, spans[1])
     ordered: Ints = np.column_stack((z, y, x)) + low
     return ordered
-
-
-def _ends_of_lines(points: Ints) -> Floats:
-    """Return the first and last point of each line along x: the corners of the hull are among them."""
-    ordered = _ordered(points)
-    changes = np.any(ordered[1:, :2] != ordered[:-1, :2], axis=1)
-    is_end = np.concatenate([[True], changes]) | np.concatenate([changes, [True]])
-    ends: Floats = ordered[is_end].astype(np.float64)
-    return ends
 
 
 def widest_in_planes(points: Ints, /, *, u_mm: float, v_mm: float) -> float:
@@ -261,48 +215,4 @@ def widest_in_planes(points: Ints, /, *, u_mm: float, v_mm: float) -> float:
     u_mm, v_mm : float
         A step of u and of v, mm.
     """
-    ordered = _ordered(points)
-    widest: float = _widest(np.ascontiguousarray(ordered), u_mm, v_mm)
-    return widest
-
-
-@njit(cache=True, nogil=True)
-def _widest(points: Ints, u_mm: float, v_mm: float) -> float:
-    hull = np.empty((2 * len(points) + 2, 2), dtype=np.int64)
-    widest = 0.0
-    start = 0
-    while start < len(points):
-        stop = start
-        while stop < len(points) and points[stop, 0] == points[start, 0]:
-            stop += 1
-        size = _hull(points[start:stop], hull)
-        for one in range(size):
-            for other in range(one):
-                u, v = (hull[one, 0] - hull[other, 0]) * u_mm, (hull[one, 1] - hull[other, 1]) * v_mm
-                widest = max(widest, u * u + v * v)
-        start = stop
-    return math.sqrt(widest)
-
-
-@njit(cache=True, nogil=True)
-def _hull(points: Ints, hull: Ints) -> int:
-    """Write the corners of a plane's convex hull, the first one twice, and return their number (monotone chain)."""
-    size = 0
-    for place in range(len(points)):
-        size = _turned_back(hull, size, 0, points[place, 1], points[place, 2])
-    above = size - 1
-    for place in range(len(points) - 2, -1, -1):
-        size = _turned_back(hull, size, above, points[place, 1], points[place, 2])
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _turned_back(hull: Ints, size: int, base: int, u: int, v: int) -> int:
-    """Add a point after dropping those that are no corner any more; return the new size."""
-    while size - base >= 2:
-        du, dv = hull[size - 1, 0] - hull[size - 2, 0], hull[size - 1, 1] - hull[size - 2, 1]
-        if du * (v - hull[size - 2, 1]) - dv * (u - hull[size - 2, 0]) > 0:
-            break
-        size -= 1
-    hull[size, 0], hull[size, 1] = u, v
-    return size + 1
+    return float(widest_plane(np.ascontiguousarray(_ordered(points)), u_mm, v_mm))

@@ -81,7 +81,7 @@ def _levels(x: Array) -> Array:
     return levels
 
 
-def anchored_bins(values: Array, /, *, width: float) -> Array:
+def anchored_bins(values: Array, /, *, width: float, low: float | None = None) -> Array:
     """Return grey levels of bins of one width whose edges begin at a multiple of it.
 
     The first edge is ``min - min mod width``, and edges are ``first + n width`` as they are added
@@ -93,6 +93,8 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
         Intensities of a region.
     width : float
         Width of a bin, in the unit of the image.
+    low : float, optional
+        Minimum of the region, where the values are a part of its intensities.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     The bins of pyradiomics (``binWidth``). Levels mean other intensities than those of :func:`fixed_bin_size`.
     """
     xp = backend_of(values).xp
-    low = float(values.min())
+    low = float(values.min()) if low is None else low
     first = low - low % width
     step = (first + width) - first
     if step == 0.0:
@@ -121,7 +123,7 @@ def anchored_bins(values: Array, /, *, width: float) -> Array:
     return levels.astype(xp.int64) + 1
 
 
-def histogram_bins(values: Array, /, *, bins: int) -> Array:
+def histogram_bins(values: Array, /, *, bins: int, ends: tuple[float, float] | None = None) -> Array:
     """Return grey levels of a number of bins between edges that are spaced as those of a NumPy histogram.
 
     Parameters
@@ -130,6 +132,8 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
         Intensities of a region.
     bins : int
         Number of bins. Equal values fall into the one in the middle.
+    ends : (float, float), optional
+        Minimum and maximum of the region, where the values are a part of its intensities.
 
     Returns
     -------
@@ -141,7 +145,7 @@ def histogram_bins(values: Array, /, *, bins: int) -> Array:
     The bins of pyradiomics (``binCount``). Beside an edge they may differ from those of :func:`fixed_bin_number`.
     """
     xp = backend_of(values).xp
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(values.min()), float(values.max())) if ends is None else ends
     if low == high:
         low, high = low - 0.5, high + 0.5
         if low == high:  # too far from 0 for a half to be told

@@ -1,20 +1,20 @@
 """Grey-level co-occurrence matrices and their features (IBSI family LFYI).
 
-Counting is one pass over the region for all directions; the features are computed for all
-matrices at once, on the cells that occur.
+Counting is one pass over the region for all directions, and so is measuring a matrix over its cells.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from medpipe.kernels.cells import Groups, cell_sums, cells_of, group_sums, groups_of
+from medpipe.kernels import cooccurrence
+from medpipe.kernels.cooccurrence import levels_of, pair_measures
 from medpipe.kernels.device import pairs
 from medpipe.kernels.device.places import is_counted_there
 from medpipe.kernels.ranks import DIRECTIONS_2D, DIRECTIONS_3D, Aggregation, Directions, Ranks, Steps, steps_in
@@ -31,8 +31,6 @@ NAMES = (
     "info_corr2",
 )  # fmt: skip
 """Names of the features, in the order of the standard."""
-
-_CELLS_AT_ONCE = 2**18
 
 
 def glcm_features(ranks: Ranks, /, *, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, dict[str, float]]:
@@ -154,57 +152,16 @@ def matrix_features(counts: Counts, levels: Array, /) -> Floats:
         In the order of :data:`NAMES`, without the matrices that are empty. Where there is one
         grey level only, correlation and the first information correlation are 1 and the second is 0.
     """
-    # Large matrices go a few at a time, which bounds the memory of their cells.
-    group = max(_CELLS_AT_ONCE // counts[0].size, 1)
-    parts = [_group_features(counts[at : at + group], levels) for at in range(0, len(counts), group)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-
-def _group_features(counts: Counts, levels: Array) -> Floats:
-    marginal = counts.sum(axis=2, dtype=np.int64)
-    totals = marginal.sum(axis=1)
-    filled = np.flatnonzero(totals)
-    if filled.size == 0:
-        return np.empty((len(NAMES), 0))
-    if filled.size < len(counts):
-        counts, marginal, totals = counts[filled], marginal[filled], totals[filled]
-    # Only cells that occur in some matrix: most of a large matrix is empty.
-    rows, columns = np.nonzero(counts.any(axis=0))
-    occurring = cells_of(counts, rows, columns)
-    grey = levels.astype(np.float64)
-    cells = _Cells(
-        counts=occurring,
-        p=occurring / totals[:, None],
-        marginal=marginal / totals[:, None],
-        levels=grey,
-        rows=rows,
-        columns=columns,
-        differences=groups_of(np.abs(grey[rows] - grey[columns])),
-        sums=groups_of(grey[rows] + grey[columns]),
-    )
-    values = _joint(cells) | _differences(cells) | _sums(cells)
-    values |= _information(values["joint_entr"], cells)
-    found = np.empty((len(NAMES), len(counts)))
+    common = levels_of(levels)
+    rows = [row for matrix in counts if (row := pair_measures(matrix, common, symmetric=True)) is not None]
+    found = np.empty((len(NAMES), len(rows)))
+    measured = dict(zip(cooccurrence.NAMES, np.array(rows).reshape(-1, len(cooccurrence.NAMES)).T, strict=True))
+    # the mean difference of two levels goes by two names
+    measured["dissimilarity"] = measured["diff_avg"]
+    measured["info_corr1"] = np.where(measured["joint_var"] > 0.0, measured["info_corr1"], 1.0)
     for place, name in enumerate(NAMES):
-        found[place] = values[name]
+        found[place] = measured[name]
     return found
-
-
-class _Cells(NamedTuple):
-    """Counts and probabilities (matrices, cells) of the cells of some matrices.
-
-    ``marginal`` (matrices, k) is the probability of each level, ``rows`` and ``columns`` are the
-    places of a cell's levels, ``differences`` and ``sums`` what cells have in common by them.
-    """
-
-    counts: Counts
-    p: Floats
-    marginal: Floats
-    levels: Floats
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    differences: Groups
-    sums: Groups
 
 
 @njit(cache=True, nogil=True)
@@ -256,71 +213,3 @@ def _mean(stacks: list[Floats]) -> dict[str, float]:
     if found.shape[1] == 0:
         return dict.fromkeys(NAMES, math.nan)
     return dict(zip(NAMES, found.mean(axis=1).tolist(), strict=True))
-
-
-def _joint(cells: _Cells) -> dict[str, Floats]:
-    mean = cells.marginal @ cells.levels
-    deviation = cells.levels - mean[:, None]
-    variance = (cells.marginal * deviation**2).sum(axis=1)
-    # powers of the distinct sums of levels, which cells share
-    spread = cells.sums.keys - 2.0 * mean[:, None]
-    powers = np.stack([spread**2, spread**3, spread**4])
-    covariance, energy, tendency, shade, prominence, information = cell_sums(
-        cells.counts, cells.p, (cells.rows, cells.columns, cells.sums.of_cell), deviation, powers
-    )
-    return {
-        "joint_max": cells.p.max(axis=1),
-        "joint_avg": mean,
-        "joint_var": variance,
-        "joint_entr": -information,
-        "energy": energy,
-        "corr": np.where(variance > 0.0, covariance / np.where(variance > 0.0, variance, 1.0), 1.0),
-        # cell by cell: the order in which its product is added up
-        "auto_corr": np.asfortranarray(cells.p) @ (cells.levels[cells.rows] * cells.levels[cells.columns]),
-        "clust_tend": tendency,
-        "clust_shade": shade,
-        "clust_prom": prominence,
-    }
-
-
-def _differences(cells: _Cells) -> dict[str, Floats]:
-    k, p = cells.differences.keys, group_sums(cells.p, cells.differences)
-    mean = p @ k
-    n_grey = cells.levels[-1]
-    unequal = k > 0.0
-    return {
-        "diff_avg": mean,
-        "diff_var": (p * (k - mean[:, None]) ** 2).sum(axis=1),
-        "diff_entr": _entropy(p),
-        "contrast": p @ k**2,
-        "dissimilarity": mean,
-        "inv_diff": p @ (1.0 / (1.0 + k)),
-        "inv_diff_norm": p @ (1.0 / (1.0 + k / n_grey)),
-        "inv_diff_mom": p @ (1.0 / (1.0 + k**2)),
-        "inv_diff_mom_norm": p @ (1.0 / (1.0 + k**2 / n_grey**2)),
-        "inv_var": p[:, unequal] @ (1.0 / k[unequal] ** 2),
-    }
-
-
-def _sums(cells: _Cells) -> dict[str, Floats]:
-    k, p = cells.sums.keys, group_sums(cells.p, cells.sums)
-    mean = p @ k
-    return {"sum_avg": mean, "sum_var": (p * (k - mean[:, None]) ** 2).sum(axis=1), "sum_entr": _entropy(p)}
-
-
-def _information(joint: Floats, cells: _Cells) -> dict[str, Floats]:
-    single = _entropy(cells.marginal)
-    # For a symmetric matrix both HXY1 and HXY2 of the standard are twice the entropy of the
-    # marginal, because the rows of p sum to it.
-    independent = 2.0 * single
-    excess = np.maximum(independent - joint, 0.0)
-    some = single > 0.0
-    return {
-        "info_corr1": np.where(some, (joint - independent) / np.where(some, single, 1.0), 1.0),
-        "info_corr2": np.sqrt(1.0 - np.exp(-2.0 * excess)),
-    }
-
-
-def _entropy(p: Floats) -> Floats:
-    """Return ``-sum p log2 p`` along the last axis, with 0 log 0 = 0."""
-    return np.asarray(-(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=1))

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from medpipe.kernels.cube_cases import (
+    N_CASES,
+    CubeSizes,
+    CubeSurface,
+    Triangles,
+    corners_of_planes,
+    cube_sizes,
+    ends_of_lines,
+    padded_by_one,
+    surface_of,
+)
 from medpipe.types import Array
 
 Floats = NDArray[np.float64]
@@ -35,11 +47,12 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hull:
-    """A convex hull: its volume (mm³), its area (mm²) and its corners (n, 3) in mm."""
+    """A convex hull: its volume (mm³), its area (mm²), its corners (n, 3) in mm, and triangles (m, 3) of them."""
 
     volume_mm3: float
     area_mm2: float
     corners: Floats
+    faces: NDArray[np.int64]
 
 
 def surface_mesh(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> Mesh:
@@ -66,6 +79,51 @@ def surface_mesh(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> M
     return Mesh(vertices=points, faces=faces.astype(np.int64))
 
 
+def mask_surface(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> CubeSurface:
+    """Return area and volume of the surface that :func:`surface_mesh` has, without making it.
+
+    Parameters
+    ----------
+    mask : NumPy array of bool (z, y, x), not empty
+    spacing_mm : (float, float, float)
+        Step between voxel centres along (z, y, x), mm.
+    """
+    found = surface_of(padded_by_one(mask), _sizes(spacing_mm), spacing_mm=spacing_mm)
+    return found._replace(volume_mm3=abs(found.volume_mm3))
+
+
+def outer_vertices_mm(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> Floats:
+    """Return vertices (n, 3) of the surface, in mm, that its convex hull is that of.
+
+    Parameters
+    ----------
+    mask, spacing_mm
+        As for :func:`mask_surface`.
+    """
+    # seen from the centre of the array's first voxel, which is the second one of the padded mask
+    halves = corners_of_planes(ends_of_lines(padded_by_one(mask))) - 2
+    return np.asarray(halves * (np.asarray(spacing_mm) / 2.0))
+
+
+@lru_cache(maxsize=16)
+def _sizes(spacing_mm: tuple[float, float, float]) -> CubeSizes:
+    return cube_sizes(_triangles(), spacing_mm=spacing_mm)
+
+
+@cache
+def _triangles() -> Triangles:
+    """Return the triangles of cubes, one by one from the tables that meshes are made by."""
+    from skimage.measure import marching_cubes
+
+    cases, corners = [], []
+    for case in range(1, N_CASES - 1):
+        cube = np.array([case >> bit & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
+        vertices, faces, _, _ = marching_cubes(cube, 0.5)  # type: ignore[no-untyped-call]  # scikit-image has no types
+        cases.append(np.full(len(faces), case))
+        corners.append(vertices.astype(np.float64)[faces])
+    return Triangles(case=np.concatenate(cases), corners=np.concatenate(corners))
+
+
 def mesh_volume_mm3(mesh: Mesh, /) -> float:
     """Return the volume enclosed: the sum of signed tetrahedra ``|a . (b x c)| / 6``."""
     # Any origin serves; one inside the mesh keeps the terms small.
@@ -86,7 +144,14 @@ def convex_hull(points: Floats, /) -> Hull:
     from scipy.spatial import ConvexHull
 
     hull = ConvexHull(points)
-    return Hull(volume_mm3=float(hull.volume), area_mm2=float(hull.area), corners=points[hull.vertices])
+    place = np.empty(len(points), dtype=np.int64)
+    place[hull.vertices] = np.arange(len(hull.vertices))
+    return Hull(
+        volume_mm3=float(hull.volume),
+        area_mm2=float(hull.area),
+        corners=points[hull.vertices],
+        faces=place[hull.simplices],
+    )
 
 
 def largest_distance_mm(points: Floats, /) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medpipe.kernels.autocorrelation import moran_geary
 from medpipe.kernels.enclosing import smallest_box_sides, smallest_ellipsoid_semi_axes
-from medpipe.kernels.mesh import Mesh, convex_hull, largest_distance_mm, mesh_area_mm2, mesh_volume_mm3, surface_mesh
+from medpipe.kernels.mesh import convex_hull, largest_distance_mm, mask_surface, outer_vertices_mm
 from medpipe.kernels.sums import sum_of
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy, to_numpy
@@ -26,6 +26,8 @@ Spacing = tuple[float, float, float]
 
 _LEGENDRE_TERMS = 20
 _COVARIANCE_DDOF = 1
+_PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+"""Axes of the products that are summed."""
 
 
 def shape_features(mask: Array, /, *, spacing_mm: Spacing) -> dict[str, float]:
@@ -48,8 +50,8 @@ def shape_features(mask: Array, /, *, spacing_mm: Spacing) -> dict[str, float]:
     -----
     IBSI reference manual, chapter "Morphological features"; codes RNU0 to 7T7F.
     """
-    mesh = surface_mesh(mask, spacing_mm=spacing_mm)
-    volume, area = mesh_volume_mm3(mesh), mesh_area_mm2(mesh)
+    area, volume = mask_surface(mask, spacing_mm=spacing_mm)
+    points = outer_vertices_mm(mask, spacing_mm=spacing_mm)
     semi_axes = ellipsoid_semi_axes_mm(mask, spacing_mm=spacing_mm)
     return {
         "volume": volume,
@@ -58,7 +60,7 @@ def shape_features(mask: Array, /, *, spacing_mm: Spacing) -> dict[str, float]:
         "av": area / volume,
         **_roundness(volume, area),
         **_axes(semi_axes),
-        **_box_and_hull(mesh, volume, area),
+        **_box_and_hull(points, volume, area),
         "vol_dens_aee": _ratio(volume, 4.0 / 3.0 * math.pi * math.prod(semi_axes)),
         "area_dens_aee": _ratio(area, ellipsoid_area_mm2(semi_axes)),
     }
@@ -83,10 +85,10 @@ def enclosing_features(mask: Array, /, *, spacing_mm: Spacing) -> dict[str, floa
     -----
     IBSI codes ZH1A, IQYR, SWZ1 and BRI8; there is no consensus on their values.
     """
-    mesh = surface_mesh(mask, spacing_mm=spacing_mm)
-    volume, area = mesh_volume_mm3(mesh), mesh_area_mm2(mesh)
-    a, b, c = smallest_box_sides(mesh.vertices)
-    semi_axes = smallest_ellipsoid_semi_axes(mesh.vertices)
+    area, volume = mask_surface(mask, spacing_mm=spacing_mm)
+    hull = convex_hull(outer_vertices_mm(mask, spacing_mm=spacing_mm))
+    a, b, c = smallest_box_sides(hull)
+    semi_axes = smallest_ellipsoid_semi_axes(hull)
     return {
         "vol_dens_ombb": volume / (a * b * c),
         "area_dens_ombb": area / (2.0 * (a * b + b * c + c * a)),
@@ -126,7 +128,8 @@ def intensity_shape_features(
     moran = geary = math.nan
     if autocorrelation:
         moran, geary = moran_geary(image, intensity_mask, spacing_mm=spacing_mm)
-    shape_centre = _centre(_lines(_projections(mask)), float(np.count_nonzero(mask)), spacing_mm)
+    sums = _moments(mask)
+    shape_centre = sums[1:4] / float(sums[0]) * np.asarray(spacing_mm)
     xp = backend_of(image).xp
     mass_centre = _centre_of_mass(xp.where(intensity_mask, image, image.dtype.type(0)), spacing_mm)
     return {"com": float(np.linalg.norm(shape_centre - mass_centre)), "moran_i": moran, "geary_c": geary}
@@ -138,9 +141,15 @@ def ellipsoid_semi_axes_mm(mask: Array, /, *, spacing_mm: Spacing) -> tuple[floa
     ``2 sqrt(l)`` for each eigenvalue l of the sample covariance (divided by N - 1) of the voxel
     centres in mm; NaN for a single voxel.
     """
-    if np.count_nonzero(mask) < 2:
+    count, *sums = map(int, _moments(mask))
+    if count < 2:
         return math.nan, math.nan, math.nan
-    values = np.linalg.eigvalsh(_covariance(mask, spacing_mm))[::-1]
+    covariance = np.empty((3, 3))
+    for place, (a, b) in enumerate(_PAIRS):
+        # whole numbers: nothing is lost where the mask lies far from the first voxel
+        spread = (count * sums[3 + place] - sums[a] * sums[b]) / (count * (count - _COVARIANCE_DDOF))
+        covariance[a, b] = covariance[b, a] = spread * (spacing_mm[a] * spacing_mm[b])
+    values = np.linalg.eigvalsh(covariance)[::-1]
     # A flat region has an eigenvalue of 0, which rounding would turn into a tiny axis.
     values = np.where(values > values[0] * 1e-12, values, 0.0)
     longest, middle, shortest = (2.0 * math.sqrt(value) for value in values)
@@ -196,9 +205,9 @@ def _axes(semi_axes: tuple[float, float, float]) -> dict[str, float]:
     }
 
 
-def _box_and_hull(mesh: Mesh, volume: float, area: float) -> dict[str, float]:
-    z, y, x = np.ptp(mesh.vertices, axis=0)
-    hull = convex_hull(mesh.vertices)
+def _box_and_hull(points: Floats, volume: float, area: float) -> dict[str, float]:
+    z, y, x = np.ptp(points, axis=0)
+    hull = convex_hull(points)
     return {
         "diam": largest_distance_mm(hull.corners),
         "vol_dens_aabb": volume / float(z * y * x),
@@ -209,38 +218,19 @@ def _box_and_hull(mesh: Mesh, volume: float, area: float) -> dict[str, float]:
     }
 
 
-def _covariance(mask: Array, spacing_mm: Spacing) -> Floats:
-    """Return the covariance (3, 3) of voxel centres in mm from projections of the mask."""
-    count = int(np.count_nonzero(mask))
-    planes = _projections(mask)
-    lines = _lines(planes)
-    places = [np.arange(len(line)) - float(line @ np.arange(len(line))) / count for line in lines]
-    matrix = np.diag([float(line @ place**2) for line, place in zip(lines, places, strict=True)])
-    for (a, b), plane in planes.items():
-        matrix[a, b] = matrix[b, a] = float(places[a] @ plane @ places[b])
-    return np.asarray(matrix * np.outer(spacing_mm, spacing_mm) / (count - _COVARIANCE_DDOF))
-
-
-def _projections(mask: Array) -> dict[tuple[int, int], Counts]:
-    """Return how many voxels lie behind each place of the planes (z, y), (z, x) and (y, x)."""
-    z, y, x = mask.shape
-    planes = (np.zeros((z, y), dtype=np.int64), np.zeros((z, x), dtype=np.int64), np.zeros((y, x), dtype=np.int64))
-    _project(mask, *planes)
-    return dict(zip(((0, 1), (0, 2), (1, 2)), planes, strict=True))
-
-
 @njit(cache=True, nogil=True)
-def _project(mask: Array, zy: Counts, zx: Counts, yx: Counts) -> None:
+def _moments(mask: Array) -> Counts:
+    """Return how many voxels there are, the sums of their places (z, y, x), and of the products :data:`_PAIRS`."""
+    sums = np.zeros(4 + len(_PAIRS), dtype=np.int64)
     for z in range(mask.shape[0]):
         for y in range(mask.shape[1]):
+            n = x_sum = x_squares = 0
             for x in range(mask.shape[2]):
-                zy[z, y] += mask[z, y, x]
-                zx[z, x] += mask[z, y, x]
-                yx[y, x] += mask[z, y, x]
-
-
-def _lines(planes: dict[tuple[int, int], Counts]) -> tuple[Counts, Counts, Counts]:
-    return planes[0, 1].sum(axis=1), planes[0, 1].sum(axis=0), planes[0, 2].sum(axis=0)
+                n += mask[z, y, x]
+                x_sum += x * mask[z, y, x]
+                x_squares += x * x * mask[z, y, x]
+            sums += np.array([n, n * z, n * y, x_sum, n * z * z, n * y * y, x_squares, n * z * y, z * x_sum, y * x_sum])
+    return sums
 
 
 def _centre_of_mass(mass: Array, spacing_mm: Spacing) -> Floats:

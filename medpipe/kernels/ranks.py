@@ -140,7 +140,8 @@ def means(names: tuple[str, ...], rows: Iterable[Floats]) -> dict[str, float]:
     rows : iterable of array of float64
         Features of one matrix each, in the order of the names; what follows them is left out.
     """
-    defined = [row[: len(names)] for row in rows if not np.isnan(row).any()]
-    if not defined:
+    every = np.array([row[: len(names)] for row in rows]).reshape(-1, len(names))
+    defined = every[~np.isnan(every).any(axis=1)]
+    if len(defined) == 0:
         return dict.fromkeys(names, math.nan)
     return dict(zip(names, np.mean(defined, axis=0).tolist(), strict=True))

@@ -86,6 +86,7 @@ def _percentiles(values: Array) -> list[float]:
     points: list[float] = np.where(share >= 0.5, b - gap * (1.0 - share), a + gap * share).tolist()
     if 0.0 in points and xp is np:
         # of zeros of both signs, as rounding leaves them, the parting says which one it is
+        del ordered
         points = np.percentile(values.astype(np.float64), _PERCENTS, overwrite_input=True).tolist()
     return points
 

@@ -78,7 +78,7 @@ def interpolated(
     interpolator: Interpolator,
     pad_voxels: int,
     kind: type[np.number[Any]],
-    prepared: Callable[[NDArray[Any]], NDArray[np.float64]],
+    prepared: Callable[[NDArray[Any]], NDArray[np.floating[Any]]],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return an image and a region on the part of a grid that lies around the region.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
+from medpipe.kernels.autocorrelation import moran_geary_bytes
 from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
 from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.kernels.sums import mean_of
@@ -56,7 +58,7 @@ class Ibsi(OnDevice):
         no directions: ``3D_avg`` and ``3D_comb`` both ask for ``3D``, and so on.
     autocorrelation_voxels : int
         Size of the region's box, in voxels after resampling, above which Moran's I and Geary's
-        C are left NaN: their cost grows with the box, about 0.15 GB and 1 s per million voxels.
+        C are left NaN: they take about 8 bytes and a quarter of a microsecond for each voxel of the box.
     ivh_bin_width, ivh_bins : float or None, int or None
         Levels of the intensity-volume histogram: bins of a width, or a number of them; without
         both the intensities are its levels, in steps of 1.
@@ -78,7 +80,7 @@ class Ibsi(OnDevice):
     """
 
     name: ClassVar[str] = "ibsi"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     families: tuple[Family, ...] = parameter(("statistics", "morphology", "glcm"), doc="families of features")
     resample_mm: tuple[float, float, float] | None = parameter(
@@ -94,7 +96,7 @@ class Ibsi(OnDevice):
     bins: int | None = parameter(None, doc="number of grey-level bins", low=2, high=MAX_LEVELS)
     aggregations: tuple[Aggregation, ...] = parameter(("3D_avg", "3D_comb"), doc="how texture matrices are joined")
     autocorrelation_voxels: int = parameter(
-        4_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
+        50_000_000, doc="largest box of a region for Moran's I and Geary's C", unit="voxel", low=0
     )
     ivh_bin_width: float | None = parameter(
         None, doc="width of a level of the intensity-volume histogram", unit="unit of the image", above=0.0
@@ -159,17 +161,7 @@ class Ibsi(OnDevice):
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns in the order of the standard, whatever the order of ``families``."""
-        asked = (family for family in FAMILIES if family in self.families)
-        columns = (column for family in asked for column in columns_of(family, self.aggregations))
-        levels = self._volume_levels
-        own = tuple(levels.column(column) for column in columns)
-        if not self.filters:
-            return own
-        return own + response_maps.columns_of_maps(self.filters, self.on_maps.columns)
-
-    @property
-    def _has_texture(self) -> bool:
-        return not TEXTURE.isdisjoint(self.families)
+        return _columns(self)
 
     @property
     def discretisation(self) -> str:
@@ -218,8 +210,8 @@ class Ibsi(OnDevice):
         held = 6 * after
         steps = [splines + 13 * after, held + (8 * after if self.outlier_sigma is not None else 4 * after)]
         if "statistics" in self.families:
-            # Sorted intensities, and in float64 where zeros are among the percentiles.
-            steps.append(held + 14 * after)
+            # Intensities, sorted or, where zeros are among the percentiles, in float64.
+            steps.append(held + 12 * after)
         if "local_intensity" in self.families:
             steps.append(held + 6 * after + 24 * roi.voxels_in_reach(geometry, self.resample_mm, local_intensity.reach))
         if "intensity_histogram" in self.families:
@@ -227,26 +219,28 @@ class Ibsi(OnDevice):
         if "intensity_volume_histogram" in self.families:
             steps.append(held + 16 * after)
         if not {"morphology", "enclosing"}.isdisjoint(self.families):
-            # The mesh follows the surface.
-            steps.append(held + 10 * after + 5000 * int(after ** (2 / 3)))
+            # What lies farthest out follows the surface.
+            steps.append(held + 2 * after + 600 * int(after ** (2 / 3)))
         if "morphology" in self.families:
-            # The transforms fill twice the box on each axis.
-            steps.append(held + 8 * after + 151 * min(after, self.autocorrelation_voxels))
-        if self._has_texture:
-            steps.append(held + 20 * after)
+            shape = roi.shape_after(geometry, self.resample_mm)
+            of_pairs = moran_geary_bytes(shape, most_voxels=self.autocorrelation_voxels)
+            steps.append(held + max(4 * after, of_pairs))
+        if not TEXTURE.isdisjoint(self.families):
+            steps.append(held + 10 * after)
         if not TEXTURE.isdisjoint(set(self.families) - {"glcm"}):
             # Ranks, zones and distances, and what the matrices take: of these the lengths of runs
             # go back a slice, in 13 directions.
             _, y, x = shape = roi.shape_after(geometry, self.resample_mm)
             a_level = 60 * (max(shape) + 2) + 4 * math.isqrt(2 * after) + 300
-            steps.append(held + 14 * after + 52 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
+            steps.append(held + 20 * after + 52 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
         if "glcm" in self.families:
-            steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after), after))
+            steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after)))
         if self.filters and (self.resample_mm is None or geometry.spacing_mm is not None):
             whole = roi.geometry_after(geometry, self.resample_mm)
             # An image in float64 is made narrow for a filter; a map is held with a mask of its own.
             steps += [held + 4 * after + one.memory(whole) for one in self.filters]
             steps.append(held + 5 * after + self.on_maps.memory(whole) - _BESIDE_BYTES)
+            return max(steps) + response_maps.kept_bytes(self.filters, whole) + _BESIDE_BYTES
         return max(steps) + _BESIDE_BYTES
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
@@ -275,8 +269,9 @@ class Ibsi(OnDevice):
         if measured is None:
             return values
         values |= self._measured(measured)
+        maps = response_maps.WHOLE_MAPS.of(self, volume.data) if self.filters else {}
         for one in self.filters:
-            on_map = response_maps.on_map(measured, one)
+            on_map = response_maps.on_map(measured, one, maps)
             if on_map is not None:
                 values |= response_maps.named_values(one, self.on_maps._measured(on_map))
         return {name: value if math.isfinite(value := values[name]) else math.nan for name in names}
@@ -286,7 +281,7 @@ class Ibsi(OnDevice):
         for family, measure in _MEASURES.items():
             if family in self.families:
                 values |= measure(self, measured)
-        if self._has_texture:
+        if not TEXTURE.isdisjoint(self.families):
             values |= self._texture(measured)
         return values
 
@@ -365,10 +360,21 @@ class Ibsi(OnDevice):
         return most
 
 
+@lru_cache(maxsize=64)
+def _columns(op: Ibsi) -> tuple[Column, ...]:
+    """Return the columns of an extractor, which each region asks for."""
+    asked = (family for family in FAMILIES if family in op.families)
+    columns = (column for family in asked for column in columns_of(family, op.aggregations))
+    own = tuple(op._volume_levels.column(column) for column in columns)
+    if not op.filters:
+        return own
+    return own + response_maps.columns_of_maps(op.filters, op.on_maps.columns)
+
+
 _COUNTED_BYTES = 10 * 2**20
 """What the levels that are counted at a time take."""
 
-_BESIDE_BYTES = 2**22
+_BESIDE_BYTES = 2**21
 """What does not grow with the image."""
 
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
@@ -387,8 +393,6 @@ def _named(family: Family, found: Mapping[Any, Mapping[str, float]]) -> dict[str
     return {column_name(prefix, key, way): value for way, some in found.items() for key, value in some.items()}
 
 
-def _matrix_bytes(levels: int, voxels: int) -> int:
-    """Return the bytes of the matrices of 13 directions and of the features of their cells."""
-    matrices = 13 * levels**2
-    cells = min(matrices, max(2**18, levels**2), 26 * 13 * voxels)
-    return 5 * matrices + 100 * cells
+def _matrix_bytes(levels: int) -> int:
+    """Return the bytes of the matrices of 13 directions, one that is turned over, and sums by two levels."""
+    return 100 * levels**2 + 2**22

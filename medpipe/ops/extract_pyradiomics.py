@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError, Rejected
-from medpipe.kernels import compat_texture, discretise, morphology, pairs
+from medpipe.kernels import compat_texture, morphology, pairs
 from medpipe.kernels.cubes import cube_surface, vertex_diameters
 from medpipe.kernels.directions import Norm, directions_at, lengths_mm
 from medpipe.kernels.ranks import MAX_LEVELS, Directions, Ranks, ranks_of
@@ -21,7 +22,7 @@ from medpipe.ops.corner_grid import Interpolator
 from medpipe.ops.itk import LIBRARY_BYTES
 from medpipe.ops.parameters import parameter
 from medpipe.ops.pyradiomics_columns import DIRECTIONAL, FEATURES, TEXTURE, Family, Names, column_name, columns_of
-from medpipe.ops.pyradiomics_region import Measured, Preparation, prepare
+from medpipe.ops.pyradiomics_region import Measured, Preparation, levels_of, prepare
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
 
@@ -30,8 +31,6 @@ Values = dict[str, float]
 _DEFAULT: Final[tuple[Family, ...]] = ("firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 _AXES: Final = ("z", "y", "x")
 _TOP_LEVEL: Final = 2**16
-_MOST_BINS: Final = 2**31
-"""Bins beyond which levels are no numbers to count with."""
 _OF_BINS: Final = frozenset({"Entropy", "Uniformity"})
 _OF_OWN_MAKING: Final = frozenset(
     {"Kurtosis", "MajorAxisLength", "MinorAxisLength", "LeastAxisLength", "MeshVolume", "SurfaceArea", "Sphericity"}
@@ -88,7 +87,7 @@ class Pyradiomics:
     """
 
     name: ClassVar[str] = "pyradiomics"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_file_order: ClassVar[bool] = True
 
     families: tuple[Family, ...] = parameter(_DEFAULT, doc="classes of features")
@@ -150,7 +149,7 @@ class Pyradiomics:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns in the order of the classes, whatever the order of ``families``."""
-        return tuple(column for family in FEATURES if family in self.families for column in self._columns_of(family))
+        return _columns(self)
 
     @property
     def discretisation(self) -> str:
@@ -199,24 +198,25 @@ class Pyradiomics:
         before = math.prod(geometry.spatial_shape)
         after = roi.voxels_after(geometry, self.resample_mm)
         plane = math.prod(geometry.spatial_shape[1:])
-        # image in float64, two masks and which voxels are finite
-        held = 11 * after
-        steps = [held + 13 * after, 24 * plane]
+        # image, in float64 where it was normalized or resampled, two masks and which voxels are finite
+        of_value = 4 if self.resample_mm is None and not self.normalize else 8
+        held = (of_value + 3) * after
+        steps = [held + 4 * after, 24 * plane]
         if self.resample_mm is not None and geometry.spacing_mm is not None:
             # what the library holds beside: the source, its coefficients, the result
             steps.append(34 * before + 18 * after)
         if "firstorder" in self.families:
-            steps.append(held + 50 * after)
+            steps.append(held + (3 * of_value + 2) * after)
         if "shape" in self.families:
-            steps.append(held + 12 * after + 1500 * int(after ** (2 / 3)))
+            steps.append(held + 2 * after + 600 * int(after ** (2 / 3)))
         if not TEXTURE.isdisjoint(self.families):
             most, reach = self._most_levels(after), 2 * max(self.distances) + 2
             z, y, x = (size + reach for size in roi.shape_after(geometry, self.resample_mm))
             directions = len(directions_at(self.distances, flat_axis=self._flat_axis()))
             matrices = 4 * max(min(directions * most**2, pairs.CELLS_AT_ONCE), most**2) + 48 * most**2
             a_level = 60 * max(z, y, x) + 16 * directions + 300
-            steps.append(held + 26 * after + 4 * z * y * x + 104 * (y + 3) * (x + 3) + matrices + a_level * most)
-        return max(steps) + 2**22
+            steps.append(held + 7 * after + 4 * z * y * x + 104 * (y + 3) * (x + 3) + matrices + a_level * most)
+        return max(steps) + 2**21
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN for an empty region.
@@ -245,13 +245,7 @@ class Pyradiomics:
         if TEXTURE.isdisjoint(self.families) and "firstorder" not in self.families:
             return found
         values = measured.image[measured.intensity]
-        if self.bins is None and float(values.max() - values.min()) / self.bin_width > _MOST_BINS:
-            raise Rejected("E_LEVELS")
-        levels = (
-            discretise.anchored_bins(values, width=self.bin_width)
-            if self.bins is None
-            else discretise.histogram_bins(values, bins=self.bins)
-        )
+        levels = levels_of(values, bins=self.bins, width=self.bin_width)
         if "firstorder" in self.families:
             voxel_mm3 = math.nan if measured.spacing_mm is None else math.prod(measured.spacing_mm)
             found["firstorder"] = compat_texture.first_order(
@@ -260,9 +254,12 @@ class Pyradiomics:
         if not TEXTURE.isdisjoint(self.families):
             if levels.max() >= _TOP_LEVEL:
                 raise Rejected("E_LEVELS")
-            grid = np.zeros(measured.image.shape, dtype=np.int64)
+            grid = np.zeros(measured.image.shape, dtype=levels.dtype)
             grid[measured.intensity] = levels
-            found |= self._texture(ranks_of(grid), measured)
+            del values, levels
+            ranks = ranks_of(grid)
+            del grid
+            found |= self._texture(ranks, measured)
         return found
 
     def _texture(self, ranks: Ranks, measured: Measured) -> dict[Family, Values]:
@@ -341,6 +338,12 @@ class Pyradiomics:
             mode=self.range_mode,
             resegment_shape=self.range_shape,
         )
+
+
+@lru_cache(maxsize=64)
+def _columns(op: Pyradiomics) -> tuple[Column, ...]:
+    """Return the columns of an extractor, which each region asks for."""
+    return tuple(column for family in FEATURES if family in op.families for column in op._columns_of(family))
 
 
 def _shape(measured: Measured, spacing_mm: roi.Spacing) -> Values:

@@ -14,7 +14,7 @@ from medpipe.xp import backend_of, is_cupy
 
 Values = Array
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 """Values whose levels are made at a time."""
 
 _BLOCK_ON_DEVICE = 1 << 22

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
+from medpipe.kernels import discretise
+from medpipe.kernels.sums import mean_and_deviation
 from medpipe.ops import roi
 from medpipe.ops.corner_grid import Interpolator, interpolated, target_spacing
 from medpipe.ops.roi import Spacing, bounding_box
@@ -23,7 +25,16 @@ from medpipe.types import Array, Region, Volume
 from medpipe.xp import backend_of, to_numpy
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+
+_MOST_BINS = 2**31
+"""Bins beyond which levels are no numbers to count with."""
+
+_SHORT = 2**16
+"""Levels that are held in 16 bits are below this."""
+
+_BLOCK = 2**14
+"""Values whose levels are made at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +61,7 @@ class Measured:
 
     Attributes
     ----------
-    image : array of float64 (z, y, x)
+    image : array of float32 or float64 (z, y, x)
     shape : array of bool (z, y, x)
         Voxels whose shape is measured, on the grid of the image.
     intensity : array of bool (z, y, x)
@@ -104,6 +115,29 @@ def prepare(volume: Volume, region: Region, steps: Preparation) -> Measured | No
     return _cropped(image, mask, spacing_mm, steps)
 
 
+def levels_of(values: NDArray[Any], /, *, bins: int | None, width: float) -> NDArray[np.integer[Any]]:
+    """Return the grey level of each value, from 1: of a number of bins, or of bins of a width.
+
+    Raises
+    ------
+    Rejected
+        ``E_LEVELS`` for more levels than there are numbers to count with.
+    """
+    low, high = float(values.min()), float(values.max())
+    if bins is None and (high - low) / width > _MOST_BINS:
+        raise Rejected("E_LEVELS")
+    made = (
+        partial(discretise.anchored_bins, width=width, low=low)
+        if bins is None
+        else partial(discretise.histogram_bins, bins=bins, ends=(low, high))
+    )
+    highest = int(made(values.max(keepdims=True).astype(np.float64))[0])
+    levels = np.empty(values.shape, dtype=np.uint16 if highest < _SHORT else np.int64)
+    for at in range(0, values.size, _BLOCK):
+        levels[at : at + _BLOCK] = made(values[at : at + _BLOCK].astype(np.float64))
+    return levels
+
+
 def _as_stored(volume: Volume, region: Region) -> tuple[Volume, Region]:
     """Return both in the order of the file: where grids and cubes begin is part of the numbers."""
     bits = region.bits
@@ -119,6 +153,9 @@ def _as_stored(volume: Volume, region: Region) -> tuple[Volume, Region]:
 
 def _cropped(image: Floats, mask: Bools, spacing_mm: Spacing | None, steps: Preparation) -> Measured:
     known = mask & np.isfinite(image)
+    if np.count_nonzero(known) == np.count_nonzero(mask):
+        # one mask is enough
+        known = mask
     intensity = _resegmented(image, known, steps)
     if np.count_nonzero(intensity) < 2:
         raise Rejected("EMPTY_ROI" if not intensity.any() else "SMALL_ROI")
@@ -144,14 +181,20 @@ def _check_size(mask: Bools, steps: Preparation) -> None:
 def _resegmented(image: Floats, mask: Bools, steps: Preparation) -> Bools:
     if not steps.thresholds or not mask.any():
         return mask
-    values = image[mask]
     limits = sorted(steps.thresholds)
     if steps.mode == "relative":
-        limits = [float(values.max()) * limit for limit in limits]
+        highest = float(image[mask].max())
+        limits = [highest * limit for limit in limits]
     elif steps.mode == "sigma":
-        limits = [float(values.mean()) + float(values.std()) * limit for limit in limits]
-    kept = mask & (image >= limits[0])
-    return kept & (image <= limits[1]) if len(limits) == 2 else kept
+        mean, deviation = mean_and_deviation(image[mask])
+        limits = [mean + deviation * limit for limit in limits]
+    kept = mask.copy()
+    # wide limits: beside a narrow array a plain number is as narrow as the array
+    for z, plane in enumerate(image):
+        kept[z] &= plane >= np.float64(limits[0])
+        if len(limits) == 2:
+            kept[z] &= plane <= np.float64(limits[1])
+    return kept
 
 
 def _scaling(data: Array) -> tuple[float, float]:
@@ -176,9 +219,9 @@ def _finite(plane: Array) -> Array:
 
 
 def _normalized(part: NDArray[Any], *, scaling: tuple[float, float] | None, steps: Preparation) -> Floats:
-    image = part.astype(np.float64)
     if scaling is None:
-        return image
+        return part.astype(np.float32 if np.can_cast(part.dtype, np.float32) else np.float64, copy=False)
+    image = part.astype(np.float64)
     mean, deviation = scaling
     image -= mean
     image /= deviation

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from medpipe.errors import ConfigError
 from medpipe.ops import roi
 from medpipe.ops.filters.response import ResponseFilter
 from medpipe.ops.sound import applied
-from medpipe.types import Column, Geometry, Volume
+from medpipe.types import Array, Column, Geometry, Volume
 from medpipe.xp import backend_of
 
 MapFamily = Literal[
@@ -92,8 +94,48 @@ def context_of(
     return z, y, x
 
 
-def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
+class WholeMaps:
+    """Maps of one image by filters that need all of it, made for its first region and kept for the others.
+
+    They are those of the extractor and the image that were asked for last, and go when that image goes.
+    """
+
+    def __init__(self) -> None:
+        self._maker: object = None
+        self._image: weakref.ref[Any] | None = None
+        self._maps: dict[ImageOp, Array] = {}
+
+    def of(self, maker: object, image: Array) -> dict[ImageOp, Array]:
+        """Return the maps by filter that an extractor has made of an image: to read, and to add to."""
+        if self._image is None or self._image() is not image or self._maker != maker:
+            # the maps go with the image they were made of, not with what is kept in their place
+            maps: dict[ImageOp, Array] = {}
+            self._maker, self._maps = maker, maps
+            self._image = weakref.ref(image, lambda _: maps.clear())
+        return self._maps
+
+
+WHOLE_MAPS = WholeMaps()
+
+MOST_MAPS = 8
+"""Maps of a whole image that are kept for its other regions."""
+
+
+def kept_bytes(filters: tuple[ImageOp, ...], whole: Geometry, /) -> int:
+    """Return the bytes of maps that are kept of an image of a shape."""
+    asked = sum(one.context(whole) is None for one in filters if isinstance(one, ResponseFilter))
+    return 4 * math.prod(whole.spatial_shape) * min(asked, MOST_MAPS)
+
+
+def on_map(measured: roi.Roi, one: ImageOp, kept: dict[ImageOp, Array], /) -> roi.Roi | None:
     """Return a region on the map that a filter makes of the image around it, or None where the map has no values.
+
+    Parameters
+    ----------
+    measured : Roi
+    one : ResponseFilter
+    kept : dict of filter to array (z, y, x)
+        Maps of the whole image; one that is made is added as long as they are few.
 
     Raises
     ------
@@ -103,16 +145,27 @@ def on_map(measured: roi.Roi, one: ImageOp, /) -> roi.Roi | None:
     assert isinstance(one, ResponseFilter)
     shape = measured.around.shape
     context = one.context(Geometry(shape=shape, spacing_mm=measured.spacing_mm))
-    # the part of the image that this filter needs; its ends are those of the image where it has any
-    part = roi.widened(measured.box, (max(shape),) * 3 if context is None else context, shape)
-    data = measured.around[part].astype(np.float32, copy=False)
-    whole = Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=measured.spacing_mm))
-    response = applied(one, whole).data[roi.shifted(measured.box, part)]
+    if context is None:
+        made = kept.get(one)
+        if made is None:
+            made = _made(one, measured.around, measured.spacing_mm)
+            if len(kept) < MOST_MAPS:
+                kept[one] = made
+        response = made[measured.box]
+    else:
+        # the part of the image that this filter needs; its ends are those of the image where it has any
+        part = roi.widened(measured.box, context, shape)
+        response = _made(one, measured.around[part], measured.spacing_mm)[roi.shifted(measured.box, part)]
     intensity = measured.intensity & backend_of(response).xp.isfinite(response)
     if not bool(intensity.any()):
         return None
     z, y, x = (slice(0, n) for n in response.shape)
     return replace(measured, image=response, around=response, box=(z, y, x), intensity=intensity)
+
+
+def _made(one: ImageOp, image: Array, spacing_mm: roi.Spacing | None) -> Array:
+    data = image.astype(np.float32, copy=False)
+    return applied(one, Volume(data=data, geometry=Geometry(shape=data.shape, spacing_mm=spacing_mm))).data
 
 
 def _named(one: ImageOp, name: str) -> str:

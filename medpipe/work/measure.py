@@ -45,7 +45,9 @@ def region_row(region: Region, geometry: Geometry, *, digest: str | None = None)
 
 def mask_digest(bits: Bits) -> str:
     """Return the :func:`medpipe.keys.array_digest` of a whole mask, which is never made whole."""
-    return blocks_digest(bits.shape, np.dtype(np.bool_), bits.planes())
+    # planes before the mask are the same for all masks of a volume
+    before = 0 if bits.box is None else bits.start[0]
+    return blocks_digest(bits.shape, np.dtype(np.bool_), bits.planes(before), zeros=before)
 
 
 def feature_row(extractor: Extractor, image: Volume, region: Region) -> dict[str, Any]:

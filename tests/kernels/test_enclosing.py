@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from medpipe.kernels.enclosing import smallest_box_sides, smallest_ellipsoid_semi_axes
+from medpipe.kernels import enclosing
+from medpipe.kernels.mesh import convex_hull
 
 CUBE = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+
+
+def smallest_box_sides(points: np.ndarray) -> tuple[float, float, float]:
+    return enclosing.smallest_box_sides(convex_hull(points))
+
+
+def smallest_ellipsoid_semi_axes(points: np.ndarray) -> tuple[float, float, float]:
+    return enclosing.smallest_ellipsoid_semi_axes(convex_hull(points))
 
 
 def _turned(points: np.ndarray, seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.feature import graycomatrix
 
 from medpipe.errors import Rejected
-from medpipe.kernels import glcm, ranks
+from medpipe.kernels import cooccurrence, glcm, ranks
 from medpipe.kernels.ranks import ranks_of
 
 ALL = ("2D_avg", "2D_comb", "2_5D_avg", "2_5D_comb", "3D_avg", "3D_comb")
@@ -151,12 +151,23 @@ def test_levels_that_do_not_occur_change_nothing_but_the_number_of_levels() -> N
     assert found == pytest.approx(_by_hand(levels)["3D_avg"], rel=1e-9)
 
 
-def test_matrices_by_groups_equal_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    levels = np.random.default_rng(5).integers(0, 7, (4, 6, 6))
-    at_once = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
-    monkeypatch.setattr(glcm, "_CELLS_AT_ONCE", 100)
-    by_groups = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
-    assert all(by_groups[way] == pytest.approx(at_once[way], rel=1e-12) for way in ALL)
+def test_few_levels_of_huge_numbers_equal_those_by_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = np.random.default_rng(5).choice([0, 1, 2, 5, 9, 40], (4, 6, 6))
+    by_table = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
+    monkeypatch.setattr(cooccurrence, "_LARGEST_TABLE", 0)
+    by_number = glcm.glcm_features(ranks_of(levels), aggregations=ALL)
+    for way in ALL:
+        assert by_number[way] == pytest.approx(by_table[way], rel=1e-13)
+
+
+def test_a_level_in_the_billions_is_one_more_level() -> None:
+    apart = 10**9
+    counts = np.array([[[2, 1], [1, 4]]], dtype=np.uint32)
+    found = dict(zip(glcm.NAMES, glcm.matrix_features(counts, np.array([1, 1 + apart]))[:, 0], strict=True))
+    assert found["contrast"] == pytest.approx(0.25 * apart**2)
+    assert found["diff_entr"] == pytest.approx(_xlog2(np.array([0.75, 0.25])))
+    assert found["sum_entr"] == pytest.approx(_xlog2(np.array([0.25, 0.25, 0.5])))
+    assert found["inv_diff_norm"] == pytest.approx(0.75 + 0.25 / (1 + apart / (1 + apart)))
 
 
 def test_more_levels_than_a_matrix_holds_are_refused() -> None:

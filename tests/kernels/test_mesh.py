@@ -5,10 +5,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import mesh_surface_area
 
-from medpipe.kernels.mesh import convex_hull, largest_distance_mm, mesh_area_mm2, mesh_volume_mm3, surface_mesh
+from medpipe.kernels.mesh import (
+    convex_hull,
+    largest_distance_mm,
+    mask_surface,
+    mesh_area_mm2,
+    mesh_volume_mm3,
+    outer_vertices_mm,
+    surface_mesh,
+)
 
 SPACING = (2.0, 0.7, 1.1)
 
@@ -35,6 +44,25 @@ def test_every_edge_belongs_to_two_triangles_or_more_pairs(seed: int) -> None:
         tuple(sorted((int(face[a]), int(face[b])))) for face in mesh.faces for a, b in ((0, 1), (1, 2), (2, 0))
     )
     assert all(times % 2 == 0 for times in edges.values())
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 0.9])
+def test_sizes_by_cubes_are_those_of_the_mesh(density: float) -> None:
+    # of so many voxels every case of a cube is there
+    mask = np.random.default_rng(2).random((14, 15, 16)) < density
+    mesh = surface_mesh(mask, spacing_mm=SPACING)
+    found = mask_surface(mask, spacing_mm=SPACING)
+    assert found.area_mm2 == pytest.approx(mesh_surface_area(mesh.vertices, mesh.faces), rel=1e-12)
+    assert found.volume_mm3 == pytest.approx(mesh_volume_mm3(mesh), rel=1e-12)
+
+
+@pytest.mark.parametrize("mask", [_ball(5), _blob(1), np.ones((1, 1, 1), dtype=bool), np.eye(4, dtype=bool)[None]])
+def test_the_outer_vertices_have_the_hull_of_all(mask: np.ndarray) -> None:
+    vertices = surface_mesh(mask, spacing_mm=SPACING).vertices
+    points = outer_vertices_mm(mask, spacing_mm=SPACING)
+    assert {tuple(point) for point in points.round(9)} <= {tuple(point) for point in vertices.round(9)}
+    assert ConvexHull(points).volume == pytest.approx(ConvexHull(vertices).volume, rel=1e-12)
+    assert ConvexHull(points).area == pytest.approx(ConvexHull(vertices).area, rel=1e-12)
 
 
 def test_a_ball_has_the_size_of_a_ball() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import ndimage, special
 
+from medpipe.kernels import autocorrelation
 from medpipe.kernels.autocorrelation import moran_geary
 from medpipe.kernels.morphology import (
     ellipsoid_area_mm2,
@@ -48,10 +50,7 @@ def test_the_area_of_a_sphere_is_exact() -> None:
     assert ellipsoid_area_mm2((5.0, 5.0, 5.0)) == pytest.approx(4 * math.pi * 25.0, rel=1e-14)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_autocorrelation_equals_all_pairs(seed: int) -> None:
-    mask = _blob(seed, (4, 5, 6))
-    image = np.random.default_rng(seed).normal(40.0, 200.0, mask.shape).astype(np.float32)
+def _by_all_pairs(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     points, values = np.argwhere(mask) * SPACING, image[mask].astype(np.float64)
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)
     weight = np.divide(1.0, distance, out=np.zeros_like(distance), where=distance > 0)
@@ -59,7 +58,31 @@ def test_autocorrelation_equals_all_pairs(seed: int) -> None:
     n, total, scatter = len(z), weight.sum(), (z**2).sum()
     moran = n / total * (weight * np.outer(z, z)).sum() / scatter
     geary = (n - 1) / (2 * total) * (weight * (z[:, None] - z[None]) ** 2).sum() / scatter
-    assert moran_geary(image, mask, spacing_mm=SPACING) == pytest.approx((moran, geary), rel=1e-10)
+    return moran, geary
+
+
+@pytest.mark.parametrize("at_once", [1, 2**20])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (7, 3, 9), (9, 4, 2), (2, 11, 3), (1, 1, 5), (6, 1, 1), (1, 8, 7)])
+def test_autocorrelation_equals_all_pairs(
+    shape: tuple[int, int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autocorrelation, "_LEAST_BYTES", at_once)
+    mask = _blob(sum(shape), shape)
+    mask.reshape(-1)[[0, -1]] = True
+    image = np.random.default_rng(4).normal(40.0, 200.0, shape).astype(np.float32)
+    assert moran_geary(image, mask, spacing_mm=SPACING) == pytest.approx(_by_all_pairs(image, mask), rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 60), (60, 60, 12)])
+def test_autocorrelation_takes_less_than_three_boxes_of_float32(shape: tuple[int, int, int]) -> None:
+    image, mask = np.random.default_rng(1).random(shape, dtype=np.float32), _blob(1, shape)
+    moran_geary(image[:4, :4, :4], mask[:4, :4, :4], spacing_mm=SPACING)
+    tracemalloc.start()
+    moran_geary(image, mask, spacing_mm=SPACING)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    stated = autocorrelation.moran_geary_bytes(shape, most_voxels=image.size) + image[mask].nbytes
+    assert peak <= min(stated, max(3 * image.nbytes, 2**20 + image.nbytes))
 
 
 def test_autocorrelation_of_one_voxel_or_of_equal_values_is_nan() -> None:

@@ -59,7 +59,8 @@ def _some(matrix: np.ndarray) -> dict[str, float]:
     p = matrix / matrix.sum()
     i = np.arange(1.0, len(p) + 1)
     x, y = p.sum(axis=1), p.sum(axis=0)
-    mean_x, mean_y = x @ i, y @ i
+    # of whole numbers: a single level has no spread
+    mean_x, mean_y = (matrix.sum(axis=axis) @ i / matrix.sum() for axis in (1, 0))
     spread = math.sqrt((x @ (i - mean_x) ** 2) * (y @ (i - mean_y) ** 2))
     independent = np.outer(x, y)
     crossed = -float(sum(p[k] * math.log2(independent[k]) for k in zip(*np.nonzero(p), strict=True)))

@@ -82,8 +82,8 @@ def test_maps_of_the_region_s_box_alone_are_seen(data_root: Path, monkeypatch: p
 def test_a_map_that_is_resegmented_itself_is_seen(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = response_maps.on_map
 
-    def by_its_own_values(measured: roi.Roi, one: object, /) -> roi.Roi | None:
-        made = right(measured, one)  # type: ignore[arg-type]
+    def by_its_own_values(measured: roi.Roi, *given: object) -> roi.Roi | None:
+        made = right(measured, *given)  # type: ignore[arg-type]
         assert made is not None
         inside = made.morphological & (made.image >= -1000.0) & (made.image <= 400.0)
         return replace(made, intensity=inside)

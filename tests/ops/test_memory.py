@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from medpipe.errors import Rejected
+from medpipe.kernels.ranks import Aggregation
+from medpipe.ops.ibsi_columns import Family
+from medpipe.ops.registry import make
 from medpipe.types import Companions, Region
+from tests.bench.radiomics import subject_of
 from tests.ops.test_conformance import EVERY, MODALITIES, op_of, suited, volume
 
 SHAPE = (96, 96, 96)
@@ -89,3 +94,19 @@ def test_a_larger_volume_never_needs_less(family, name):
     needs = [op.memory(volume(shape=(planes, 26, 29)).geometry) for planes in (1, 2, 11, 40, 400)]
     assert needs == sorted(needs)
     assert min(needs) >= 0
+
+
+@pytest.mark.parametrize("name", ["ibsi", "pyradiomics"])
+def test_features_of_a_large_region_take_less_than_three_times_its_box_in_float32(name):
+    given, region = subject_of((49, 62, 63))
+    parameters = {"families": get_args(Family), "aggregations": get_args(Aggregation)} if name == "ibsi" else {}
+    op = make("features", {"op": name, "bins": 32, **parameters}, "here")
+    # compiled, loaded, cached
+    op(*subject_of((11, 13, 13)))
+    tracemalloc.start()
+    try:
+        op(given, region)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * 4 * region.bits.inside.size

@@ -15,6 +15,7 @@ from medpipe.ops.features import Ibsi
 from medpipe.ops.filters import Gabor, LaplacianOfGaussian, Laws, Mean, SeparableWavelet, Simoncelli
 from medpipe.ops.parameters import build, changed
 from medpipe.ops.registry import make, op_digest, spec_of
+from medpipe.ops.response_maps import MOST_MAPS, WholeMaps, kept_bytes
 from medpipe.recipe.lock import lock_recipe
 from medpipe.recipe.recipe import parse_recipe
 from medpipe.types import Geometry, Region, Volume
@@ -87,6 +88,53 @@ def test_the_map_is_made_of_the_interpolated_and_rounded_image():
         assert found[f"{one.tag}_stat_{key}"] == pytest.approx(value, rel=1e-5, abs=1e-4), key
 
 
+class Counting:
+    """A filter that tells how often it was applied."""
+
+    def __init__(self, one):
+        self.one, self.times = one, 0
+
+    def __getattr__(self, name):
+        return getattr(self.one, name)
+
+    def __call__(self, given):
+        self.times += 1
+        return self.one(given)
+
+
+def test_a_map_of_the_whole_image_is_made_once_for_all_of_its_regions():
+    given, places = volume(), [(8, 20, 19), (4, 10, 30), (12, 8, 6)]
+    one, near = Counting(Simoncelli(level=1)), Counting(Mean(size=5))
+    extraction = Ibsi(families=("statistics",), filters=(one, near))
+    found = [dict(extraction(given, region(at))) for at in places]
+    assert (one.times, near.times) == (1, 3)
+    for at, values in zip(places, found, strict=True):
+        again = replace(given, data=given.data.copy())
+        assert values == dict(Ibsi(families=("statistics",), filters=(one.one, near.one))(again, region(at)))
+    extraction(volume(seed=1), region())
+    assert one.times == 2
+    # another step before the filter is another image
+    replace(extraction, round=True)(given, region())
+    assert one.times == 3
+
+
+def test_maps_that_are_kept_are_few_and_go_with_their_image():
+    whole, given = WholeMaps(), volume()
+    kept = whole.of("extractor", given.data)
+    kept[Simoncelli()] = given.data
+    assert whole.of("extractor", given.data) is kept
+    other = volume(seed=1)
+    assert whole.of("extractor", other.data) == {}
+    held = whole.of("extractor", other.data)
+    held[Simoncelli()] = np.zeros(3)
+    del other
+    assert held == {}
+    filters = tuple(Simoncelli(level=level) for level in range(1, MOST_MAPS + 4))
+    bytes_a_map = 4 * math.prod(SHAPE)
+    assert kept_bytes(filters, given.geometry) == MOST_MAPS * bytes_a_map
+    assert kept_bytes(LOCAL, given.geometry) == 0
+
+
 def test_the_range_is_that_of_the_original_intensities():
     one, given, where = Mean(size=3), volume(), region()
     found = measured((one,), given, where, range=(0.0, 100.0))
@@ -149,7 +197,7 @@ def test_two_extractions_with_other_filters_stand_side_by_side():
 
 
 def test_an_extraction_without_filters_keeps_its_digest():
-    assert spec_of(Ibsi(bins=32)) == {"op": "ibsi", "version": 1, "bins": 32}
+    assert spec_of(Ibsi(bins=32)) == {"op": "ibsi", "version": 2, "bins": 32}
     table = {"families": ["statistics"], "filters": [{"op": "mean_filter", "size": 5}]}
     made = build(Ibsi, table, "x")
     assert made.filters == (Mean(size=5),)
