@@ -27,11 +27,7 @@ def leading_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, 
     tuple of ImageOp
         Where the first goes by planes, it and all after it that work voxel by voxel; else the first alone.
     """
-    count = 1
-    if goes_by_planes(ops[0], geometry):
-        while count < len(ops) and is_pointwise(ops[count], geometry):
-            count += 1
-    return tuple(ops[:count])
+    return _with_pointwise(ops, geometry) if goes_by_planes(ops[0], geometry) else (ops[0],)
 
 
 def block_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, ...]:
@@ -49,8 +45,11 @@ def block_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, ..
     tuple of ImageOp
         The first, if it has a halo, and all after it that work voxel by voxel; else none.
     """
-    if geometry.axes != "zyx" or ops[0].halo(geometry) is None:
-        return ()
+    return () if geometry.axes != "zyx" or ops[0].halo(geometry) is None else _with_pointwise(ops, geometry)
+
+
+def _with_pointwise(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, ...]:
+    """Return the first op and all after it that work voxel by voxel."""
     count = 1
     while count < len(ops) and is_pointwise(ops[count], geometry):
         count += 1
