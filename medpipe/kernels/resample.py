@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.kernels.grid import MASK_THRESHOLD, GridAxis, centred_axis
+from medpipe.kernels.missing import LEAST_SHARE, nearest_known
 from medpipe.types import Array
-from medpipe.xp import backend_of
+from medpipe.xp import backend_of, to_numpy
 
 Axes = tuple[GridAxis, GridAxis, GridAxis]
 
@@ -70,11 +71,18 @@ def resample(
     Returns
     -------
     array of float32 (z, y, x)
+        NaN where a missing voxel weighs in; for order 3, where it would weigh in linearly.
     """
     xp = backend_of(x).xp
+    missing = _missing(x) if order == 3 else None
+    if missing is not None:
+        x = xp.asarray(nearest_known(to_numpy(x), to_numpy(~missing)))
     result = xp.empty(tuple(axis.count for axis in axes), dtype=xp.float32)
     for place, plane in enumerate(_planes(x, axes, order, slice_positions)):
         result[place] = xp.rint(plane) if integral else plane
+    if missing is not None:
+        for place, share in enumerate(_planes(missing, axes, 1, slice_positions)):
+            result[place][share > LEAST_SHARE] = xp.nan
     return result
 
 
@@ -100,6 +108,12 @@ def resample_mask(mask: Array, axes: Axes, /, *, slice_positions: tuple[float, .
     return result
 
 
+def _missing(x: Array) -> Array | None:
+    """Return which voxels have no finite value; None if no voxel lacks one, or all do."""
+    missing = ~backend_of(x).xp.isfinite(x)
+    return missing if bool(missing.any()) and not bool(missing.all()) else None
+
+
 def _planes(x: Array, axes: Axes, order: int, slice_positions: tuple[float, ...] | None) -> Iterator[Array]:
     xp = backend_of(x).xp
     source = _coefficients(x, 0) if order == 3 else x
@@ -109,7 +123,8 @@ def _planes(x: Array, axes: Axes, order: int, slice_positions: tuple[float, ...]
     index, weight = _taps(points, x.shape[0], order)
     for place in range(points.size):
         plane = xp.zeros(x.shape[1:], dtype=xp.float64)
-        for tap in range(index.shape[0]):
+        # what does not weigh in may be missing
+        for tap in np.flatnonzero(weight[:, place]):
             plane += float(weight[tap, place]) * source[int(index[tap, place])].astype(xp.float64)
         yield _along(_along(plane, 0, axes[1], order), 1, axes[2], order)
 
@@ -122,7 +137,7 @@ def _along(plane: Array, axis: int, grid: GridAxis, order: int) -> Array:
     source = _coefficients(plane, axis) if order == 3 else plane
     shape = (-1, 1) if axis == 0 else (1, -1)
     total = 0.0
-    for tap in range(index.shape[0]):
+    for tap in np.flatnonzero(weight.any(axis=1)):
         total = total + source.take(xp.asarray(index[tap]), axis=axis) * xp.asarray(weight[tap]).reshape(shape)
     return total
 
