@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.kernels.grid import MASK_THRESHOLD, GridAxis, centred_axis
+from medpipe.kernels.missing import LEAST_SHARE, nearest_known
 from medpipe.types import Array
-from medpipe.xp import backend_of
+from medpipe.xp import backend_of, to_numpy
 
 Axes = tuple[GridAxis, GridAxis, GridAxis]
 
@@ -71,11 +72,18 @@ def resample(
     Returns
     -------
     array of float32 (z, y, x)
+        NaN where a missing voxel weighs in; for order 3, where it would weigh in linearly.
     """
     xp = backend_of(x).xp
+    missing = _missing(x) if order == 3 else None
+    if missing is not None:
+        x = xp.asarray(nearest_known(to_numpy(x), to_numpy(~missing)))
     result = xp.empty(tuple(axis.count for axis in axes), dtype=xp.float32)
     for place, plane in enumerate(_planes(x, axes, order, slice_positions)):
         result[place] = xp.rint(plane) if integral else plane
+    if missing is not None:
+        for place, share in enumerate(_planes(missing, axes, 1, slice_positions)):
+            result[place][share > LEAST_SHARE] = xp.nan
     return result
 
 
@@ -101,6 +109,12 @@ def resample_mask(mask: Array, axes: Axes, /, *, slice_positions: tuple[float, .
     return result
 
 
+def _missing(x: Array) -> Array | None:
+    """Return which voxels have no finite value; None if no voxel lacks one, or all do."""
+    missing = ~backend_of(x).xp.isfinite(x)
+    return missing if bool(missing.any()) and not bool(missing.all()) else None
+
+
 def _planes(x: Array, axes: Axes, order: int, slice_positions: tuple[float, ...] | None) -> Iterator[Array]:
     xp = backend_of(x).xp
     source = _coefficients(x, 0) if order == 3 else x
@@ -111,17 +125,19 @@ def _planes(x: Array, axes: Axes, order: int, slice_positions: tuple[float, ...]
     rows, columns = (_across(xp, axes[axis], x.shape[axis], order) for axis in (1, 2))
     for place in range(points.size):
         plane = xp.zeros(x.shape[1:], dtype=xp.float64)
-        for tap in range(index.shape[0]):
+        # what does not weigh in may be missing
+        for tap in np.flatnonzero(weight[:, place]):
             plane += float(weight[tap, place]) * source[int(index[tap, place])].astype(xp.float64)
         yield _along(_along(plane, 0, rows, order), 1, columns, order)
 
 
 def _across(xp: Any, grid: GridAxis, size: int, order: int) -> list[tuple[Array, Array]] | None:
-    """Return places and weights of each tap along an axis of a plane, where the planes are; None if nothing moves."""
+    """Return places and weights of each tap that weighs in along an axis of planes, where these are; None if nothing moves."""
     if grid.start == 0.0 and grid.step == 1.0 and grid.count == size:
         return None
     index, weight = _taps(_points(grid), size, order)
-    return [(xp.asarray(places), xp.asarray(weights)) for places, weights in zip(index, weight, strict=True)]
+    taps = zip(index, weight, strict=True)
+    return [(xp.asarray(places), xp.asarray(weights)) for places, weights in taps if weights.any()]
 
 
 def _along(plane: Array, axis: int, taps: list[tuple[Array, Array]] | None, order: int) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medpipe.bits import Bits
 from medpipe.errors import Rejected
+from medpipe.kernels.missing import LEAST_SHARE, nearest_known
 from medpipe.ops.itk import itk, one_thread
 from medpipe.ops.roi import Box, Spacing, widened
 from medpipe.types import Geometry, Volume
@@ -113,13 +114,29 @@ def interpolated(
         resampler.SetOutputPixelType(mask.GetPixelID())
         resampler.SetInterpolator(sitk.sitkNearestNeighbor)
         inside = sitk.GetArrayFromImage(resampler.Execute(mask)) != 0
-        image = sitk.GetImageFromArray(prepared(to_numpy(volume.data[outer])).astype(kind))
+        values = prepared(to_numpy(volume.data[outer]))
+        known = np.isfinite(values)
+        # a spline has no end, and no whole number stands for what is missing
+        is_filled = (interpolator == "bspline" or issubclass(kind, np.integer)) and not known.all()
+        if is_filled and known.any():
+            values = nearest_known(values, known)
+        elif is_filled:
+            is_filled, kind = False, np.float32
+        image = sitk.GetImageFromArray(values.astype(kind))
+        del values
         image.SetSpacing(mask.GetSpacing())
         image.SetDirection(mask.GetDirection())
         image.SetOrigin(mask.TransformIndexToPhysicalPoint([side.start for side in reversed(outer)]))
         resampler.SetOutputPixelType(image.GetPixelID())
         resampler.SetInterpolator(getattr(sitk, ITK_INTERPOLATORS[interpolator]))
-        return sitk.GetArrayFromImage(resampler.Execute(image)).astype(np.float64), inside
+        found = sitk.GetArrayFromImage(resampler.Execute(image)).astype(np.float64)
+        if is_filled:
+            missing = sitk.GetImageFromArray((~known).astype(np.float32))
+            missing.CopyInformation(image)
+            resampler.SetOutputPixelType(missing.GetPixelID())
+            resampler.SetInterpolator(sitk.sitkNearestNeighbor if interpolator == "nearest" else sitk.sitkLinear)
+            found[sitk.GetArrayFromImage(resampler.Execute(missing)) > LEAST_SHARE] = np.nan
+        return found, inside
 
 
 def _place(image: Any, geometry: Geometry) -> None:

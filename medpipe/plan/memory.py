@@ -17,7 +17,7 @@ from medpipe.contracts.protocols import ImageOp
 from medpipe.kernels.slabs import planes_of
 from medpipe.lake.volumes import SHARD_BYTES
 from medpipe.plan.fusing import fused_planes, goes_by_planes, is_pointwise, leading_group
-from medpipe.recipe.companion import FINAL
+from medpipe.recipe.companion import FINAL, CompanionImage
 from medpipe.recipe.recipe import Extraction, Route
 from medpipe.types import Geometry
 
@@ -81,7 +81,7 @@ def projected_bytes(
         return min(base + _in_slabs(route, volume["kind"], geometry), MOST_BYTES)
     steps = _steps(route, volume["kind"], geometry, companion_bytes=volume.get("companion_bytes", 0))
     with_images = [*steps, *_looking_beside(route, geometry, images), *_measuring_beside(route, geometry, images)]
-    return min(base + max(with_images) + _held_images(geometry, images), MOST_BYTES)
+    return min(base + max(with_images) + _held_images(route, geometry, images), MOST_BYTES)
 
 
 def held_bytes(routes: Iterable[Route]) -> int:
@@ -210,7 +210,8 @@ def _measuring_beside(route: Route, geometry: Geometry, images: Sequence[Mapping
         row = rows.get(entry.image)
         if row is None:
             continue
-        own = geometry_of(row)
+        assert entry.beside is not None
+        own = _worked(entry.beside, row)[-1]
         measured, carried = geometry, 0
         if entry.grid == "companion":
             # a region, a number for each voxel, on both grids; then all of them on its own
@@ -219,9 +220,24 @@ def _measuring_beside(route: Route, geometry: Geometry, images: Sequence[Mapping
         yield from _measuring_one(route, entry, measured, held + carried)
 
 
-def _held_images(geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> int:
+def _held_images(route: Route, geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> int:
     """Return what companion images take from when they are read: each as it is, and on the grid of the volume."""
-    return sum(4 * prod(row["shape"]) + 4 * prod(geometry.spatial_shape) for row in images if row is not None)
+    held = 0
+    for companion, row in zip(route.companions, images, strict=False):
+        if row is not None:
+            most = max(prod(one.shape) for one in _worked(companion, row))
+            held += 4 * most + 4 * prod(geometry.spatial_shape)
+    return held
+
+
+def _worked(companion: CompanionImage, row: Mapping[str, Any]) -> list[Geometry]:
+    """Return where the voxels of a companion image are as it is read, and after each of its ops."""
+    found = [geometry_of(row)]
+    for op in companion.image:
+        here, moved = found[-1], getattr(op, "result_geometry", None)
+        # an op that would move it refuses an image without a spacing
+        found.append(here if moved is None or here.spacing_mm is None else moved(here))
+    return found
 
 
 def _looking_beside(route: Route, geometry: Geometry, images: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:
@@ -230,10 +246,11 @@ def _looking_beside(route: Route, geometry: Geometry, images: Sequence[Mapping[s
     for companion, row in zip(route.companions, images, strict=False):
         if row is None:
             continue
-        other = geometry_of(row)
-        yield image + _reading(row["kind"], other)
-        yield from (image + 4 * prod(other.shape) + op.memory(other) for op in companion.image)
-        yield image + companion.align.memory(geometry, other)
+        before, *after = _worked(companion, row)
+        yield image + _reading(row["kind"], before)
+        for op, other in zip(companion.image, (before, *after), strict=False):
+            yield image + 4 * prod(other.shape) + op.memory(other)
+        yield image + companion.align.memory(geometry, after[-1] if after else before)
         if companion.fuse:
             yield 3 * image + _storing(geometry) * 2
 

@@ -64,15 +64,20 @@ def flag_of(own: Volume, original: Volume, matrix: Matrix, *, on_own_grid: bool)
     Returns
     -------
     str
-        ``W_ALIGNED`` where values lie between voxels; what an op interpolated before (``W_STRAIGHTENED``) is told first.
+        ``W_ALIGNED`` where values lie between voxels, ``W_TILTED`` where the own grid is sheared; what an op
+        interpolated before (``W_STRAIGHTENED``) is told first.
     """
     if own.verdict == STRAIGHTENED or own.interpolated:
         return "W_STRAIGHTENED"
+    if on_own_grid:
+        return "W_TILTED" if own.verdict == "tilted" else ""
     there = voxel_to_voxel(matrix_of(original), matrix_of(own), between=matrix)
-    # voxel on voxel, one step here as long as one there
+    near = np.rint(there)
+    # voxel on voxel, one step here as long as one along an axis there, either way
     far = max(original.geometry.spatial_shape)
-    is_voxel = bool((abs(there[:, :3] - np.eye(3)) * far < SNAP).all() and (abs(there - np.rint(there)) < SNAP).all())
-    return "" if on_own_grid or is_voxel else "W_ALIGNED"
+    steps = abs(near[:, :3])
+    is_voxel = bool((abs(there - near) * [far, far, far, 1] < SNAP).all() and (steps @ steps.T == np.eye(3)).all())
+    return "" if is_voxel else "W_ALIGNED"
 
 
 def carried(region: Region, original: Volume, own: Volume, matrix: Matrix) -> Region:

@@ -75,3 +75,28 @@ def test_uneven_slices_are_read_at_their_true_positions():
     values = resample(x, axes, order=1, integral=False, slice_positions=positions)[:, 0, 0]
     expected = np.clip((axes[0].start + axes[0].step * np.arange(axes[0].count)) * 2.0, 0.0, 6.0)
     np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
+def test_a_spline_leaves_out_what_is_missing_and_what_lies_beside_it():
+    x = ndi.gaussian_filter(np.random.default_rng(20).normal(0, 100, (9, 12, 40)), 1.0).astype(np.float32)
+    holed = x.copy()
+    holed[:, :, 30:] = holed[7:] = np.nan
+    axes = centred_grid(x.shape, spacing_mm=(2.0, 1.0, 1.0), target_mm=(1.5, 0.8, 0.7))
+    found, whole = (resample(one, axes, order=3, integral=False) for one in (holed, x))
+    z, _, along_x = (axis.start + axis.step * np.arange(axis.count) for axis in axes)
+    beside = (z > 6.0)[:, None, None] | (along_x > 29.0)[None, None, :] | np.zeros(found.shape, bool)
+    np.testing.assert_array_equal(np.isnan(found), beside)
+    # a voxel weighs 0.268 of what the one before it weighs
+    far = (z < 2.0)[:, None, None] & (along_x < 20.0)[None, None, :] & ~beside
+    np.testing.assert_allclose(found[far], whole[far], atol=0.2)
+    assert np.abs(found - whole)[~beside].max() < 0.2 * np.abs(x).max()
+    assert np.isnan(resample(np.full_like(x, np.nan), axes, order=3, integral=False)).all()
+
+
+def test_a_missing_voxel_counts_where_it_weighs_in_alone():
+    x = np.arange(4.0 * 9 * 9, dtype=np.float32).reshape(4, 9, 9)
+    x[3] = x[:, :, 8] = np.nan
+    axes = centred_grid(x.shape, spacing_mm=(2.0, 1.0, 1.0), target_mm=(0.0, 3.0, 3.0))
+    # every third voxel, each on a voxel that was there
+    np.testing.assert_array_equal(resample(x, axes, order=1, integral=False), x[:, 1::3, 1::3])
+    np.testing.assert_array_equal(np.isnan(x[:3, 1::3, 1::3]), False)

@@ -267,6 +267,24 @@ def test_missing_voxels_take_no_part_in_intensities() -> None:
         _measured(_mask(), np.full(SHAPE, np.nan))
 
 
+@pytest.mark.parametrize("given", [{}, {"interpolator": "linear", "whole_numbers": True}], ids=["spline", "whole"])
+def test_voxels_that_are_missing_elsewhere_do_not_take_those_of_a_region_along(given: dict[str, Any]) -> None:
+    data, mask = np.tile(_image(), (1, 1, 3)), np.zeros((8, 11, 30), bool)
+    mask[2:6, 3:8, 2:9] = True
+    holed = data.copy()
+    holed[:, :, 22:] = np.nan
+    settings = {"resample_mm": (2.0, 1.0, 1.0), "families": ("firstorder",), "whole_numbers": False, **given}
+    whole, found = _measured(mask, data, **settings), _measured(mask, holed, **settings)
+    # SimpleITK's own result where nothing is missing
+    assert found == pytest.approx(whole, rel=1e-4)
+    # what is missing is left out, and no number stands for it
+    mask[2:6, 3:8, 15:25] = True
+    limits = [_measured(mask, holed, **settings)[f"original_firstorder_{name}"] for name in ("Minimum", "Maximum")]
+    assert np.abs(limits).max() < 1.3 * np.abs(data).max()
+    with pytest.raises(Rejected, match="EMPTY_ROI"):
+        _measured(mask, np.full(data.shape, np.nan), **settings)
+
+
 def test_nothing_within_the_thresholds_is_an_empty_region() -> None:
     with pytest.raises(Rejected, match="EMPTY_ROI"):
         _measured(_mask(), range=(9000.0,))

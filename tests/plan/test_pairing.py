@@ -235,10 +235,34 @@ def test_what_is_measured_of_a_companion_is_planned_for_on_the_grid_it_is_measur
     voxels = math.prod(own["shape"])
     needs = [projected_bytes(one, own, beside=(), images=[pet, None]) for one in (original, on_ct, on_pet)]
     # both images are held from when they are read, whoever measures them
-    assert needs[0] == needs[1] > needs[2] >= held_bytes([on_pet]) + 4 * (2 * voxels + math.prod(pet["shape"]))
+    assert needs[0] == needs[1] >= needs[2] >= held_bytes([on_pet]) + 4 * (2 * voxels + math.prod(pet["shape"]))
     assert projected_bytes(on_ct, own, beside=(), images=[None, None]) < needs[1]
     larger = row("pet", shape=(120, 256, 256))
     assert projected_bytes(on_pet, own, beside=(), images=[larger, None]) > needs[1]
+
+
+def test_a_companion_that_its_ops_bring_onto_a_finer_grid_is_planned_for_as_it_is_there():
+    own, pet = row("ct", "CT", shape=(40, 256, 256)), row("pet", shape=(60, 128, 128))
+    z, y, x = pet["spacing_mm"]
+    half = f'{{ op = "resample", spacing_mm = [{z / 2}, {y / 2}, {x / 2}] }}'
+    same = f'{{ op = "resample", spacing_mm = [{z}, {y}, {x}] }}'
+    features = MEASURED[1].replace('"pet", bins', '"pet", grid = "companion", bins')
+
+    def need(op):
+        route = parsed(
+            (MEASURED[0], features), ('prefer = ["original", "thin"]\nimage = [ { op = "suv" } ]', op)
+        ).routes[0]
+        return projected_bytes(route, own, beside=(), images=[pet, None])
+
+    whole, finer = (need(f"image = [ {op} ]") for op in (same, half))
+    # beside what is held, the extractor needs as much as for a PET of that size
+    assert finer - whole > 7 * 4 * math.prod(pet["shape"])
+    extractor = parsed((MEASURED[0], features)).routes[0].features[0].op
+    fine = Geometry(shape=(120, 256, 256), spacing_mm=(z / 2, y / 2, x / 2))
+    assert finer > 4 * math.prod(fine.shape) + extractor.memory(fine)
+    nowhere = {**pet, "spacing_mm": None, "affine_lps": None}
+    route = parsed((MEASURED[0], features), ('image = [ { op = "suv" } ]', f"image = [ {half} ]")).routes[0]
+    assert projected_bytes(route, own, beside=(), images=[nowhere, None]) > 0
 
 
 def test_what_a_companion_is_measured_for_is_counted():

@@ -330,6 +330,15 @@ def test_a_region_at_the_border_of_the_image_ends_where_the_image_does():
     assert (gone.bits.n_voxels, gone.bits.shape) == (0, (8, 24, 60))
 
 
+def stored(*, order, signs):
+    """Return an image whose file has the axes of the patient in another order, or the other way."""
+    image = an_image()
+    matrix = image.geometry.matrix
+    matrix[:3, :3] = (matrix[:3, :3] * signs)[:, order]
+    matrix[:3, 3] = [4.0, 7.0, 6.0]
+    return replace(image, geometry=replace(image.geometry, affine_lps=tuple(matrix.reshape(-1).tolist())))
+
+
 @pytest.mark.parametrize(
     ("companion", "matrix", "flag"),
     [
@@ -338,8 +347,17 @@ def test_a_region_at_the_border_of_the_image_ends_where_the_image_does():
         (an_image(), turned(0.0, (0.5, 0.0, 0.0)), "W_ALIGNED"),
         (an_image(), turned(1e-3, (0.0, 0.0, 0.0)), "W_ALIGNED"),
         (a_pet(), np.eye(4), "W_ALIGNED"),
+        (stored(order=[0, 1, 2], signs=[-1, 1, -1]), np.eye(4), ""),
+        (stored(order=[1, 0, 2], signs=[1, 1, 1]), np.eye(4), ""),
+        (stored(order=[0, 1, 2], signs=[2, 1, 1]), np.eye(4), "W_ALIGNED"),
         (replace(an_image(), verdict="straightened"), np.eye(4), "W_STRAIGHTENED"),
     ],
 )
 def test_values_between_voxels_are_told(companion, matrix, flag):
     assert flag_of(companion, an_image(), matrix, on_own_grid=False) == flag
+
+
+def test_the_own_grid_of_a_tilted_companion_is_told_as_that_of_a_tilted_case_is():
+    given = room(locked(features=[ON_OWN_GRID]), pet=replace(a_pet(factor=FACTOR), verdict="tilted"))
+    row = Worked(given).row("voxels")
+    assert (row["status"], row["code"]) == ("flagged", "W_TILTED")
