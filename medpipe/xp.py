@@ -8,9 +8,11 @@ comes back as numbers.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -20,20 +22,24 @@ from medpipe.types import Array
 
 Made = TypeVar("Made")
 
+_NAME_A_FOLDER: Final = "let CUPY_CACHE_DIR name one that may be written to"
+
 _DEVICE_SHARE: Final = 0.8
 """Of a device's memory, what arrays may have: contexts and code of each process take some, too."""
 
-# the status, by class of error, that says that there was no memory
-_NO_MEMORY: Final = {
-    "CUDARuntimeError": ("status", 2),
-    "CUDADriverError": ("status", 2),
-    "CUFFTError": ("result", 2),
-    "CUBLASError": ("status", 3),
-    "CUSOLVERError": ("status", 2),
-}
-# arguments, launch shape, unknown function, image or PTX of another device, resources of a launch: a mistake of the
+# arguments, launch shape, unknown function, image or PTX of another device, resources of a launch
+_OF_DRIVER: Final = ("status", 2, frozenset({1, 9, 98, 209, 218, 222, 701}))
+# by class of error: which field has the status, which says that there was no memory, and which are a mistake of the
 # code or of the installation, which leaves the device as it was
-_OUR_MISTAKES: Final = frozenset({1, 9, 98, 209, 218, 222, 701})
+_STATUSES: Final = {
+    "CUDARuntimeError": _OF_DRIVER,
+    "CUDADriverError": _OF_DRIVER,
+    "CuFFTError": ("result", 2, frozenset({1, 3, 4, 8, 9, 10, 14, 16})),
+    "CUBLASError": ("status", 3, frozenset({7, 8, 15})),
+    "CUSOLVERError": ("status", 2, frozenset({3, 4, 8, 9})),
+}
+# sorting is C++, whose errors become Python's own: without room for its work, or any other of the driver
+_OF_SORTING: Final[dict[type[BaseException], Literal["memory", "lost"]]] = {MemoryError: "memory", RuntimeError: "lost"}
 
 
 class DeviceMemoryError(MemoryError):
@@ -106,13 +112,23 @@ def device_trouble(error: BaseException) -> Literal["", "memory", "lost"]:
             continue
         if kind.__name__ == "OutOfMemoryError":
             return "memory"
-        if kind.__name__ in _NO_MEMORY:
-            field, no_memory = _NO_MEMORY[kind.__name__]
+        if kind.__name__ in _STATUSES:
+            field, no_memory, mistakes = _STATUSES[kind.__name__]
             status = getattr(error, field, None)
             if status == no_memory:
                 return "memory"
-            return "" if kind.__name__.startswith("CUDA") and status in _OUR_MISTAKES else "lost"
+            return "" if status in mistakes else "lost"
+    if type(error) in _OF_SORTING and _raised_in(error) == "cupy.cuda.thrust":
+        return _OF_SORTING[type(error)]
     return ""
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the name of the module that raised an error; empty if nothing tells it."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return "" if at is None else str(at.tb_frame.f_globals.get("__name__", ""))
 
 
 def with_device_memory(step: Callable[[], Made]) -> Made:
@@ -207,7 +223,7 @@ def resolve_device(wanted: str) -> str:
     Raises
     ------
     ConfigError
-        If CUDA was asked for by name and CuPy or a device is missing.
+        If CUDA was asked for by name and CuPy, a device, its compiler or a folder for kernels is missing.
     """
     if wanted == "cpu":
         return "cpu"
@@ -231,11 +247,28 @@ def _why_no_cuda() -> str | None:
         cupy = _cupy()
     except ImportError:
         return "CuPy is not installed: pip install 'medpipe[gpu]'"
+    except OSError as error:
+        return f"CuPy cannot make its folder of kernels ({type(error).__name__}): {_NAME_A_FOLDER}"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # noqa: BLE001  # the driver error type needs CuPy to name
         return f"no CUDA driver answers ({type(error).__name__})"
-    return None if count else "no CUDA device is visible"
+    if not count:
+        return "no CUDA device is visible"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # noqa: BLE001  # what a library that cannot be loaded raises is CuPy's to choose
+        return f"CuPy finds no compiler, NVRTC ({type(error).__name__}): pip install 'cupy-cuda12x[ctk]'"
+    return None if _keeps_kernels() else f"CuPy cannot write to its folder of kernels: {_NAME_A_FOLDER}"
+
+
+def _keeps_kernels() -> bool:
+    """Tell whether compiled kernels can be kept where CuPy keeps them; it makes that folder as it is loaded."""
+    if os.environ.get("CUPY_CACHE_IN_MEMORY") == "1":
+        return True
+    # as CuPy finds it; a path of this library raises where there is no home
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache"))  # noqa: PTH111
+    return not folder.exists() or (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK))
 
 
 def _total_bytes(cupy: Any) -> int:

@@ -12,7 +12,9 @@ from medpipe.engine.numeric import pinned_environment
 # A sandbox reads hostile bytes: it gets what libraries need to work, and none of the
 # credentials a site may keep in its environment.
 _PASSED = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+    # where the headers and libraries of CUDA are looked for
+    | {"VIRTUAL_ENV", "CONDA_PREFIX"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NUMBA_CACHE_DIR", "MEDPIPE_FAILPOINT", "COVERAGE_PROCESS_START"}
 )
 _PASSED_PREFIXES = ("LC_", "XDG_", "CUDA_", "CUPY_", "NVIDIA_")

@@ -29,9 +29,15 @@ def counted(values: Array, /, *, bins: int) -> tuple[Array, Array]:
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             counts, edges = xp.histogram(flat, bins=bins)
+            # NumPy refuses edges that do not rise, CuPy counts with them
+            has_room = bool((edges[1:] > edges[:-1]).all())
     except ValueError:
+        has_room = False
+    if not has_room:
         ends = (np.float64(float(flat.min())), np.float64(float(flat.max())))
         counts, edges = xp.histogram(flat, bins=bins, range=ends)
+    # CuPy's last bin is open at its end where the next number is farther than 1 away
+    counts[-1] += flat.size - counts.sum()
     return counts, edges
 
 

@@ -107,7 +107,8 @@ def _counted(levels: Array) -> Counts:
         raise Rejected("E_LEVELS")
     counts = xp.zeros(highest + 1, dtype=xp.int64)
     for at in range(0, levels.size, _BLOCK):
-        counts += xp.bincount(levels[at : at + _BLOCK], minlength=counts.size)
+        # 64 bits, in which NumPy counts anyway: CUB does not count 16-bit levels in as many bins as 16 bits tell apart
+        counts += xp.bincount(levels[at : at + _BLOCK].astype(xp.int64, copy=False), minlength=counts.size)
     return to_numpy(counts[1:])
 
 

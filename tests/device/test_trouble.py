@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from medpipe.errors import StoppedError
+from medpipe.errors import ConfigError, StoppedError
 from medpipe.xp import (
     DeviceMemoryError,
     device_share,
     device_trouble,
     freeing,
     limit_device_memory,
+    resolve_device,
     to_device,
     with_device_memory,
 )
@@ -27,6 +28,14 @@ def an_error(name, module, base=RuntimeError, **fields):
     return error
 
 
+def raised_in(module, error):
+    """Return an error of Python's own as a compiled module raises it."""
+    try:
+        exec("raise error", {"__name__": module, "error": error})
+    except type(error) as found:
+        return found
+
+
 RUNTIME = "cupy_backends.cuda.api.runtime"
 
 # statuses are those of the headers of CUDA 12: driver_types.h, cuda.h, cufft.h, cublas_api.h, cusolver_common.h
@@ -34,15 +43,24 @@ ERRORS = [
     (an_error("OutOfMemoryError", "cupy.cuda.memory", MemoryError), "memory"),
     (an_error("CUDARuntimeError", RUNTIME, status=2), "memory"),
     (an_error("CUDADriverError", "cupy_backends.cuda.api.driver", status=2), "memory"),
-    (an_error("CUFFTError", "cupy.cuda.cufft", result=2), "memory"),
+    (an_error("CuFFTError", "cupy.cuda.cufft", result=2), "memory"),
     (an_error("CUBLASError", "cupy_backends.cuda.libs.cublas", status=3), "memory"),
     (an_error("CUSOLVERError", "cupy_backends.cuda.libs.cusolver", status=2), "memory"),
     (DeviceMemoryError(), "memory"),
+    (raised_in("cupy.cuda.thrust", MemoryError()), "memory"),
+    (raised_in("cupy.cuda.thrust", RuntimeError()), "lost"),
+    (raised_in("cupy.cuda.thrust", ValueError()), ""),
+    (raised_in("numpy", MemoryError()), ""),
+    (raised_in("cupy.cuda.pinned_memory", MemoryError()), ""),
     (an_error("CUDARuntimeError", RUNTIME, status=700), "lost"),
     (an_error("CUDARuntimeError", RUNTIME, status=719), "lost"),
     (an_error("CUDADriverError", "cupy_backends.cuda.api.driver", status=999), "lost"),
-    (an_error("CUFFTError", "cupy.cuda.cufft", result=6), "lost"),
+    (an_error("CuFFTError", "cupy.cuda.cufft", result=6), "lost"),
+    (an_error("CUBLASError", "cupy_backends.cuda.libs.cublas", status=13), "lost"),
     (an_error("CUDARuntimeError", RUNTIME, status=1), ""),
+    (an_error("CuFFTError", "cupy.cuda.cufft", result=4), ""),
+    (an_error("CUBLASError", "cupy_backends.cuda.libs.cublas", status=7), ""),
+    (an_error("CUSOLVERError", "cupy_backends.cuda.libs.cusolver", status=3), ""),
     (an_error("CompileException", "cupy.cuda.compiler", Exception), ""),
     (an_error("OutOfMemoryError", "torch", RuntimeError), ""),
     (MemoryError(), ""),
@@ -132,3 +150,40 @@ def test_a_device_that_does_not_answer_stops_the_work(monkeypatch):
         monkeypatch.setattr(cupy.cuda.runtime, "getDeviceProperties", no_answer)
         with pytest.raises(StoppedError, match="give the same command again"):
             device_share(None, processes=1)
+
+
+def test_without_a_compiler_there_is_no_use_of_a_device(monkeypatch):
+    with stand_in() as cupy:
+        assert resolve_device("auto") == "cuda"
+
+        def not_found():
+            raise RuntimeError("libnvrtc.so.12")
+
+        monkeypatch.setattr(cupy.cuda.nvrtc, "getVersion", not_found)
+        with pytest.raises(ConfigError, match=r"NVRTC \(RuntimeError\)"):
+            resolve_device("cuda")
+        assert resolve_device("auto") == "cpu"
+
+
+def test_a_folder_of_kernels_must_take_them(monkeypatch, tmp_path):
+    with stand_in():
+        for folder, device in ((tmp_path, "cuda"), (tmp_path / "new", "cuda"), (tmp_path / "file", "cpu")):
+            (tmp_path / "file").touch()
+            monkeypatch.setenv("CUPY_CACHE_DIR", str(folder))
+            assert resolve_device("auto") == device
+        with pytest.raises(ConfigError, match="CUPY_CACHE_DIR"):
+            resolve_device("cuda")
+        monkeypatch.setenv("CUPY_CACHE_IN_MEMORY", "1")
+        assert resolve_device("auto") == "cuda"
+
+
+def test_a_home_that_takes_no_folder_is_a_reason_not_to_use_the_device(monkeypatch, tmp_path):
+    # CuPy makes its folder of kernels while it is imported
+    package = tmp_path / "cupy"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise PermissionError(13, 'Permission denied', '/nobody/.cupy')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    with pytest.raises(ConfigError, match=r"PermissionError.*CUPY_CACHE_DIR"):
+        resolve_device("cuda")
+    assert resolve_device("auto") == "cpu"

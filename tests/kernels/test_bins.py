@@ -8,6 +8,7 @@ from medpipe.kernels.classes import otsu_threshold, otsu_thresholds
 from medpipe.kernels.foreground import foreground
 from medpipe.kernels.histogram import equalized
 from medpipe.kernels.stripe import density
+from tests.device.standing import stand_in
 
 NARROW = (1e6 + np.random.default_rng(3).integers(0, 3, (4, 12, 12))).astype(np.float32)
 WIDE = np.linspace(-3.4e38, 3.4e38, 600).astype(np.float32).reshape(6, 10, 10)
@@ -43,3 +44,15 @@ def test_a_foreground_is_found_of_three_values_far_from_0():
     found = foreground(x)
     assert found[2:4, 6:10, 6:10].all()
     assert not found[:, :2].any()
+
+
+LARGE = np.random.default_rng(5).uniform(0, 2**26, (4, 12, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("x", [NARROW, WIDE, LARGE], ids=["narrow", "wide", "large"])
+def test_a_device_counts_what_the_host_counts(x):
+    with stand_in() as cupy:
+        found = [part.get() for part in counted(cupy.asarray(x), bins=64)]
+    for one, expected in zip(found, counted(x, bins=64), strict=True):
+        np.testing.assert_array_equal(one, expected)
+        assert one.dtype == expected.dtype

@@ -7,7 +7,7 @@ from typing import Any
 from cupy import _memory
 from cupy._facts import missing
 
-from . import memory, runtime
+from . import memory, nvrtc, runtime
 from .memory import OutOfMemoryError
 
 
@@ -96,4 +96,4 @@ def __getattr__(name: str) -> Any:
     raise missing("cupy.cuda", name)
 
 
-__all__ = ["Device", "OutOfMemoryError", "Stream", "memory", "runtime"]
+__all__ = ["Device", "OutOfMemoryError", "Stream", "memory", "nvrtc", "runtime"]
