@@ -33,6 +33,9 @@ _THREADS = dict.fromkeys(
     "1",
 )
 
+# What a host's environment could change of a device's arithmetic: how sums are parted, and products in 10 bits.
+_DEVICE = {"CUPY_ACCELERATORS": "cub", "CUPY_TF32": "0", "NVIDIA_TF32_OVERRIDE": "0"}
+
 _V3_FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"})
 
 # NumPy 2.4 groups its targets by level and can be told the one to allow; before, each was
@@ -49,10 +52,10 @@ def pinned_environment() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Thread counts of one, a fixed hash seed and, on x86-64 with AVX2 and FMA, code for
-        x86-64-v3 in NumPy, OpenBLAS, MKL and Numba.
+        Thread counts of one, a fixed hash seed, what CuPy's sums and products depend on and, on x86-64
+        with AVX2 and FMA, code for x86-64-v3 in NumPy, OpenBLAS, MKL and Numba.
     """
-    variables = {**_THREADS, "PYTHONHASHSEED": "0"}
+    variables = {**_THREADS, **_DEVICE, "PYTHONHASHSEED": "0"}
     if not _has_v3():
         return variables
     return {
