@@ -38,6 +38,14 @@ class ByPlanes(Protocol):
 
 
 @runtime_checkable
+class TakesOnDevice(Protocol):
+    """An op whose call takes another amount of memory on a device than on the host."""
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the peak bytes of the device that the call needs beside its input."""
+
+
+@runtime_checkable
 class Carrier(Protocol):
     """An image op that moves voxels to another grid and takes regions with them."""
 

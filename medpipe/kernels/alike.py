@@ -10,6 +10,7 @@ surroundings of some voxels in registers and goes through all shifts (``cuda/ali
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ _TILE = (8, 32, 128)
 _WARP = 32
 _WARPS = 4
 _PAD_THREADS = (32, 8)
+
+_MISSING_BYTES = 5
+"""Of a voxel: what is missing, and places that look at it."""
 
 _LOG2_E = 1.4426950408889634
 
@@ -93,11 +97,26 @@ def tile_bytes(margin: int) -> int:
     return 4 * (2 * near + 2 * _TILE[0] * _TILE[1] * wide + (4 + 2 * margin) * (_TILE[1] + 2 * margin) * wide)
 
 
+def device_bytes(shape: tuple[int, ...], /, *, halves: Triple, reaches: Triple) -> int:
+    """Return what :func:`means_of_alike` takes on a device beside its result.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the image (z, y, x).
+    halves, reaches : (int, int, int)
+        Half the cube that is compared, and half the window, voxels.
+    """
+    wide = 4 * math.prod(_wide_shape(shape, halves, reaches))
+    # or what is missing, and how far that goes
+    return max(wide + 4 * math.prod(2 * reach + 1 for reach in reaches), _MISSING_BYTES * math.prod(shape))
+
+
 def _on_device(x: Array, weighing: Weighing, *, squared: bool) -> Array:
     xp = backend_of(x).xp
     image = xp.ascontiguousarray(x, dtype=xp.float32)
     part = part_of_a_thread(image.shape, weighing.halves)
-    wide = _widened(image, weighing, part)
+    wide = _widened(image, weighing)
     result = xp.empty(image.shape, dtype=xp.float32)
     halves = dict(zip(("HALF_Z", "HALF_Y", "HALF_X"), weighing.halves, strict=True))
     made = (part[0], part[1] * _WARPS, _WARP - 2 * weighing.halves[2])
@@ -116,6 +135,8 @@ def _on_device(x: Array, weighing: Weighing, *, squared: bool) -> Array:
         ),
         constants={"PLANES": part[0], "ROWS": part[1], **halves, "SQUARED": int(squared)},
     )
+    # memory of a device is what there is least of
+    del wide
     return _with_missing(image, result, weighing)
 
 
@@ -127,12 +148,18 @@ def part_of_a_thread(shape: tuple[int, ...], halves: Triple) -> tuple[int, int]:
     return planes, rows
 
 
-def _widened(image: Array, weighing: Weighing, part: tuple[int, int]) -> Array:
+def _wide_shape(shape: tuple[int, ...], halves: Triple, reaches: Triple) -> Triple:
+    steps = (*part_of_a_thread(shape, halves), _WARP - 2 * halves[2])
+    margins = (half + reach for half, reach in zip(halves, reaches, strict=True))
+    z, y, x = (-(-n // step) * step + 2 * by for n, step, by in zip(shape, steps, margins, strict=True))
+    return z, y, x
+
+
+def _widened(image: Array, weighing: Weighing) -> Array:
     """Return the image with what is looked at around it, and as much more as whole parts of threads cover."""
     xp = backend_of(image).xp
     margins = [half + reach for half, reach in zip(weighing.halves, weighing.reaches, strict=True)]
-    steps = (*part, _WARP - 2 * weighing.halves[2])
-    shape = tuple(-(-n // step) * step + 2 * by for n, step, by in zip(image.shape, steps, margins, strict=True))
+    shape = _wide_shape(image.shape, weighing.halves, weighing.reaches)
     wide = xp.empty(shape, dtype=xp.float32)
     launch(
         image,
@@ -346,7 +373,8 @@ def _weigh(planes: Floats, first: int, weighing: tuple[np.float32, np.float32, n
             for place in range(out.size):
                 out[place] += further[place]
     for place in range(out.size):
-        out[place] = close * exp_of_negative(-max(out[place] * scale - free, np.float32(0.0)))
+        # in this order two infinities, whose distance is no number, are alike
+        out[place] = close * exp_of_negative(-max(np.float32(0.0), out[place] * scale - free))
 
 
 @njit(cache=True, nogil=True)

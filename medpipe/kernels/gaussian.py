@@ -5,7 +5,7 @@ sums along z over the planes around it, then along y and x while that plane is i
 that the volume is read from memory once and written once. Along z and y, values that lie one after
 the other are summed in runs of many rows, which stay in the first cache; four pairs of neighbours
 are added in one pass. On a device the sums are made along one axis after the other, in the same order
-(``cuda/gaussian.cu``).
+(``cuda/gaussian.cu``), of some planes of the result at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.launching import EXACT, launch, tiles, wide
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -25,6 +26,9 @@ TRUNCATE = 4.0
 
 _RUN = 1 << 12
 """Values that are summed up in one go."""
+
+_AT_ONCE = 1 << 24
+"""Voxels that a device makes at a time."""
 
 _THREADS = (256, 1)
 _TOGETHER = 4
@@ -87,24 +91,29 @@ def _half_window(sigma: float, radius: int) -> Floats:
     return np.asarray((weights / weights.sum())[radius:], np.float32)
 
 
+def device_bytes(shape: tuple[int, int, int], /) -> int:
+    """Return what :func:`gaussian` takes on a device beside its result: some planes (of an array z, y, x)."""
+    z, y, x = shape
+    return 4 * min(planes_of(shape, _AT_ONCE), z) * y * x
+
+
 def _on_device(x: Array, windows: tuple[Floats, Floats, Floats], first: int, last: int) -> Array:
     xp = backend_of(x).xp
     image = xp.ascontiguousarray(x, dtype=xp.float32)
     n_z, n_y, n_x = image.shape
-    planes = last - first
-    made = xp.empty((planes, n_y, n_x), dtype=xp.float32)
-    _across(image, windows[0], (n_z, n_y * n_x), (first, planes), made)
-    given, made = made, xp.empty_like(made)
-    _across(given, windows[1], (n_y, n_x), (0, n_y), made)
-    given, made = made, given
-    rows = planes * n_y
-    threads = -(-rows // _TOGETHER) * n_x
-    sizes = (np.int32(windows[2].size - 1), np.int32(n_x), np.int64(rows), np.int64(threads))
-    _launch("weighed_within", given, windows[2], made, sizes)
-    return made
+    along_z, along_y, along_x = (xp.asarray(window) for window in windows)
+    result = xp.empty((last - first, n_y, n_x), dtype=xp.float32)
+    planes = min(planes_of(result.shape, _AT_ONCE), len(result))
+    beside = xp.empty((planes, n_y, n_x), dtype=xp.float32)
+    for low, high in slab_ranges(result.shape, planes=planes):
+        part, between = result[low:high], beside[: high - low]
+        _across(image, along_z, (n_z, n_y * n_x), (first + low, high - low), part)
+        _across(part, along_y, (n_y, n_x), (0, n_y), between)
+        _within(between, along_x, part)
+    return result
 
 
-def _across(x: Array, window: Floats, axis: tuple[int, int], part: tuple[int, int], result: Array) -> None:
+def _across(x: Array, window: Array, axis: tuple[int, int], part: tuple[int, int], result: Array) -> None:
     """Sum up along an axis of so many values so far apart: from the first of a part on, and so many."""
     (n, apart), (first, count) = axis, part
     threads = result.size // count * -(-count // _TOGETHER)
@@ -112,14 +121,23 @@ def _across(x: Array, window: Floats, axis: tuple[int, int], part: tuple[int, in
     _launch("weighed_across", x, window, result, (*sizes, np.int64(threads)))
 
 
-def _launch(kernel: str, x: Array, window: Floats, result: Array, sizes: tuple[np.generic, ...]) -> None:
+def _within(x: Array, window: Array, result: Array) -> None:
+    """Sum up along the last axis."""
+    n = x.shape[-1]
+    rows = x.size // n
+    threads = -(-rows // _TOGETHER) * n
+    sizes = (np.int32(window.size - 1), np.int32(n), np.int64(rows), np.int64(threads))
+    _launch("weighed_within", x, window, result, sizes)
+
+
+def _launch(kernel: str, x: Array, window: Array, result: Array, sizes: tuple[np.generic, ...]) -> None:
     """Launch a kernel, whose last size is the number of its threads."""
     launch(
         x,
         f"gaussian.{kernel}",
         blocks=tiles((int(sizes[-1]),), _THREADS[:1]),
         threads=_THREADS,
-        arguments=(x, backend_of(x).xp.asarray(window), result, *sizes),
+        arguments=(x, window, result, *sizes),
         constants={"TOGETHER": _TOGETHER, **wide(x, result)},
         options=EXACT,
     )

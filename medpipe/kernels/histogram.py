@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from medpipe.errors import Rejected
 from medpipe.kernels.bins import counted
 from medpipe.kernels.intensity import varying
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy, to_numpy
 
@@ -27,6 +28,12 @@ LEVELS = 1 << 14
 """Grey levels an image is rounded to before its tiles are counted."""
 
 _BIN_LEVELS = 1 + LEVELS // BINS
+
+_AT_ONCE = 1 << 22
+"""Voxels that a device works on at a time."""
+
+_MAPPED_BYTES = 34
+"""Of each of these: what its bins in the maps of eight tiles take."""
 
 
 def equalized(x: Array, mask: Array, /) -> Array:
@@ -111,31 +118,75 @@ def clahe(x: Array, /, *, tile: tuple[int, int, int], limit: float) -> Array:
 
 
 def clahe_by_arrays(x: Array, /, *, tile: tuple[int, int, int], limit: float, low: float, high: float) -> Array:
-    """Return what the compiled loops of :func:`clahe` do, before the result is stretched, as whole-array arithmetic.
+    """Return what the compiled loops of :func:`clahe` do, before the result is stretched, by array operations.
 
-    The body for CuPy, and on NumPy the oracle of the compiled one.
+    The body for CuPy, some planes at a time, and on NumPy the oracle of the compiled one.
     """
     xp = backend_of(x).xp
-    known = xp.isfinite(x)
-    levels = xp.rint((xp.where(known, x, low).astype(xp.float64) - low) * ((LEVELS - 1) / (high - low)))
-    bins = levels.astype(xp.int64) // _BIN_LEVELS
+    bins = xp.empty(x.shape, dtype=xp.uint8)
+    slabs = list(slab_ranges(x.shape, planes=planes_of(x.shape, _AT_ONCE)))
+    for first, last in slabs:
+        part = x[first:last]
+        wide = xp.where(xp.isfinite(part), part, xp.float32(low)).astype(xp.float64)
+        wide -= low
+        wide *= (LEVELS - 1) / (high - low)
+        bins[first:last] = xp.rint(wide, out=wide).astype(xp.int64) // _BIN_LEVELS
+        del wide
     tiles = _tiles(x.shape, tile)
+    maps = xp.asarray(_maps(to_numpy(_counts_by_arrays(x, bins, tile, tiles)), tile, limit))
+    between = [_between(xp.arange(size), k, n) for size, k, n in zip(x.shape, tile, tiles, strict=True)]
+    result = xp.empty(x.shape, dtype=xp.float32)
+    for first, last in slabs:
+        along = (tuple(one[first:last] for one in between[0]), *between[1:])
+        result[first:last] = _mapped(bins[first:last].astype(xp.int64), maps, along)
+    result[~xp.isfinite(x)] = xp.nan
+    return result
+
+
+def device_bytes(shape: tuple[int, int, int], /, *, tile: tuple[int, int, int]) -> int:
+    """Return what :func:`clahe` takes on a device beside its result.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the image (z, y, x).
+    tile : (int, int, int)
+        Voxels of a tile along (z, y, x).
+    """
+    z, y, x = shape
+    tables = 20 * BINS * int(np.prod(_tiles(shape, tile)))
+    return z * y * x + tables + _MAPPED_BYTES * min(planes_of(shape, _AT_ONCE), z) * y * x
+
+
+def _counts_by_arrays(x: Array, bins: Array, tile: tuple[int, int, int], tiles: tuple[int, int, int]) -> Array:
+    """Return the histograms of the tiles: how often each bin comes in what is finite."""
+    xp = backend_of(x).xp
     sources = [_reflected(xp.arange(n * k), size) for n, k, size in zip(tiles, tile, x.shape, strict=True)]
     places = [xp.arange(n * k) // k for n, k in zip(tiles, tile, strict=True)]
-    numbers = (places[0][:, None, None] * tiles[1] + places[1][:, None]) * tiles[2] + places[2]
-    whole = xp.ix_(*sources)
-    codes = (numbers * BINS + bins[whole])[known[whole]]
-    counts = xp.bincount(codes, minlength=int(np.prod(tiles)) * BINS).reshape(*tiles, BINS)
-    maps = xp.asarray(_maps(to_numpy(counts), tile, limit))
-    between = [_between(xp.arange(size), k, n) for size, k, n in zip(x.shape, tile, tiles, strict=True)]
-    result = xp.zeros(x.shape, dtype=xp.float64)
+    wide = tuple(n * k for n, k in zip(tiles, tile, strict=True))
+    counts = xp.zeros(int(np.prod(tiles)) * BINS, dtype=xp.int64)
+    for first, last in slab_ranges(wide, planes=planes_of(wide, _AT_ONCE)):
+        whole = xp.ix_(sources[0][first:last], *sources[1:])
+        codes = (places[0][first:last, None, None] * tiles[1] + places[1][:, None]) * tiles[2] + places[2]
+        codes *= BINS
+        codes += bins[whole]
+        codes = codes[xp.isfinite(x[whole])]
+        if codes.size:
+            counts += xp.bincount(codes, minlength=counts.size)
+    return counts.reshape(*tiles, BINS)
+
+
+def _mapped(bins: Array, maps: Array, along: tuple[tuple[Array, Array, Array], ...]) -> Array:
+    """Return what voxels of some bins become, in float64: the maps of the eight tiles around them, weighed."""
+    xp = backend_of(bins).xp
+    result = xp.zeros(bins.shape, dtype=xp.float64)
     for corner in np.ndindex(2, 2, 2):
-        at = [between[axis][end] for axis, end in enumerate(corner)]
-        shares = [between[axis][2] if end else 1.0 - between[axis][2] for axis, end in enumerate(corner)]
+        at = [along[axis][end] for axis, end in enumerate(corner)]
+        shares = [along[axis][2] if end else 1.0 - along[axis][2] for axis, end in enumerate(corner)]
         weight = shares[0][:, None, None] * shares[1][:, None] * shares[2]
-        result += weight * maps[at[0][:, None, None], at[1][:, None], at[2], bins]
-    result[~known] = xp.nan
-    return result.astype(xp.float32)
+        weight *= maps[at[0][:, None, None], at[1][:, None], at[2], bins]
+        result += weight
+    return result
 
 
 def _tiles(shape: Sequence[int], tile: Sequence[int]) -> tuple[int, int, int]:

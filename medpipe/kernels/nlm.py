@@ -56,14 +56,21 @@ def non_local_means(x: Array, /, *, patch_size: int, distance: int, h: float, si
     return _unbiased(result, sigma) if rician else result
 
 
-def _weighing(x: Array, *, patch_size: int, distance: int, h: float, sigma: float) -> Weighing:
-    # along an axis of one voxel there is nothing to see
-    z, y, width = (int(n > 1) for n in x.shape)
+def reaches_of(
+    shape: tuple[int, ...], /, *, patch_size: int, distance: int
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return half the cubes and half the window, voxels along (z, y, x); along an axis of one voxel there is nothing."""
+    z, y, x = (int(n > 1) for n in shape)
     half = patch_size // 2
-    window = [2 * distance * there + 1 for there in (z, y, width)]
-    n_voxels = float(np.prod([2 * half * there + 1 for there in (z, y, width)]))
+    return (z * half, y * half, x * half), (z * distance, y * distance, x * distance)
+
+
+def _weighing(x: Array, *, patch_size: int, distance: int, h: float, sigma: float) -> Weighing:
+    halves, reaches = reaches_of(x.shape, patch_size=patch_size, distance=distance)
+    window = [2 * reach + 1 for reach in reaches]
+    n_voxels = float(np.prod([2 * half + 1 for half in halves]))
     return Weighing(
-        halves=(z * half, y * half, width * half),
+        halves=halves,
         scale=1.0 / (n_voxels * h * h),
         free=2.0 * sigma * sigma / (h * h),
         closeness=np.ones(window, np.float32),

@@ -3,7 +3,8 @@
 A term is a product of three short kernels, one along each axis. On the host one plane of the
 result is made at a time: sums along z over the planes around it, then along y and x while that
 plane is in the cache, in float64; planes that terms have in common along z are made once. Beside
-the result there is no second volume, however many terms there are.
+the result there is no second volume, however many terms there are; on a device, beside it there are
+arrays over some planes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from medpipe.kernels.boundary import NOWHERE, Boundary, places
+from medpipe.kernels.slabs import planes_of, slab_ranges
 from medpipe.types import Array
 from medpipe.xp import backend_of, is_cupy
 
@@ -32,6 +34,9 @@ _HOW: dict[Joined, int] = {"sum": 0, "max": 1, "size": 2}
 
 ALONE: Taps = (1.0,)
 """The kernel that changes nothing."""
+
+AT_ONCE = 1 << 22
+"""Voxels that a device works on at a time."""
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -80,14 +85,52 @@ def mean_term(size: int, /, *, by_slice: bool) -> Term:
 
 
 def by_arrays(x: Array, terms: Sequence[Term], /, *, joined: Joined, boundary: Boundary) -> Array:
-    """Return what :func:`convolved` does, by whole arrays: for a device, and to check the other against."""
+    """Return what :func:`convolved` does, by array operations: for a device, and to check the other against."""
     xp = backend_of(x).xp
-    kernels, around, numbers = _tables(terms, x.shape, boundary)
+    tables = _tables(terms, x.shape, boundary)
+    result = xp.empty(x.shape, dtype=xp.float32)
+    for first, last in slab_ranges(x.shape, planes=planes_of(x.shape, AT_ONCE)):
+        result[first:last] = _slab(x, first, last, tables, joined)
+    return result
+
+
+def device_bytes(shape: tuple[int, int, int], /, *, reach: tuple[int, int, int], terms: int) -> int:
+    """Return what :func:`convolved` takes on a device beside its result.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Of the image (z, y, x).
+    reach : (int, int, int)
+        Of the terms, see :func:`reach_of`.
+    terms : int
+        How many there are.
+    """
+    z, y, x = shape
+    planes = min(planes_of(shape, AT_ONCE), z)
+    wide = planes * max((y + 2 * reach[1]) * x, y * (x + 2 * reach[2]))
+    # the image around a slab in float32; in float64 what is summed, a product, their sum, and that of all terms
+    return 4 * (planes + 2 * reach[0]) * y * x + 8 * wide + (24 if terms > 1 else 16) * planes * y * x
+
+
+def _slab(x: Array, first: int, last: int, tables: Tables, joined: Joined) -> Array:
+    """Return some planes of the result, in float64."""
+    xp = backend_of(x).xp
+    kernels, around, numbers = tables
+    near = _gathered(x, 0, around[0][first : last + kernels[0].shape[1] - 1])
     result = None
-    for term in numbers.tolist():
-        made = x.astype(xp.float64)
-        for axis, number in enumerate(term):
-            made = _along(made, axis, kernels[axis][number], around[axis])
+    for along_z, *others in numbers.tolist():
+        made = _weighed(near, 0, kernels[0][along_z])
+        for axis, number in enumerate(others, 1):
+            taps = kernels[axis][number]
+            if taps.size == 1:
+                made *= taps[0]
+                continue
+            wide = _gathered(made, axis, around[axis])
+            # memory of a device is what there is least of
+            del made
+            made = _weighed(wide, axis, taps)
+            del wide
         if joined == "size":
             xp.abs(made, out=made)
         if result is None:
@@ -96,25 +139,38 @@ def by_arrays(x: Array, terms: Sequence[Term], /, *, joined: Joined, boundary: B
             result += made
         else:
             xp.maximum(result, made, out=result)
+        del made
     assert result is not None
-    return result.astype(xp.float32)
-
-
-def _along(x: Array, axis: int, taps: Floats, source: Places) -> Array:
-    if taps.size == 1:
-        return x * taps[0]
-    xp = backend_of(x).xp
-    n = x.shape[axis]
-    wide = xp.take(x, xp.asarray(np.maximum(source, 0)), axis=axis)
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    outside = xp.asarray(source == NOWHERE).reshape(shape)
-    wide = xp.where(outside, 0.0, wide)
-    result = xp.zeros(x.shape)
-    for k in np.flatnonzero(taps).tolist():
-        part = tuple(slice(k, k + n) if place == axis else slice(None) for place in range(x.ndim))
-        result += float(taps[k]) * wide[part]
     return result
+
+
+def _gathered(x: Array, axis: int, source: Places) -> Array:
+    """Return the values of some places along an axis; where there are none, zeros."""
+    xp = backend_of(x).xp
+    wide = xp.take(x, xp.asarray(np.maximum(source, 0)), axis=axis)
+    inside = np.flatnonzero(source != NOWHERE)
+    for end in (slice(0, int(inside[0])), slice(int(inside[-1]) + 1, source.size)):
+        if end.stop > end.start:
+            wide[_part(axis, end)] = 0.0
+    return wide
+
+
+def _weighed(wide: Array, axis: int, taps: Floats) -> Array:
+    """Return the sums under a kernel along an axis, of float64."""
+    xp = backend_of(wide).xp
+    n = wide.shape[axis] - taps.size + 1
+    if taps.size == 1:
+        return xp.multiply(wide, float(taps[0]), dtype=xp.float64)
+    shape = list(wide.shape)
+    shape[axis] = n
+    result = xp.zeros(shape)
+    for k in np.flatnonzero(taps).tolist():
+        result += xp.multiply(wide[_part(axis, slice(k, k + n))], float(taps[k]), dtype=xp.float64)
+    return result
+
+
+def _part(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*(slice(None) for _ in range(axis)), part)
 
 
 def _tables(terms: Sequence[Term], shape: tuple[int, ...], boundary: Boundary) -> Tables:

@@ -21,6 +21,9 @@ BLOCK_BYTES = 8 * _BLOCK
 _AT_ONCE = 1 << 22
 """Values that are converted at a time on a device."""
 
+DEVICE_BLOCK_BYTES = 8 * _AT_ONCE
+"""What these take in float64."""
+
 _LANES = 8
 """NumPy parts a sum in halves whose first is a multiple of this."""
 

@@ -71,6 +71,10 @@ def total_variation(x: Array, /, *, weight: float, iterations: int) -> Array:
     return result
 
 
+ON_DEVICE_BYTES = 20
+"""Of a voxel: what :func:`total_variation` takes on a device beside its result, the rest of two dual fields."""
+
+
 def scratch_bytes(shape: tuple[int, int, int]) -> int:
     """Return what :func:`total_variation` takes on the host beside result and dual field.
 
@@ -86,7 +90,6 @@ def scratch_bytes(shape: tuple[int, int, int]) -> int:
 
 
 def _on_device(x: Array, *, weight: float, iterations: int) -> Array:
-    """Return what :func:`total_variation` does; beside its input it holds six arrays of the input's size."""
     xp = backend_of(x).xp
     image = xp.ascontiguousarray(x, dtype=xp.float32)
     if iterations == 1:

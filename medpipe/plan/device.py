@@ -2,8 +2,9 @@
 
 The same projection as of the host's, without what only the host holds: files, bits of regions, what is
 stored. Regions are taken to be small, since nobody knows yet how large they are: what measuring them takes is left
-out. Ops were measured on the host, and a device may need more or less for one. So a projection decides where a
-case begins, and what ``medpipe plan`` warns of; what becomes of the case is decided by the device.
+out. An op whose arrays on a device are others than on the host says so by ``device_memory``; what libraries of
+the device take for themselves, as for Fourier transforms, nobody tells. So a projection decides where a case begins,
+and what ``medpipe plan`` warns of; what becomes of the case is decided by the device.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from medpipe.contracts.protocols import ImageOp
+from medpipe.ops.device_bytes import device_bytes_of
 from medpipe.plan.fusing import block_group
 from medpipe.plan.memory import MOST_BYTES, context_planes, geometry_of, goes_in_slabs, slab_planes
 from medpipe.recipe.recipe import Route
@@ -76,11 +78,13 @@ def _whole(route: Route, geometry: Geometry, images: Rows) -> Iterator[int]:
         if row is not None:
             yield from (image + beside + need for need in _chain(companion.image, geometry_of(row)))
             yield held
-    yield from (held + op.memory(geometry) for op in route.regions)
+    yield from (held + device_bytes_of(op, geometry) for op in route.regions)
     for entry in route.features:
-        steps = [step.memory(geometry) for one in route.perturb if one.takes(entry.name) for step in one.steps]
+        steps = [
+            device_bytes_of(step, geometry) for one in route.perturb if one.takes(entry.name) for step in one.steps
+        ]
         yield held + max(steps, default=0)
-    yield from (held + one.op.memory(geometry) for one in route.views)
+    yield from (held + device_bytes_of(one.op, geometry) for one in route.views)
 
 
 def _least(route: Route, geometry: Geometry, images: Rows) -> Iterator[int]:
@@ -91,9 +95,9 @@ def _least(route: Route, geometry: Geometry, images: Rows) -> Iterator[int]:
         if row is not None:
             yield from _in_blocks(companion.image, geometry_of(row))
             yield _bytes(geometry_of(row)) + 4 * prod(geometry.spatial_shape)
-    yield from (image + op.memory(geometry) for op in route.regions)
+    yield from (image + device_bytes_of(op, geometry) for op in route.regions)
     yield from (image for _ in route.features)
-    yield from (image + one.op.memory(geometry) for one in route.views)
+    yield from (image + device_bytes_of(one.op, geometry) for one in route.views)
 
 
 def _chain(ops: Sequence[ImageOp], geometry: Geometry) -> Iterator[int]:
@@ -101,7 +105,7 @@ def _chain(ops: Sequence[ImageOp], geometry: Geometry) -> Iterator[int]:
     image = _bytes(geometry)
     for place, op in enumerate(ops):
         # where its values are no numbers: a byte a voxel
-        yield image * (2 if place else 1) + op.memory(geometry) + image // 4
+        yield image * (2 if place else 1) + device_bytes_of(op, geometry) + image // 4
 
 
 def _in_blocks(ops: Sequence[ImageOp], geometry: Geometry) -> Iterator[int]:

@@ -1,17 +1,11 @@
 """The bench of a device: its counts, its floors, and that it runs, on the stand-in of a device."""
 
 import numpy as np
-import pytest
 
 from medpipe.errors import ConfigError
 from tests.bench import gpu
 from tests.bench.paired import Skipped, measure
-from tests.device import raw
-from tests.device.standing import stand_in
-
-needs_compiler = pytest.mark.skipif(
-    raw.COMPILER is None, reason="no g++ of Linux is here, which compiles kernels for the host"
-)
+from tests.device.standing import needs_compiler, stand_in
 
 
 def test_without_a_device_it_says_why_there_is_nothing(monkeypatch, tmp_path):

@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.device import raw
+
+needs_compiler = pytest.mark.skipif(raw.COMPILER is None, reason=raw.NO_COMPILER)
+"""For tests whose kernels other processes launch, or which count what others hold; others are skipped on their way."""
+
 STANDIN = Path(__file__).parent / "standin"
 _PACKAGES = ("cupy", "cupyx", "cupy_backends", "cupy_standin_raw")
 

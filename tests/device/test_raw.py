@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.device import raw
-from tests.device.standing import stand_in
+from tests.device.standing import needs_compiler, stand_in
 
-pytestmark = pytest.mark.skipif(
-    raw.COMPILER is None, reason="no g++ of Linux is here, which compiles kernels for the host"
-)
+pytestmark = needs_compiler
 
 HEAD = (
     'extern "C" __global__ void __launch_bounds__(64) work(const float* __restrict__ x, float* __restrict__ y, int n)\n'

@@ -16,8 +16,10 @@ from tests.app.conftest import write_key
 from tests.app.runs import Bench, assert_whole, rows
 from tests.app.test_companion_images import ct, write
 from tests.archive.pets import pet
-from tests.device.standing import STANDIN, stand_in
+from tests.device.standing import STANDIN, needs_compiler, stand_in
 from tests.device.test_case import assert_alike
+
+pytestmark = needs_compiler
 
 RECIPE = """
 name = "device"

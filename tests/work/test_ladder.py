@@ -20,9 +20,12 @@ from medpipe.values import SuvScales
 from medpipe.work.case import run_case
 from medpipe.work.places import InBlocks, Whole
 from medpipe.xp import DeviceMemoryError, to_numpy, with_device_memory
-from tests.device.standing import stand_in
+from tests.device.standing import needs_compiler, stand_in
 from tests.work.rooms import Room, an_order
 from tests.work.test_images import a_pet, an_image
+
+# a test that was skipped on its way would hold arrays of the device, which others here count
+pytestmark = needs_compiler
 
 SHAPE = (20, 12, 11)
 IMAGE_BYTES = 4 * 20 * 12 * 11
@@ -32,12 +35,13 @@ CLIP = {"op": "clip", "low": -300.0, "high": 250.5}
 ZSCORE = {"op": "zscore", "mask": "nonzero"}
 RESAMPLE = {"op": "resample", "spacing_mm": [1.5, 1.5, 1.5]}
 
+RESAMPLED = '{ op = "resample", spacing_mm = [2.0, 1.5, 1.5] }'
 RECIPE = """
 name = "r"
 
 [[route]]
 name = "mr"
-image = [ { op = "median" }, { op = "gaussian", sigma_mm = 1.0 }, { op = "resample", spacing_mm = [2.0, 1.5, 1.5] } ]
+image = [ { op = "median" }, { op = "gaussian", sigma_mm = 1.0 }, RESAMPLED ]
 regions = [ { op = "threshold", low = 300.0 } ]
 features = [
     { name = "before", op = "ibsi", families = ["statistics"] },
@@ -45,7 +49,7 @@ features = [
 ]
 views = [ { name = "mip", op = "projection", image = "final" } ]
 keep = [ "original", "final" ]
-"""
+""".replace("RESAMPLED", RESAMPLED)
 
 CLASS, CPU = "cuda-cc00", "cpu-x86-64-v3"
 FALLBACK = Fallback(key="fb" * 32, numeric_class=CPU)
@@ -176,16 +180,20 @@ def run_on(name, *, limit=None, room=None, share=None, **order):
 def test_a_case_in_blocks_has_the_products_of_the_whole():
     whole, stored, counts = run_on("cuda")
     assert (whole.case.status, whole.case.device) == ("done", "whole")
-    for how in ({"limit": int(0.7 * counts.peak)}, {"share": 10, "device_bytes": 11}):
-        blocks, same, fewer = run_on("cuda", **how)
+    # begun in blocks, since by projection the whole has no room; begun whole, and gone on in blocks with as little
+    least = None
+    for how in ({"share": 10, "device_bytes": 11}, {}):
+        blocks, same, fewer = run_on("cuda", limit=least, **how)
         assert (blocks.case.status, blocks.case.device) == ("done", "blocks")
         assert blocks.products == whole.products
         assert blocks.case.result_digest == whole.case.result_digest
         assert same == stored
-        assert fewer.peak < counts.peak
+        # there is no less than what measuring the volume takes, which nothing parts
+        least = fewer.peak
+        assert least < 0.8 * counts.peak
 
 
-def test_what_a_chain_has_of_the_device_is_what_was_projected():
+def test_what_a_chain_has_of_the_device_is_hardly_less_than_what_was_projected():
     text = 'name = "r"\n[[route]]\nname = "mr"\nkeep = ["original", "final"]\nimage = IMAGE'
     ops = '[ { op = "median" }, { op = "gaussian", sigma_mm = 1.0 }, { op = "clip", low = 0, high = 300 } ]'
     lock = lock_recipe(parse_recipe(tomllib.loads(text.replace("IMAGE", ops))), lambda name: None)
@@ -195,7 +203,8 @@ def test_what_a_chain_has_of_the_device_is_what_was_projected():
     row = {"shape": shape, "axes": "zyx", "spacing_mm": (2.0, 1.0, 1.0), "affine_lps": None, "kind": "volume"}
     need = device_need(lock.recipe.routes[0], row)
     _, _, counts = run_on("cuda", room=Lake(lock, volume=volume))
-    assert counts.peak == pytest.approx(need.whole, rel=0.01)
+    # an op's planes are gone when its result is checked, whose marks the projection counts beside them
+    assert 0.9 * need.whole < counts.peak <= need.whole
     # with some places of the pool's rounding more, the least is enough
     result, _, _ = run_on("cuda", room=Lake(lock, volume=volume), limit=int(1.5 * need.least))
     assert (result.case.status, result.case.device) == ("done", "blocks")
@@ -226,7 +235,8 @@ def test_a_case_with_the_permit_has_the_products_of_the_cpu_under_a_key_of_its_o
 
 
 def test_what_the_device_made_before_it_was_full_is_kept_and_is_none_of_the_cpu():
-    text = RECIPE.replace('"original", "final"', '"original"')
+    # of an op that has to have the whole, and takes more of it than measuring does
+    text = RECIPE.replace('"original", "final"', '"original"').replace(RESAMPLED, '{ op = "clahe", tiles = [1, 2, 2] }')
     lock = lock_recipe(parse_recipe(tomllib.loads(text)), lambda name: None)
     rooms = [Room(lock, volume=an_image()) for _ in range(3)]
     whole, _, counts = run_on("cuda", room=rooms[0])

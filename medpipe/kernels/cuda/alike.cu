@@ -93,7 +93,9 @@ means_of_alike(const float* __restrict__ wide, const float* __restrict__ closene
                         for (int k = 1; k <= HALF_X; ++k) {
                             distance += __shfl_up_sync(0xffffffffu, box, k) + __shfl_down_sync(0xffffffffu, box, k);
                         }
-                        const float weight = close * exp2f(-fmaxf(distance * scale - free, 0.0f));
+                        // never 0, which of an infinity makes no number; two infinities are alike
+                        const float past = fminf(fmaxf(distance * scale - free, 0.0f), 126.0f);
+                        const float weight = close * exp2f(-past);
                         const float value = given[p][r];
                         total[p][r] += weight * (SQUARED ? value * value : value);
                         weights[p][r] += weight;

@@ -7,18 +7,21 @@ from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError, Rejected
-from medpipe.kernels.alike import tile_bytes
+from medpipe.kernels.alike import device_bytes, tile_bytes
 from medpipe.kernels.bilateral import MOST_VOXELS, bilateral, bilateral_radius, window_voxels
-from medpipe.kernels.nlm import non_local_means
+from medpipe.kernels.nlm import non_local_means, reaches_of
 from medpipe.kernels.noise import detail_noise, magnitude_noise
 from medpipe.kernels.speckle import refuse_negative
-from medpipe.ops.frames import by_frame, known_spacing, result_bytes
+from medpipe.ops.frames import by_frame, frame_bytes, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry, Volume
 
 _WEIGHT_BYTES = 12
 """Of a voxel of a window: its weight, and what it is worked out with."""
+
+_NOISE_BYTES = 10
+"""Of a voxel: what noise is told from on a device, beside as much as a result takes."""
 
 _LEAST_NOISE = 1e-15
 """Less noise, squared, is no number in float32 that could be divided by."""
@@ -66,6 +69,16 @@ class NonLocalMeans:
         """Return the bytes of the result and of a tile, or of the details the noise is told from."""
         beside = 8 if self.sigma is None or self.noise == "rician" else 1
         return result_bytes(geometry, beside=beside) + tile_bytes(self.distance + self.patch_size // 2)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result and of the image with its surroundings, or of the details the noise is told from."""
+        shape = geometry.spatial_shape
+        halves, reaches = reaches_of(shape, patch_size=self.patch_size, distance=self.distance)
+        beside = max(
+            device_bytes(shape, halves=halves, reaches=reaches),
+            frame_bytes(geometry, per_voxel=_NOISE_BYTES) if self.sigma is None or self.noise == "rician" else 0,
+        )
+        return result_bytes(geometry, beside=0) + beside
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is denoised
         """Return the denoised volume.
@@ -128,6 +141,16 @@ class Bilateral:
         if window_voxels(radius) > MOST_VOXELS:
             return 0
         return result_bytes(geometry, beside=1) + tile_bytes(max(radius)) + _WEIGHT_BYTES * window_voxels(radius)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 result and of the image with its surroundings."""
+        if geometry.spacing_mm is None:
+            return 0
+        shape = geometry.spatial_shape
+        radius = bilateral_radius(sigma_mm=self.sigma_mm, spacing_mm=geometry.spacing_mm, shape=shape)
+        if window_voxels(radius) > MOST_VOXELS:
+            return 0
+        return result_bytes(geometry, beside=0) + device_bytes(shape, halves=(0, 0, 0), reaches=radius)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
         """Return the smoothed volume.

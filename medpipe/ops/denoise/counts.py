@@ -10,6 +10,7 @@ from medpipe.contracts.protocols import Halo, ImageOp
 from medpipe.errors import ConfigError
 from medpipe.kernels.anscombe import anscombe, gain_of, unbiased_inverse
 from medpipe.kernels.slabs import slab_bytes
+from medpipe.ops.device_bytes import device_bytes_of
 from medpipe.ops.frames import by_frame, frame_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -47,11 +48,17 @@ class Anscombe:
 
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the result, of the even image, and what the op within takes."""
-        frame = replace(geometry, shape=geometry.spatial_shape, axes="zyx")
+        return self._memory(geometry, self.denoiser.memory(_frame_of(geometry)))
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return what :meth:`memory` does, with what the op within takes on a device."""
+        return self._memory(geometry, device_bytes_of(self.denoiser, _frame_of(geometry)))
+
+    def _memory(self, geometry: Geometry, within: int) -> int:
         even = frame_bytes(geometry, per_voxel=4)
-        back = frame_bytes(geometry, per_voxel=8) + slab_bytes(frame.spatial_shape, per_voxel=48)
+        back = frame_bytes(geometry, per_voxel=8) + slab_bytes(geometry.spatial_shape, per_voxel=48)
         frames = 0 if len(geometry.shape) == 3 else 4 * math.prod(geometry.shape)
-        return frames + even + max(self.denoiser.memory(frame), back)
+        return frames + even + max(within, back)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the denoised volume, without values below 0.
@@ -68,3 +75,7 @@ class Anscombe:
         geometry = replace(volume.geometry, shape=x.shape, axes="zyx")
         even = volume.with_data(anscombe(x, gain=gain), geometry=geometry, unit="arbitrary")
         return unbiased_inverse(self.denoiser(even, mask).data, gain=gain)
+
+
+def _frame_of(geometry: Geometry) -> Geometry:
+    return replace(geometry, shape=geometry.spatial_shape, axes="zyx")

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from medpipe.contracts.protocols import Halo
 from medpipe.kernels.diffusion import adaptive_diffusion, perona_malik
 from medpipe.kernels.slabs import slab_bytes
-from medpipe.kernels.total_variation import scratch_bytes, total_variation
+from medpipe.kernels.total_variation import ON_DEVICE_BYTES, scratch_bytes, total_variation
 from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -31,8 +31,12 @@ class TotalVariation:
         return self.iterations, self.iterations, self.iterations
 
     def memory(self, geometry: Geometry) -> int:
-        """Return the bytes of the result, of the dual field and of what is in the cache (on a GPU five arrays)."""
+        """Return the bytes of the result, of the dual field and of what is in the cache."""
         return result_bytes(geometry, beside=12) + scratch_bytes(geometry.spatial_shape)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result and of the dual field before a step and after it."""
+        return result_bytes(geometry, beside=ON_DEVICE_BYTES)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is flattened
         """Return the denoised volume."""

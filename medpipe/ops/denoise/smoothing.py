@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
-from medpipe.kernels.gaussian import gaussian, gaussian_radius
+from medpipe.kernels.gaussian import device_bytes, gaussian, gaussian_radius
 from medpipe.kernels.median import median
 from medpipe.ops.frames import by_frame, known_spacing, result_bytes
 from medpipe.ops.parameters import parameter
@@ -35,6 +35,10 @@ class Gaussian:
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the float32 result and of one plane."""
         return result_bytes(geometry, beside=0) + 4 * prod(geometry.shape[-2:])
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 result and of some planes."""
+        return result_bytes(geometry, beside=0) + device_bytes(geometry.spatial_shape)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is smoothed
         """Return the smoothed volume.
@@ -82,6 +86,10 @@ class Median:
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the float32 result and of the marks of missing voxels."""
         return result_bytes(geometry, beside=4)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 result, and of a larger cube's image without missing voxels and their marks."""
+        return result_bytes(geometry, beside=0 if self.size == 3 else 7)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the filtered volume."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
 from medpipe.kernels.laplacian import laplacian_reach, laplacian_terms
-from medpipe.kernels.separable import convolved
+from medpipe.kernels.separable import convolved, device_bytes
 from medpipe.kernels.spectral import riesz_margin, riesz_of
 from medpipe.ops.filters.response import BOUNDARY_DOC, BY_SLICE_DOC, as_map, check_orders, of_planes, tag_of
 from medpipe.ops.filters.windows import plane_bytes
@@ -81,6 +81,20 @@ class LaplacianOfGaussian:
         wide = math.prod(n + 2 * more for n, more in zip(geometry.spatial_shape, by, strict=True))
         plane = wide // (geometry.spatial_shape[0] + 2 * by[0])
         return taken + 20 * wide + 200 * plane
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result and of planes in float64, and of the image and spectrum of a Riesz transform."""
+        if geometry.spacing_mm is None:
+            return 0
+        reach, result = self._reach(geometry.spacing_mm), result_bytes(geometry, beside=0)
+        terms = 3 if self.by_slice else 4
+        if self.riesz is None:
+            return result + device_bytes(geometry.spatial_shape, reach=reach, terms=terms)
+        by = riesz_margin(reach, boundary=self.boundary, by_slice=self.by_slice)
+        z, y, x = (n + 2 * more for n, more in zip(geometry.spatial_shape, by, strict=True))
+        part = (1 if self.by_slice else z, y, x)
+        wide = 4 * math.prod(part)
+        return result + 2 * wide + max(device_bytes(part, reach=reach, terms=terms), 5 * wide + 64 * y * x)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the response map; what a kernel with a missing voxel gives is missing.

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
-from medpipe.kernels.bands import band, band_reach, wavelet_names, wavelet_taps
+from medpipe.kernels.bands import band, band_reach, spread_taps, wavelet_names, wavelet_taps
+from medpipe.kernels.separable import device_bytes
 from medpipe.kernels.spectral import Transfer, filtered
 from medpipe.ops.filters.response import (
     BOUNDARY_DOC,
@@ -76,6 +77,15 @@ class SeparableWavelet:
         reach = band_reach(wavelet_taps(self.wavelet), level=self.level)
         beside = 0 if self.level == 1 else 8
         return result_bytes(geometry, beside=beside) + plane_bytes(geometry, reach=reach)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result, of what is smooth above the first level, and of some planes in float64."""
+        kernel = spread_taps(wavelet_taps(self.wavelet)["L"], level=self.level)
+        reach = len(kernel) // 2
+        along = (0 if self.by_slice else reach, reach, reach)
+        beside = 0 if self.level == 1 else 8
+        terms = 2 if self.rotation_invariant else 1
+        return result_bytes(geometry, beside=beside) + device_bytes(geometry.spatial_shape, reach=along, terms=terms)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the band; what a kernel with a missing voxel gives is missing."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
-from medpipe.kernels.laws import KERNELS, laws, laws_names
-from medpipe.kernels.separable import convolved, mean_term
+from medpipe.kernels.laws import KERNELS, laws, laws_names, laws_terms
+from medpipe.kernels.separable import convolved, device_bytes, mean_term, reach_of
 from medpipe.ops.filters.response import BOUNDARY_DOC, BY_SLICE_DOC, INVARIANT_DOC, as_map, of_planes, tag_of
 from medpipe.ops.frames import by_frame, result_bytes
 from medpipe.ops.parameters import parameter
@@ -52,6 +53,11 @@ class Mean:
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the float32 result and of some planes."""
         return result_bytes(geometry, beside=0) + plane_bytes(geometry, reach=self.size // 2)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 result and of some planes in float64."""
+        reach = reach_of([mean_term(self.size, by_slice=self.by_slice)])
+        return result_bytes(geometry, beside=0) + device_bytes(geometry.spatial_shape, reach=reach, terms=1)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the response map; what a window with a missing voxel gives is missing."""
@@ -117,6 +123,16 @@ class Laws:
         """Return the bytes of the result, of the response where its energy is asked for, and of some planes."""
         beside = 0 if self.delta is None else 4
         return result_bytes(geometry, beside=beside) + plane_bytes(geometry, reach=self._reach)
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result, of the response where its energy is asked for, and of planes in float64."""
+        shape, names = geometry.spatial_shape, laws_names(self.kernels)
+        terms, _ = laws_terms(names, rotation_invariant=self.rotation_invariant, pooling=self.pooling)
+        steps = [device_bytes(shape, reach=reach_of(terms), terms=len(terms))]
+        if self.delta is not None:
+            window = mean_term(2 * self.delta + 1, by_slice=self.by_slice)
+            steps.append(4 * prod(shape) + device_bytes(shape, reach=reach_of([window]), terms=1))
+        return result_bytes(geometry, beside=0) + max(steps)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is filtered
         """Return the response map; what a kernel with a missing voxel gives is missing."""

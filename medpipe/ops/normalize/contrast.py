@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError, Rejected
-from medpipe.kernels.gaussian import gaussian_radius
+from medpipe.kernels.gaussian import device_bytes, gaussian_radius
 from medpipe.kernels.intensity import varying, window
 from medpipe.kernels.unsharp import unsharp
 from medpipe.ops.frames import by_frame, known_spacing, result_bytes
@@ -102,6 +102,10 @@ class Unsharp:
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the float32 result; beside it there is one plane."""
         return result_bytes(geometry, beside=0) + 16 * prod(geometry.shape[-2:])
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the float32 result and of some planes that are smoothed."""
+        return result_bytes(geometry, beside=0) + device_bytes(geometry.spatial_shape)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # the whole image is sharpened
         """Return the sharpened volume; its unit stays.

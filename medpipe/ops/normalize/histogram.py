@@ -7,7 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from medpipe.contracts.protocols import Halo
-from medpipe.kernels.histogram import BINS, clahe, equalized, tile_shape
+from medpipe.kernels.histogram import BINS, clahe, device_bytes, equalized, tile_shape
 from medpipe.ops.frames import by_frame, frame_bytes, result_bytes
 from medpipe.ops.normalize.foreground import over_foreground, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
@@ -77,6 +77,11 @@ class Clahe:
         # what is left over at the end of an axis makes more tiles of it, but never twice as many
         tiles = prod(min(size, 2 * count) for size, count in zip(geometry.spatial_shape, self.tiles, strict=True))
         return result_bytes(geometry, beside=0) + max(frame_bytes(geometry, per_voxel=6), 36 * BINS * tiles) + 2**20
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result, of bins, of the histograms and maps of the tiles, and of some planes."""
+        tile = tile_shape(geometry.spatial_shape, tiles=self.tiles)
+        return result_bytes(geometry, beside=0) + device_bytes(geometry.spatial_shape, tile=tile)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:  # noqa: ARG002  # tiles of the whole image
         """Return the equalized volume, from 0 to 1, unit ``normalized``.

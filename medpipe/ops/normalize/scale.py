@@ -9,8 +9,8 @@ from medpipe.contracts.protocols import Halo
 from medpipe.errors import ConfigError
 from medpipe.kernels.intensity import percentile_scale, zscore
 from medpipe.kernels.stripe import Peak, white_stripe
-from medpipe.kernels.sums import BLOCK_BYTES
-from medpipe.ops.frames import result_bytes
+from medpipe.kernels.sums import BLOCK_BYTES, DEVICE_BLOCK_BYTES
+from medpipe.ops.frames import frame_bytes, result_bytes
 from medpipe.ops.normalize.foreground import over_foreground, quantitative, refuse_map
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
@@ -44,6 +44,10 @@ class ZScore:
     def memory(self, geometry: Geometry) -> int:
         """Return the bytes of the foreground's search, or of its values and a block of them, beside the result."""
         return result_bytes(geometry, beside=6) + BLOCK_BYTES
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return what :meth:`memory` does, but for blocks of values that are larger."""
+        return result_bytes(geometry, beside=6) + min(frame_bytes(geometry, per_voxel=8), DEVICE_BLOCK_BYTES)
 
     def __call__(self, volume: Volume, mask: Array | None = None) -> Volume:
         """Return the scaled volume, unit ``normalized``.

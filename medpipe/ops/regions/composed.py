@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from medpipe.bits import Bits
 from medpipe.contracts.protocols import Carrier, ImageOp, RegionSource, RegionStep, UsesPadding
 from medpipe.errors import ConfigError, Rejected
+from medpipe.ops.device_bytes import device_bytes_of
 from medpipe.ops.frames import frame_bytes, result_bytes
 from medpipe.ops.parameters import named_spec
 from medpipe.ops.roi import Box, widened
@@ -104,12 +105,19 @@ class Composed:
 
     def memory(self, geometry: Geometry) -> int:
         """Return the most that an op, the source or a step takes beside what is held at that time."""
+        return self._memory(geometry, lambda op: op.memory(geometry))
+
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return what :meth:`memory` does, with what each takes on a device."""
+        return self._memory(geometry, lambda op: device_bytes_of(op, geometry))
+
+    def _memory(self, geometry: Geometry, taken: Callable[[Any], int]) -> int:
         image = result_bytes(geometry, beside=0)
         held = [0, *(image for _ in self.after)]
-        needs = [before + op.memory(geometry) for before, op in zip(held, self.after, strict=False)]
-        needs.append(held[-1] + self.source.memory(geometry))
+        needs = [before + taken(op) for before, op in zip(held, self.after, strict=False)]
+        needs.append(held[-1] + taken(self.source))
         masks = frame_bytes(geometry, per_voxel=2)
-        return max([*needs, *(masks + step.memory(geometry) for step in self.then)])
+        return max([*needs, *(masks + taken(step) for step in self.then)])
 
     def __call__(self, volume: Volume, companions: Companions) -> tuple[Region, ...]:
         """Return the regions; one of which a step left nothing has no voxels and the code ``EMPTY_ROI``.

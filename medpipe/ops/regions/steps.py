@@ -17,6 +17,9 @@ from medpipe.ops.regions.voxels import ML_MM3, closed_bytes
 from medpipe.ops.register import register
 from medpipe.types import Array, Geometry
 
+_SORTED_BYTES_PER_VOXEL = 16
+"""Of a slab whose labels are counted on a device: labels, and a copy of them that is sorted."""
+
 _LABELLED_BYTES_PER_VOXEL = 10
 
 _TABLE_BYTES_PER_VOXEL = {6: 5, 18: 1, 26: 0}
@@ -155,6 +158,10 @@ class KeepLargest(_Near):
         """Return the bytes of the result, of the labels of a slab, and of the table of components of a noisy mask."""
         return _labelled_bytes(geometry, self.neighbours)
 
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result and of the labels of a slab, which are sorted there."""
+        return _sorted_bytes(geometry)
+
     def __call__(self, mask: Array, geometry: Geometry) -> Array:  # noqa: ARG002  # by voxels
         """Return what is kept."""
 
@@ -182,6 +189,10 @@ class DropBelow(_Near):
         """Return the bytes of the result, of the labels of a slab, and of the table of components of a noisy mask."""
         return _labelled_bytes(geometry, self.neighbours)
 
+    def device_memory(self, geometry: Geometry) -> int:
+        """Return the bytes of the result and of the labels of a slab, which are sorted there."""
+        return _sorted_bytes(geometry)
+
     def __call__(self, mask: Array, geometry: Geometry) -> Array:
         """Return what stays; raises ``Rejected`` (``E_SPACING``) without a spacing."""
         known_spacing(geometry)
@@ -191,9 +202,17 @@ class DropBelow(_Near):
 
 def _labelled_bytes(geometry: Geometry, neighbours: Neighbours) -> int:
     _, y, x = geometry.spatial_shape
-    slab = min(math.prod(geometry.spatial_shape), max(LABELLED_VOXELS, y * x))
     return (
         frame_bytes(geometry, per_voxel=1 + _TABLE_BYTES_PER_VOXEL[neighbours])
-        + _LABELLED_BYTES_PER_VOXEL * slab
+        + _LABELLED_BYTES_PER_VOXEL * _slab_voxels(geometry)
         + 16 * y * x
     )
+
+
+def _sorted_bytes(geometry: Geometry) -> int:
+    return frame_bytes(geometry, per_voxel=1) + _SORTED_BYTES_PER_VOXEL * _slab_voxels(geometry)
+
+
+def _slab_voxels(geometry: Geometry) -> int:
+    _, y, x = geometry.spatial_shape
+    return min(math.prod(geometry.spatial_shape), max(LABELLED_VOXELS, y * x))
