@@ -32,12 +32,15 @@ class Committed:
     Two cases of one key that are both ``done`` must be equal, and so must two products of one
     key. A case that was rejected or failed may end otherwise when it is tried again, so ``done``
     stands above the others, and among those the last run's (ids of runs sort by time): the
-    order in which segments are read decides nothing.
+    order in which segments are read decides nothing. Where a volume that it stored is gone, and a later
+    run could not make it again, what became of it there stands (:meth:`find_lost`).
     """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._cases: dict[str, CaseRecord] = {}
+        # of cases that ended both as done and otherwise, the last record that does not stand
+        self._otherwise: dict[str, CaseRecord] = {}
         self._products: dict[str, ProductRecord] = {}
         self._contents: dict[tuple[str, str], _Read] = {}
         self._by_volume: dict[str, set[str]] = {}
@@ -56,11 +59,18 @@ class Committed:
             if known is not product and known.content_digest != product.content_digest:
                 raise _alarm("product", product.key)
             self._lost.discard(product.key)
+        # of a case that did not come to its end, too: what it made need not be made again
+        self._by_volume.setdefault(result.case.volume_key, set()).update(product.key for product in result.products)
         self._add_case(result.case)
 
     def case(self, case_key: str) -> CaseRecord | None:
         """Return what became of a case, or None."""
         return self._cases.get(case_key)
+
+    def records(self, case_key: str) -> tuple[CaseRecord, ...]:
+        """Return what became of a case, and how else it ended if it is done by one record and not by another."""
+        found = (self._cases.get(case_key), self._otherwise.get(case_key))
+        return tuple(one for one in found if one is not None)
 
     def cases(self) -> Iterator[CaseRecord]:
         """Yield every case, by key."""
@@ -90,7 +100,7 @@ class Committed:
         return key in self._products and key not in self._lost
 
     def products_of(self, volume_key: str) -> frozenset[str]:
-        """Return the keys of all products that cases of a volume stand on."""
+        """Return the keys of all products that cases of a volume stand on or have made."""
         return frozenset(self._by_volume.get(volume_key, ()))
 
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
@@ -109,6 +119,10 @@ class Committed:
         self._lost = {
             product.key for product in self._products.values() if not all(map(self._lake.store.exists, product.stored))
         }
+        for key, otherwise in list(self._otherwise.items()):
+            done = self._cases[key]
+            if otherwise.run > done.run and not self._lost.isdisjoint(done.products):
+                self._cases[key], self._otherwise[key] = otherwise, done
 
     def _add_case(self, case: CaseRecord) -> None:
         # A case that ended early may not have come to its companions, and not every route looks at them.
@@ -122,7 +136,11 @@ class Committed:
             return
         if known.status == case.status == "done" and known.result_digest != case.result_digest:
             raise _alarm("case", case.case_key)
-        self._cases[case.case_key] = max(known, case, key=_standing)
+        beaten, stands = sorted((known, case), key=_standing)
+        self._cases[case.case_key] = stands
+        if beaten.status != stands.status == "done":
+            before = self._otherwise.get(case.case_key, beaten)
+            self._otherwise[case.case_key] = max(beaten, before, key=_standing)
 
 
 def _standing(case: CaseRecord) -> tuple[bool, str, int, str]:

@@ -141,13 +141,13 @@ def _reach_range(lake: Lake, snapshot: Snapshot, number: int, committed: Committ
 
 
 def _reach_case(case: SnapshotCase, committed: Committed, snapshot: Snapshot, reach: Reach) -> None:
-    record = committed.case(case.case_key)
-    if record is None:
+    records = committed.records(case.case_key)
+    if not records:
         raise IntegrityError(
             f"snapshot {snapshot.id}: a case of it is in no segment, so nothing is removed; medpipe verify, then run again"
         )
     reach.results.add(_result_key(case.case_key, case.result_digest))
-    if record.result_digest == case.result_digest:
+    for record in (one for one in records if one.result_digest == case.result_digest):
         reach.records.add(_record_key(record))
         for key in record.products:
             _reach_product(committed.product(key), reach, volumes=True)

@@ -45,7 +45,7 @@ class History(Protocol):
         """Tell whether a product is committed and still there."""
 
     def products_of(self, volume_key: str) -> frozenset[str]:
-        """Return the keys of all products that cases of a volume stand on."""
+        """Return the keys of all products that cases of a volume stand on or have made."""
 
     def content_of(self, volume_key: str, source_version: str) -> tuple[str, str] | None:
         """Return (volume digest, companions digest or empty) read at this source version, or None."""
@@ -343,10 +343,10 @@ class Planner:
         if has_ended(record, history, self.terms):
             return case
         fallback = fallback_of(identity, self.terms.fallback)
-        found = None if fallback is None or ON_CPU in self.terms.retry else history.case(fallback.key)
-        if fallback is not None and has_ended(found, history, self.terms):
+        aside = None if fallback is None else history.case(fallback.key)
+        if fallback is not None and ON_CPU not in self.terms.retry and has_ended(aside, history, self.terms):
             return replace(case, key=fallback.key, numeric_class=fallback.numeric_class)
-        work = self._work(taken, given, version, record, history=history)
+        work = self._work(taken, given, version, record or aside, history=history)
         return replace(case, work=replace(work, fallback=fallback))
 
     def _work(self, taken: _Taken, given: _Given, version: str, record: CaseRecord | None, *, history: History) -> Work:
@@ -375,12 +375,16 @@ def has_ended(record: CaseRecord | None, history: History, terms: Terms) -> bool
     if record is None:
         return False
     if record.status == "done":
-        return all(history.has_product(key) for key in record.products)
+        return _is_there(record, history)
     if record.code in terms.retry or record.conditions != terms.conditions:
         return False
     if record.device == "left" if not terms.fallback else record.code == NO_ROOM:
         return False  # what the CPU said counts where it may be asked, and only there
     return record.code not in PASSING or record.tries >= MOST_TRIES
+
+
+def _is_there(record: CaseRecord, history: History) -> bool:
+    return all(history.has_product(key) for key in record.products)
 
 
 def _tries(record: CaseRecord | None, terms: Terms) -> int:
@@ -390,7 +394,7 @@ def _tries(record: CaseRecord | None, terms: Terms) -> int:
 
 def _why(volume_key: str, version: str, record: CaseRecord | None, history: History) -> Why:
     if record is not None:
-        return "product is gone" if record.status == "done" else "tried again"
+        return "tried again" if record.status != "done" or _is_there(record, history) else "product is gone"
     if history.content_of(volume_key, version) is not None:
         return "recipe changed"
     return "files changed" if history.products_of(volume_key) else "new"

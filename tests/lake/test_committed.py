@@ -36,6 +36,12 @@ def test_everything_is_found_by_its_key(lake, make_result):
         committed.product("0" * 64)
 
 
+def test_what_a_case_made_that_did_not_come_to_its_end_is_of_its_volume(lake, make_result):
+    made = make_result(1).products[0]
+    failed = CaseResult(case=replace(make_result(1, status="failed").case, products=()), products=(made,))
+    assert committed_of(lake, [failed]).products_of(failed.case.volume_key) == {made.key}
+
+
 def test_a_volume_remembers_what_was_read_at_each_source_version(lake, make_result):
     case = make_result(1, companions_digest="cd").case
     committed = committed_of(lake, [make_result(1, companions_digest="cd")])
@@ -98,6 +104,32 @@ def test_the_last_run_stands_among_failures(lake, make_result):
     committed.add(make_result(1, status="failed", run="run-2"))
     committed.add(make_result(1, status="failed", run="run-1", attempts=9))
     assert committed.case(make_result(1).case.case_key).run == "run-2"
+
+
+def test_where_a_volume_is_gone_a_later_end_without_it_stands(lake, make_volume, make_result):
+    stored = put_volume(lake, digest("one"), make_volume())
+    product = ProductRecord(key=digest("one"), kind="volume", rows=({"store": stored["store"], "final_store": None},))
+    done, *others = (
+        CaseResult(case=replace(make_result(1, status=status, run=f"run-{run}").case, products=keys))
+        for status, run, keys in [("done", 2, (product.key,)), ("failed", 1, ()), ("failed", 3, ())]
+    )
+    done = replace(done, products=(product,))
+
+    def standing(*results):
+        return {committed_of(lake, order).case(done.case.case_key).run for order in itertools.permutations(results)}
+
+    assert standing(done, *others) == {"run-2"}
+    shutil.rmtree(lake.root / stored["store"])
+    assert standing(done, *others) == {"run-3"}
+    # a snapshot that is kept may name the one before
+    both = committed_of(lake, [done, *others]).records(done.case.case_key)
+    assert [one.run for one in both] == ["run-3", "run-2"]
+    assert standing(done, others[0]) == {"run-2"}
+    # made once more, and lost again since
+    again = CaseResult(case=replace(done.case, run="run-4"))
+    assert standing(done, *others, again) == {"run-4"}
+    put_volume(lake, digest("one"), make_volume())
+    assert standing(done, *others) == {"run-2"}
 
 
 def test_a_volume_somebody_removed_is_not_there_until_it_is_stored_again(lake, make_volume, make_result):

@@ -56,7 +56,12 @@ def test_a_fallback_whose_product_is_gone_is_tried_on_the_device_first():
     fallback = plan_of(fallback=CPU).work.fallback
     history = Known(cases={fallback.key: ""}, stands_on={fallback.key: ("aa",)})
     case = plan_of(fallback=CPU, history=history)
-    assert (case.key, case.work.fallback) == (plan_of().key, fallback)
+    assert (case.key, case.work.fallback, case.work.why) == (plan_of().key, fallback, "product is gone")
+
+
+def test_a_fallback_that_is_asked_for_again_says_so():
+    history = Known(cases={plan_of(fallback=CPU).work.fallback.key: ""}, contents={("a", "1"): ("cd", "")})
+    assert plan_of(fallback=CPU, history=history, retry=["W_ON_CPU"]).work.why == "tried again"
 
 
 @pytest.mark.parametrize(
