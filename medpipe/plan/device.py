@@ -48,13 +48,14 @@ def device_need(route: Route, volume: Mapping[str, Any], *, images: Rows = ()) -
     """
     geometry = geometry_of(volume)
     if goes_in_slabs(route, volume["kind"], geometry):
-        y, x = geometry.spatial_shape[1:]
-        planes = min(slab_planes(geometry.shape) + 2 * context_planes(route.image, geometry), geometry.shape[0])
-        part = replace(geometry, shape=(planes, y, x))
-        whole = max(_chain(_made_ops(route), part), default=0)
-        return DeviceNeed(
-            min(whole, MOST_BYTES), min(max(_in_blocks(_made_ops(route), geometry), default=0), MOST_BYTES)
+        ops, (z, y, x) = _made_ops(route), geometry.shape
+        context = 2 * context_planes(route.image, geometry)
+        # a slab goes through all of the chain before the next one
+        whole, least = (
+            max(_chain(ops, replace(geometry, shape=(min(planes + context, z), y, x))), default=0)
+            for planes in (slab_planes(geometry.shape), 1)
         )
+        return DeviceNeed(min(whole, MOST_BYTES), min(least, MOST_BYTES))
     return DeviceNeed(
         whole=min(max(_whole(route, geometry, images), default=0), MOST_BYTES),
         least=min(max(_least(route, geometry, images), default=0), MOST_BYTES),
