@@ -84,9 +84,8 @@ def mask_surface(mask: Array, /, *, spacing_mm: tuple[float, float, float]) -> C
 
     Parameters
     ----------
-    mask : NumPy array of bool (z, y, x), not empty
-    spacing_mm : (float, float, float)
-        Step between voxel centres along (z, y, x), mm.
+    mask, spacing_mm
+        As for :func:`surface_mesh`.
     """
     found = surface_of(padded_by_one(mask), _sizes(spacing_mm), spacing_mm=spacing_mm)
     return found._replace(volume_mm3=abs(found.volume_mm3))
@@ -98,7 +97,7 @@ def outer_vertices_mm(mask: Array, /, *, spacing_mm: tuple[float, float, float])
     Parameters
     ----------
     mask, spacing_mm
-        As for :func:`mask_surface`.
+        As for :func:`surface_mesh`.
     """
     # seen from the centre of the array's first voxel, which is the second one of the padded mask
     halves = corners_of_planes(ends_of_lines(padded_by_one(mask))) - 2

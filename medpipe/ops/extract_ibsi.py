@@ -11,24 +11,23 @@ from typing import Any, ClassVar, Literal
 from medpipe.contracts.protocols import ImageOp
 from medpipe.errors import ConfigError
 from medpipe.kernels import glcm, glrlm, intensity_histogram, local_intensity, morphology, neighbours, statistics, zones
-from medpipe.kernels.autocorrelation import moran_geary_bytes
 from medpipe.kernels.ranks import MAX_LEVELS, Aggregation, ranks_of, ways_of
-from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.kernels.sums import mean_of
 from medpipe.ops import response_maps, roi
 from medpipe.ops.ibsi_columns import BINNED_FAMILIES, FAMILIES, TEXTURE, Family, column_name, columns_of
 from medpipe.ops.ibsi_device import OnDevice
 from medpipe.ops.ibsi_levels import Levels, Values, VolumeLevels, check_range, ends_of
 from medpipe.ops.ibsi_limits import limits_of
+from medpipe.ops.ibsi_memory import OnHost
 from medpipe.ops.parameters import parameter
 from medpipe.ops.register import register
-from medpipe.types import Array, Column, Geometry, Region, Volume
+from medpipe.types import Array, Column, Region, Volume
 from medpipe.xp import backend_of
 
 
 @register("features")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ibsi(OnDevice):
+class Ibsi(OnHost, OnDevice):
     """Statistics, morphology and texture of a region by the IBSI reference manual.
 
     The order of steps is the manual's: interpolate image and mask, round, re-segment,
@@ -200,49 +199,6 @@ class Ibsi(OnDevice):
     def _volume_levels(self) -> VolumeLevels:
         return VolumeLevels(Levels(width=self.ivh_bin_width, bins=self.ivh_bins, limits=ends_of(self.range)))
 
-    def memory(self, geometry: Geometry) -> int:
-        """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
-        z, y, x = geometry.spatial_shape
-        after = roi.voxels_after(geometry, self.resample_mm)
-        uses_splines = self.resample_mm is not None and self.order == 3
-        splines = 3 * 8 * (z + 2 * SPLINE_PAD) * y * x if uses_splines else 0
-        # The image in float32 and both masks; re-segmentation by outliers takes the region's intensities.
-        held = 6 * after
-        steps = [splines + 13 * after, held + (8 * after if self.outlier_sigma is not None else 4 * after)]
-        if "statistics" in self.families:
-            # Intensities, sorted or, where zeros are among the percentiles, in float64.
-            steps.append(held + 12 * after)
-        if "local_intensity" in self.families:
-            steps.append(held + 6 * after + 24 * roi.voxels_in_reach(geometry, self.resample_mm, local_intensity.reach))
-        if "intensity_histogram" in self.families:
-            steps.append(held + 12 * after + _COUNTED_BYTES)
-        if "intensity_volume_histogram" in self.families:
-            steps.append(held + 16 * after)
-        if not {"morphology", "enclosing"}.isdisjoint(self.families):
-            # What lies farthest out follows the surface.
-            steps.append(held + 2 * after + 600 * int(after ** (2 / 3)))
-        if "morphology" in self.families:
-            shape = roi.shape_after(geometry, self.resample_mm)
-            of_pairs = moran_geary_bytes(shape, most_voxels=self.autocorrelation_voxels)
-            steps.append(held + max(4 * after, of_pairs))
-        if not TEXTURE.isdisjoint(self.families):
-            steps.append(held + 10 * after)
-        if not TEXTURE.isdisjoint(set(self.families) - {"glcm"}):
-            # Ranks, zones and distances, and what the matrices take: of these the lengths of runs
-            # go back a slice, in 13 directions.
-            _, y, x = shape = roi.shape_after(geometry, self.resample_mm)
-            a_level = 60 * (max(shape) + 2) + 4 * math.isqrt(2 * after) + 300
-            steps.append(held + 20 * after + 52 * (y + 3) * (x + 3) + a_level * self._most_levels(after))
-        if "glcm" in self.families:
-            steps.append(held + 4 * after + _matrix_bytes(self._most_levels(after)))
-        if self.filters and (self.resample_mm is None or geometry.spacing_mm is not None):
-            whole = roi.geometry_after(geometry, self.resample_mm)
-            # An image in float64 is made narrow for a filter; a map is held with a mask of its own.
-            steps += [held + 4 * after + one.memory(whole) for one in self.filters]
-            steps.append(held + 5 * after + self.on_maps.memory(whole) - _BESIDE_BYTES)
-            return max(steps) + response_maps.kept_bytes(self.filters, whole) + _BESIDE_BYTES
-        return max(steps) + _BESIDE_BYTES
-
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN if nothing of the region is left.
 
@@ -371,12 +327,6 @@ def _columns(op: Ibsi) -> tuple[Column, ...]:
     return own + response_maps.columns_of_maps(op.filters, op.on_maps.columns)
 
 
-_COUNTED_BYTES = 10 * 2**20
-"""What the levels that are counted at a time take."""
-
-_BESIDE_BYTES = 2**21
-"""What does not grow with the image."""
-
 _MEASURES: dict[Family, Callable[[Ibsi, roi.Roi], dict[str, float]]] = {
     "statistics": Ibsi._statistics,
     "morphology": Ibsi._morphology,
@@ -391,8 +341,3 @@ def _named(family: Family, found: Mapping[Any, Mapping[str, float]]) -> dict[str
     """Return the values of a texture family by column."""
     prefix, _ = FAMILIES[family]
     return {column_name(prefix, key, way): value for way, some in found.items() for key, value in some.items()}
-
-
-def _matrix_bytes(levels: int) -> int:
-    """Return the bytes of the matrices of 13 directions, one that is turned over, and sums by two levels."""
-    return 100 * levels**2 + 2**22

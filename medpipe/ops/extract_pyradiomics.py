@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medpipe.errors import ConfigError, Rejected
-from medpipe.kernels import compat_texture, morphology, pairs
-from medpipe.kernels.cubes import cube_surface, vertex_diameters
+from medpipe.kernels import compat_texture, pairs
 from medpipe.kernels.directions import Norm, directions_at, lengths_mm
 from medpipe.kernels.ranks import MAX_LEVELS, Directions, Ranks, ranks_of
-from medpipe.kernels.squares import square_outline
 from medpipe.ops import roi
 from medpipe.ops.corner_grid import Interpolator
 from medpipe.ops.itk import LIBRARY_BYTES
 from medpipe.ops.parameters import parameter
 from medpipe.ops.pyradiomics_columns import DIRECTIONAL, FEATURES, TEXTURE, Family, Names, column_name, columns_of
+from medpipe.ops.pyradiomics_memory import region_bytes
 from medpipe.ops.pyradiomics_region import Measured, Preparation, levels_of, prepare
+from medpipe.ops.pyradiomics_shape import shape_features, slice_shape_features
 from medpipe.ops.register import register
 from medpipe.types import Column, Geometry, Region, Volume
 
@@ -195,28 +195,15 @@ class Pyradiomics:
 
     def memory(self, geometry: Geometry) -> int:
         """Return the peak bytes of a region as large as the volume, with a surface that is not all noise."""
-        before = math.prod(geometry.spatial_shape)
-        after = roi.voxels_after(geometry, self.resample_mm)
-        plane = math.prod(geometry.spatial_shape[1:])
-        # image, in float64 where it was normalized or resampled, two masks and which voxels are finite
-        of_value = 4 if self.resample_mm is None and not self.normalize else 8
-        held = (of_value + 3) * after
-        steps = [held + 4 * after, 24 * plane]
-        if self.resample_mm is not None and geometry.spacing_mm is not None:
-            # what the library holds beside: the source, its coefficients, the result
-            steps.append(34 * before + 18 * after)
-        if "firstorder" in self.families:
-            steps.append(held + (3 * of_value + 2) * after)
-        if "shape" in self.families:
-            steps.append(held + 2 * after + 600 * int(after ** (2 / 3)))
-        if not TEXTURE.isdisjoint(self.families):
-            most, reach = self._most_levels(after), 2 * max(self.distances) + 2
-            z, y, x = (size + reach for size in roi.shape_after(geometry, self.resample_mm))
-            directions = len(directions_at(self.distances, flat_axis=self._flat_axis()))
-            matrices = 4 * max(min(directions * most**2, pairs.CELLS_AT_ONCE), most**2) + 48 * most**2
-            a_level = 60 * max(z, y, x) + 16 * directions + 300
-            steps.append(held + 7 * after + 4 * z * y * x + 104 * (y + 3) * (x + 3) + matrices + a_level * most)
-        return max(steps) + 2**21
+        return region_bytes(
+            geometry,
+            families=self.families,
+            resample_mm=self.resample_mm,
+            normalize=self.normalize,
+            distances=self.distances,
+            flat_axis=self._flat_axis(),
+            levels=self._most_levels(roi.voxels_after(geometry, self.resample_mm)),
+        )
 
     def __call__(self, volume: Volume, region: Region) -> Mapping[str, float]:
         """Return a value for every column; all NaN for an empty region.
@@ -238,16 +225,17 @@ class Pyradiomics:
 
     def _measures(self, measured: Measured) -> dict[Family, Values]:
         found: dict[Family, Values] = {}
-        if measured.spacing_mm is not None and "shape" in self.families:
-            found["shape"] = _shape(measured, measured.spacing_mm)
-        if measured.spacing_mm is not None and "shape2D" in self.families:
-            found["shape2D"] = _shape_2d(measured, measured.spacing_mm, self._flat_axis())
+        mask, spacing_mm, flat_axis = measured.shape, measured.spacing_mm, self._flat_axis()
+        if spacing_mm is not None and "shape" in self.families:
+            found["shape"] = shape_features(mask, spacing_mm=spacing_mm)
+        if spacing_mm is not None and flat_axis is not None and "shape2D" in self.families:
+            found["shape2D"] = slice_shape_features(mask, spacing_mm=spacing_mm, flat_axis=flat_axis)
         if TEXTURE.isdisjoint(self.families) and "firstorder" not in self.families:
             return found
         values = measured.image[measured.intensity]
         levels = levels_of(values, bins=self.bins, width=self.bin_width)
         if "firstorder" in self.families:
-            voxel_mm3 = math.nan if measured.spacing_mm is None else math.prod(measured.spacing_mm)
+            voxel_mm3 = math.nan if spacing_mm is None else math.prod(spacing_mm)
             found["firstorder"] = compat_texture.first_order(
                 values, levels, shift=self.energy_shift, voxel_mm3=voxel_mm3
             )
@@ -344,56 +332,3 @@ class Pyradiomics:
 def _columns(op: Pyradiomics) -> tuple[Column, ...]:
     """Return the columns of an extractor, which each region asks for."""
     return tuple(column for family in FEATURES if family in op.families for column in op._columns_of(family))
-
-
-def _shape(measured: Measured, spacing_mm: roi.Spacing) -> Values:
-    mask = measured.shape
-    count = int(np.count_nonzero(mask))
-    surface = cube_surface(mask, spacing_mm=spacing_mm)
-    diameters = vertex_diameters(mask, spacing_mm=spacing_mm)
-    # of the covariance divided by N
-    major, minor, least = (
-        2.0 * axis * math.sqrt((count - 1) / count)
-        for axis in morphology.ellipsoid_semi_axes_mm(mask, spacing_mm=spacing_mm)
-    )
-    area, volume = surface.area_mm2, surface.volume_mm3
-    return {
-        "Elongation": minor / major,
-        "Flatness": least / major,
-        "LeastAxisLength": least,
-        "MajorAxisLength": major,
-        "Maximum2DDiameterColumn": diameters.column_mm,
-        "Maximum2DDiameterRow": diameters.row_mm,
-        "Maximum2DDiameterSlice": diameters.slice_mm,
-        "Maximum3DDiameter": diameters.all_mm,
-        "MeshVolume": volume,
-        "MinorAxisLength": minor,
-        "Sphericity": (36.0 * math.pi * volume**2) ** (1.0 / 3.0) / area,
-        "SurfaceArea": area,
-        "SurfaceVolumeRatio": area / volume if volume != 0.0 else math.nan,
-        "VoxelVolume": count * math.prod(spacing_mm),
-    }
-
-
-def _shape_2d(measured: Measured, spacing_mm: roi.Spacing, flat_axis: int | None) -> Values:
-    """Return the shape within the one slice that a region has along an axis; nothing of one with more slices."""
-    assert flat_axis is not None
-    if measured.shape.shape[flat_axis] > 1:
-        return {}
-    mask = measured.shape.squeeze(flat_axis)
-    y_mm, x_mm = (step for axis, step in enumerate(spacing_mm) if axis != flat_axis)
-    outline = square_outline(mask, spacing_mm=(y_mm, x_mm))
-    places = np.argwhere(mask) * (y_mm, x_mm)
-    minor, major = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(places.T, ddof=0)), 0.0)) * 4.0
-    area, perimeter = outline.area_mm2, outline.perimeter_mm
-    return {
-        "Elongation": float(minor / major),
-        "MajorAxisLength": float(major),
-        "MaximumDiameter": outline.diameter_mm,
-        "MeshSurface": area,
-        "MinorAxisLength": float(minor),
-        "Perimeter": perimeter,
-        "PerimeterSurfaceRatio": perimeter / area,
-        "PixelSurface": len(places) * y_mm * x_mm,
-        "Sphericity": 2.0 * math.sqrt(math.pi * area) / perimeter,
-    }

@@ -35,10 +35,8 @@ def block_group(ops: Sequence[ImageOp], geometry: Geometry) -> tuple[ImageOp, ..
 
     Parameters
     ----------
-    ops : sequence of ImageOp
-        At least one.
-    geometry : Geometry
-        Of the volume that the first of them is given.
+    ops, geometry
+        As for :func:`leading_group`.
 
     Returns
     -------

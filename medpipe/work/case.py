@@ -15,28 +15,22 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
-from medpipe.bits import Bits
 from medpipe.contracts.images import ViewFile
-from medpipe.contracts.protocols import Carrier, ImageOp
 from medpipe.contracts.records import CaseRecord, CaseResult, ProductKind, ProductRecord
 from medpipe.errors import Rejected
-from medpipe.keys import digest
-from medpipe.lake.scratch import Spool
-from medpipe.ops.suv import Suv
-from medpipe.plan.cases import PASSING
 from medpipe.plan.fallback import NO_ROOM, ON_CPU, Fallback
 from medpipe.plan.products import Content, Wanted, wanted_products
-from medpipe.recipe.asked import asked_of_case
 from medpipe.recipe.companion import FINAL, ORIGINAL, Shown
 from medpipe.recipe.recipe import Extraction
-from medpipe.types import Array, Companions, Region, Volume
-from medpipe.work.content import companions_digest, volume_digest
+from medpipe.types import Companions, Region, Volume
 from medpipe.work.images import CompanionImages
+from medpipe.work.inputs import Inputs
 from medpipe.work.ladder import End, device_used, first_place, on_the_cpu
-from medpipe.work.measure import feature_row, mask_digest, region_row, unmeasured_row
+from medpipe.work.measure import feature_row, region_row, unmeasured_row
+from medpipe.work.own_images import OwnImages
 from medpipe.work.perturbed import perturbed_rows
 from medpipe.work.places import InBlocks, Place, Whole
-from medpipe.work.room import CaseOrder, Mark, Reading, Room, Steps
+from medpipe.work.room import CaseOrder, Mark, Room, Steps
 from medpipe.work.scored import scored
 from medpipe.work.seen import said_of, view_record
 from medpipe.xp import DeviceMemoryError, free_device_memory, with_device_memory
@@ -84,16 +78,17 @@ def run_case(order: CaseOrder, room: Room, mark: Mark) -> CaseResult:
 class _Work:
     """The state of a case while it runs: what was read and made so far, each at most once."""
 
-    def __init__(self, *, order: CaseOrder, room: Room, step: Steps, place: Place) -> None:
+    def __init__(
+        self, *, order: CaseOrder, room: Room, step: Steps, place: Place, inputs: Inputs | None = None
+    ) -> None:
         self.order, self.room, self.step, self.place = order, room, step, place
         self.route = room.lock.recipe.route(order.route)
+        self.inputs = Inputs(self.route, room, step) if inputs is None else inputs
         self.fresh: list[ProductRecord] = []
         self._rows: dict[str, ProductRecord] = {}
         self._regions: dict[int, tuple[Region, ...]] = {}
-        self._digests: dict[Bits, str] = {}
-        self._carriers: list[Callable[[Array], Array]] = []
+        self._own = OwnImages(self.route, room, step, self.inputs, place)
         self._images = CompanionImages(self.route, room, step, place)
-        self._asked = asked_of_case(self.route)
 
     def ended(self) -> End:
         """Run the case to its end here."""
@@ -110,125 +105,20 @@ class _Work:
     def on_the_cpu(self, fallback: Fallback) -> _Work:
         """Return the same case on the CPU, with what was read for it and what the device has made."""
         order = on_the_cpu(self.order, fallback, made=self.fresh)
-        work = _Work(order=order, room=self.room, step=self.step, place=Whole("cpu"))
-        work.__dict__ |= {name: self.__dict__[name] for name in ("reading", "companions") if name in self.__dict__}
-        work.fresh, work._digests = self.fresh, self._digests
+        work = _Work(order=order, room=self.room, step=self.step, place=Whole("cpu"), inputs=self.inputs)
+        work.fresh = self.fresh
         return work
 
     def _go_in_blocks(self) -> None:
         """Let the device have parts of volumes from now on; regions and rows that were made are the same."""
         self.place = InBlocks(self.place.device)
-        for name in ("original", "final"):
-            self.__dict__.pop(name, None)
+        self._own = OwnImages(self.route, self.room, self.step, self.inputs, self.place)
         self._images = self._images.at(self.place)
         free_device_memory()
 
-    # what is read ---------------------------------------------------------------------------
-
-    @cached_property
-    def reading(self) -> Reading:
-        self.step("read")
-        return self.room.read()
-
-    @cached_property
-    def companions(self) -> Companions | Rejected:
-        """The companions, or why they cannot be used: a bad mask does not cost the case."""
-        self.step("companions")
-        try:
-            return self.room.companions(self.reading.volume)
-        except Rejected as rejected:
-            if rejected.code in PASSING:
-                raise  # it says nothing about the companion: the case is tried again
-            return rejected.kept()
-
     @cached_property
     def content(self) -> Content:
-        known = self.order.content
-        if known is not None and self._only_scores_missing(known):
-            return known
-        uses_companions = any(op.uses_companions for op in self.route.regions)
-        return Content(
-            volume=volume_digest(
-                self.reading.volume,
-                quantization=self.reading.quantization,
-                padding=self.reading.volume.padding if self._asked.padding else None,
-                real_world=self.reading.volume.real_world,
-                display=self.reading.volume.display,
-                quantity=self._quantity,
-                stored_reversed=self.reading.volume.stored_reversed and self._asked.file_order,
-            ),
-            companions=self._companions_digest() if uses_companions else "",
-            numeric_class=self.order.numeric_class,
-            suv=self._factors_digest(self.route.suv),
-            region_suv=self._region_factors(),
-            images=self._images.digests(self.reading.volume),
-        )
-
-    def _region_factors(self) -> tuple[str, ...]:
-        found = tuple(self._factors_digest(getattr(op, "suv", None)) for op in self.route.regions)
-        return found if any(found) else ()
-
-    def _factors_digest(self, op: Suv | None) -> str:
-        return "" if op is None else digest(op.found(self.reading.volume))
-
-    def _companions_digest(self) -> str:
-        # what no rule asks for changes no key
-        with_concepts = any(getattr(op, "uses_concepts", False) for op in self.route.regions)
-        return companions_digest(self.companions, self._mask_digest, with_concepts=with_concepts)
-
-    def _mask_digest(self, bits: Bits) -> str:
-        # each mask is read once for the keys and for its row
-        if bits not in self._digests:
-            self._digests[bits] = mask_digest(bits)
-        return self._digests[bits]
-
-    @property
-    def _quantity(self) -> str:
-        """What the values measure, where an op of the route asks: as they were read, or as the route makes them."""
-        if not self._asked.quantity:
-            return ""
-        return self.reading.volume.quantity or ("UPTAKE" if self.route.suv is not None else "")
-
-    def _only_scores_missing(self, known: Content) -> bool:
-        """Tell whether no voxel is needed; otherwise what is read is trusted, not the hint."""
-        wanted = wanted_products(self.room.lock, self.route, known)
-        return all(one.kind == "scores" or one.key in self.order.committed for one in wanted)
-
-    # images ---------------------------------------------------------------------------------
-
-    @cached_property
-    def original(self) -> Volume:
-        """The volume where the case's voxels are held."""
-        return self.place.held(self.reading.volume)
-
-    @cached_property
-    def final(self) -> Volume | Rejected:
-        """The volume after the route's image ops, or why there is none."""
-        self.step("image")
-        try:
-            return self._filtered()
-        except Rejected as rejected:
-            return rejected.kept()
-
-    def _filtered(self) -> Volume:
-        self._carriers.clear()
-        read = self.reading.volume
-        if isinstance(read.data, Spool):
-            return self.place.spooled(self.route.image, read, self.room.spool(read.data.shape))
-        return self.place.worked(self.route.image, self.original, seen=self._remember)
-
-    def _remember(self, op: ImageOp, volume: Volume) -> None:
-        if isinstance(op, Carrier):
-            self._carriers.append(partial(op.carry, volume=volume))
-
-    def _on_final(self, region: Region) -> Region:
-        """Return a region where the image ops moved it."""
-        if not self._carriers:
-            return region
-        mask = region.mask
-        for carry in self._carriers:
-            mask = carry(mask)
-        return replace(region, bits=Bits.of(mask))
+        return self.inputs.content(self.order, self._images)
 
     # products -------------------------------------------------------------------------------
 
@@ -263,17 +153,17 @@ class _Work:
         return with_device_memory(step)
 
     def _volume(self, one: Wanted) -> ProductRecord:
-        final = self.final if FINAL in self.route.keep and self.route.image else None
+        final = self._own.final if FINAL in self.route.keep and self.route.image else None
         self.step("store")
         kept = None if isinstance(final, Rejected) else final
-        row = self.room.store(one.key, self.reading, kept, self.content.volume)
+        row = self.room.store(one.key, self.inputs.reading, kept, self.content.volume)
         code, op = (final.code, final.op) if isinstance(final, Rejected) else (said_of(final), "")
         return ProductRecord(key=one.key, kind="volume", rows=(row,), code=code, op=op)
 
     def _register(self, one: Wanted) -> ProductRecord:
         self.step("registrations")
-        row = self._images.row(one.companion, self.reading.volume, one.key)
-        fused = self._images.aligned(row["companion"], self.reading.volume) if row["store"] else None
+        row = self._images.row(one.companion, self.inputs.reading.volume, one.key)
+        fused = self._images.aligned(row["companion"], self.inputs.reading.volume) if row["store"] else None
         return ProductRecord(key=one.key, kind="registrations", rows=(row,), code=row["code"] or said_of(fused))
 
     def _see(self, one: Wanted) -> ProductRecord:
@@ -290,8 +180,8 @@ class _Work:
     def _image(self, name: str) -> Volume:
         """Return an image by the name a recipe gives it; raises ``Rejected`` if there is none."""
         if name == ORIGINAL:
-            return self.original
-        image = self.final if name == FINAL else self._images.aligned(name, self.reading.volume)
+            return self._own.original
+        image = self._own.final if name == FINAL else self._images.aligned(name, self.inputs.reading.volume)
         if isinstance(image, Rejected):
             raise image.kept()
         return image
@@ -310,9 +200,9 @@ class _Work:
             op = self.route.regions[place]
             companions = Companions()
             if op.uses_companions:
-                if isinstance(self.companions, Rejected):
-                    raise self.companions.kept()
-                companions = self.companions
+                if isinstance(self.inputs.companions, Rejected):
+                    raise self.inputs.companions.kept()
+                companions = self.inputs.companions
             looked_at = self._image(getattr(op, "image", "") or ORIGINAL)
             self.step("regions")
             self._regions[place] = op(self.place.lent(looked_at), companions)
@@ -324,15 +214,15 @@ class _Work:
         except Rejected as rejected:
             named = rejected.op or self.route.regions[one.region_source].name
             return ProductRecord(key=one.key, kind="regions", rows=(), code=rejected.code, op=named)
-        geometry = self.original.geometry
-        rows = tuple(region_row(one, geometry, digest=self._mask_digest(one.bits)) for one in regions)
+        geometry = self._own.original.geometry
+        rows = tuple(region_row(one, geometry, digest=self.inputs.mask_digest(one.bits)) for one in regions)
         return ProductRecord(key=one.key, kind="regions", rows=rows, code=self._problem(one.region_source))
 
     def _problem(self, place: int) -> str:
         """Return the code of the first companion a source could not use, or an empty string."""
-        if not self.route.regions[place].uses_companions or isinstance(self.companions, Rejected):
+        if not self.route.regions[place].uses_companions or isinstance(self.inputs.companions, Rejected):
             return ""
-        return min(self.companions.problems, default="")
+        return min(self.inputs.companions.problems, default="")
 
     def _measure(self, one: Wanted) -> ProductRecord:
         return self._measured_by(
@@ -376,10 +266,10 @@ class _Work:
     def _on_image(self, extraction: Extraction, regions: tuple[Region, ...]) -> tuple[Volume, tuple[Region, ...]]:
         """Return an extraction's image, and regions where they lie on it; raises ``Rejected`` if there is none."""
         if extraction.beside is not None:
-            return self._images.measured(extraction, self.reading.volume, regions)
+            return self._images.measured(extraction, self.inputs.reading.volume, regions)
         image = self._image(extraction.image)
         if extraction.image == FINAL:
-            regions = tuple(self._on_final(region) for region in regions)
+            regions = tuple(self._own.on_final(region) for region in regions)
             # what a header calls padding are values as they were read
             image = replace(image, padding=None)
         return image, regions
