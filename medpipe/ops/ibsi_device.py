@@ -20,7 +20,7 @@ _HELD = 6
 """Bytes a voxel from the first family to the last: intensities and both masks."""
 
 
-class _Measures(Protocol):
+class Measures(Protocol):
     """The parameters of :class:`medpipe.ops.extract_ibsi.Ibsi` that memory depends on."""
 
     @property
@@ -45,7 +45,7 @@ class OnDevice:
 
     device_tolerance: ClassVar[float] = 1e-6
 
-    def device_memory(self: _Measures, geometry: Geometry) -> int:
+    def device_memory(self: Measures, geometry: Geometry) -> int:
         """Return the peak bytes on the volume's GPU, beside the volume and what filters take."""
         shape = roi.shape_after(geometry, self.resample_mm)
         voxels = math.prod(shape)

@@ -10,7 +10,8 @@ from medpipe.kernels import local_intensity
 from medpipe.kernels.autocorrelation import moran_geary_bytes
 from medpipe.kernels.resample import SPLINE_PAD
 from medpipe.ops import response_maps, roi
-from medpipe.ops.ibsi_columns import TEXTURE, Family
+from medpipe.ops.ibsi_columns import TEXTURE
+from medpipe.ops.ibsi_device import Measures
 from medpipe.types import Geometry
 
 _COUNTED_BYTES = 10 * 2**20
@@ -20,14 +21,8 @@ _BESIDE_BYTES = 2**21
 """What does not grow with the image."""
 
 
-class _Measures(Protocol):
-    """The parameters of :class:`medpipe.ops.extract_ibsi.Ibsi` that memory depends on."""
-
-    @property
-    def families(self) -> tuple[Family, ...]: ...
-
-    @property
-    def resample_mm(self) -> tuple[float, float, float] | None: ...
+class _Measures(Measures, Protocol):
+    """The parameters that memory on the host depends on."""
 
     @property
     def order(self) -> int: ...
@@ -36,17 +31,12 @@ class _Measures(Protocol):
     def outlier_sigma(self) -> float | None: ...
 
     @property
-    def autocorrelation_voxels(self) -> int: ...
-
-    @property
     def filters(self) -> tuple[ImageOp, ...]: ...
 
     @property
     def on_maps(self) -> _Measures: ...
 
     def memory(self, geometry: Geometry) -> int: ...
-
-    def _most_levels(self, voxels: int) -> int: ...
 
 
 class OnHost:
