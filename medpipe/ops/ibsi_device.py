@@ -24,13 +24,16 @@ class Measures(Protocol):
     """The parameters of :class:`medpipe.ops.extract_ibsi.Ibsi` that memory depends on."""
 
     @property
-    def families(self) -> tuple[Family, ...]: ...
+    def families(self) -> tuple[Family, ...]:
+        """Families that are measured."""
 
     @property
-    def resample_mm(self) -> tuple[float, float, float] | None: ...
+    def resample_mm(self) -> tuple[float, float, float] | None:
+        """Spacing that region and image are brought to."""
 
     @property
-    def autocorrelation_voxels(self) -> int: ...
+    def autocorrelation_voxels(self) -> int:
+        """Voxels of the box above which Moran's I and Geary's C are left out."""
 
     def _most_levels(self, voxels: int) -> int: ...
 
