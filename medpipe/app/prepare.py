@@ -176,8 +176,7 @@ def prepare(request: RunRequest, progress: Progress) -> tuple[LockedRecipe, Prep
 
 def _device_bytes(site: Site) -> int:
     """Return what a worker of this host may have of the device."""
-    given_bytes = None if site.gpu.memory_mb is None else site.gpu.memory_mb << 20
-    return device_share(given_bytes, processes=cases_at_a_time(site.engine, site.workers))
+    return device_share(site.gpu.memory_bytes, processes=cases_at_a_time(site.engine, site.workers))
 
 
 def scan(request: RunRequest, prepared: Prepared, progress: Progress) -> ScanReport:

@@ -317,7 +317,7 @@ def _engine_spec(request: RunRequest, prepared: Prepared, run: Run) -> EngineSpe
             "key_file": str(prepared.secret.path),
             "run": run.name,
             "device": prepared.device,
-            "device_bytes": _bytes(site.gpu.memory_mb),
+            "device_bytes": site.gpu.memory_bytes,
         },
         sink="medpipe.work.sink:open_sink",
         sink_init={"lake": lake, "run": run.name},

@@ -38,6 +38,11 @@ class Gpu(_Table):
         description="whether a case it has too little memory for goes to the CPU; default with device auto only",
     )
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory of the device for cases; None where it is not given."""
+        return None if self.memory_mb is None else self.memory_mb << 20
+
 
 class MaskRuleTable(_Table):
     """Which files are masks of which images, by their names; for files other than DICOM."""

@@ -1,19 +1,21 @@
 """The bench of a device: its counts, its floors, and that it runs, on the stand-in of a device."""
 
 import numpy as np
+import pytest
 
 from medpipe.errors import ConfigError
-from tests.bench import gpu
+from tests.bench import gpu, gpu_texture
 from tests.bench.paired import Skipped, measure
 from tests.device.standing import needs_compiler, stand_in
 
 
-def test_without_a_device_it_says_why_there_is_nothing(monkeypatch, tmp_path):
+@pytest.mark.parametrize("bench", [gpu, gpu_texture])
+def test_without_a_device_it_says_why_there_is_nothing(monkeypatch, tmp_path, bench):
     def refuse(_wanted):
         raise ConfigError("device: cuda was asked for, but no CUDA device is visible")
 
-    monkeypatch.setattr(gpu, "resolve_device", refuse)
-    (only,) = gpu.benches(tmp_path)
+    monkeypatch.setattr(bench, "resolve_device", refuse)
+    (only,) = bench.benches(tmp_path)
     assert isinstance(only, Skipped)
     assert "no CUDA device" in only.reason
 

@@ -2,20 +2,9 @@
 
 import math
 
-from medpipe.errors import ConfigError
 from tests.bench import gpu_texture
-from tests.bench.paired import Skipped, measure
+from tests.bench.paired import measure
 from tests.device.standing import stand_in
-
-
-def test_without_a_device_it_says_why_there_is_nothing(monkeypatch, tmp_path):
-    def refuse(_wanted):
-        raise ConfigError("device: cuda was asked for, but no CUDA device is visible")
-
-    monkeypatch.setattr(gpu_texture, "resolve_device", refuse)
-    (only,) = gpu_texture.benches(tmp_path)
-    assert isinstance(only, Skipped)
-    assert "no CUDA device" in only.reason
 
 
 def test_both_sides_agree(monkeypatch, tmp_path):

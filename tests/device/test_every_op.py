@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from medpipe.errors import Rejected
-from medpipe.ops.tolerance import device_tolerance
 from medpipe.types import Geometry
 from medpipe.xp import is_cupy, to_device, to_numpy
+from tests.device.tolerance import device_tolerance
 from tests.ops.test_conformance import EVERY, ball_region, companions, holed, op_of, suited, volume
 
 VOXELWISE = [(family, name) for family, name in EVERY if family != "features"]

@@ -1,4 +1,4 @@
-"""How far the result of an op on a device may lie from that on the host: stored with the op, held by the tests."""
+"""How far the result of an op on a device may lie from that on the host: what the op says, or else a ten-thousandth."""
 
 from __future__ import annotations
 
